@@ -1,0 +1,152 @@
+//! Binds the httpd that is installed: `apxs` says where its headers are, bindgen reads them, cc
+//! compiles the shim against them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+
+/// What the edge names of httpd, APR and mod_proxy. Anything else stays out of the bindings.
+const FUNCTIONS: &[&str] = &[
+    "ap_(run|hook)_(access_checker|access_checker_ex|check_user_id|auth_checker|force_authn)",
+    "ap_hook_(pre_config|post_config|child_init|child_status|pre_translate_name|translate_name)",
+    "ap_hook_(map_to_storage|handler|pre_connection|quick_handler)",
+    "ap_(add_output_filter_handle|remove_output_filter|register_output_filter|pass_brigade)",
+    "ap_state_query",
+    "ap_(check_cmd_context|getword_conf|get_server_name|get_server_port|mpm_query)",
+    "ap_(merge_per_dir_configs|create_request_config|satisfies|some_auth_required)",
+    "ap_(register_provider|lookup_provider|list_provider_names)",
+    "ap_(rwrite|rflush|set_content_type|discard_request_body|send_http_response|die)",
+    "ap_(server_root_relative|runtime_dir_relative|get_useragent_host|matches_request_vhost)",
+    "ap_(regexec|run_http_scheme|run_default_port|internal_redirect)",
+    "ap_regexec|apr_fnmatch",
+    "apr_(palloc|pstrdup|pstrmemdup|pool_cleanup_(register|kill|null)|pool_userdata_(get|setn))",
+    "apr_pool_(create_ex|destroy|clear)",
+    "apr_table_(get|set|setn|unset|copy|clone|do|overlap|clear|make|elts)",
+    "apr_array_(push|make)",
+    "apr_hook_debug_.*|apr_optional_hook_add|apr_dynamic_fn_retrieve",
+    "apr_brigade_(cleanup|length|destroy)",
+    "apr_bucket_type_.*",
+    "apr_time_now|apr_sockaddr_ip_getbuf|apr_reslist_acquired_count",
+    "ap_retained_data_(create|get)",
+    "ath_shim_.*",
+];
+const TYPES: &[&str] = &[
+    "module(_struct)?",
+    "command_rec",
+    "cmd_parms.*",
+    "request_rec|server_rec|conn_rec|process_rec|server_addr_rec",
+    "ap_directive_t",
+    "ap_filter_t|ap_filter_rec_t",
+    "proxy_.*|apr_OFN_ap_watchdog_.*|ap_watchdog_t",
+    "apr_(table|array)_.*|apr_bucket.*|apr_pool_t|apr_status_t|apr_port_t",
+    "ap_mpm_.*",
+    "apr_OFN_.*retry_worker.*",
+];
+const CONSTANTS: &[&str] = &[
+    "OK|DECLINED|DONE|SUSPENDED",
+    "HTTP_.*",
+    "APLOG_.*",
+    "APR_HOOK_.*|APR_SUCCESS|APR_E.*",
+    "AP_(SQ|MPMQ|FTYPE|AUTH)_.*|AP_SQ.*|AP_FTYPE.*|ap_filter_type.*",
+    "(RSRC|ACCESS|EXEC|GLOBAL|NOT_IN)_.*|GLOBAL_ONLY|OR_.*",
+    "MODULE_MAGIC_.*",
+    "PROXY.*",
+    "MPM_CHILD_.*",
+    "M_(GET|PUT|DELETE|OPTIONS|TRACE|PROPFIND)",
+    "SATISFY_.*",
+    "AP_WATCHDOG_.*",
+    "ap_conftree|ap_server_conf|apr_hook_debug_current|ap_server_root",
+    "AP_STATUS_.*",
+];
+
+fn main() {
+    println!("cargo:rerun-if-changed=include/wrapper.h");
+    println!("cargo:rerun-if-changed=include/shim.c");
+    println!("cargo:rerun-if-changed=include/shim.h");
+    println!("cargo:rerun-if-env-changed=APXS");
+    let flags = httpd_flags();
+    bind(&flags);
+    let mut shim = cc::Build::new();
+    shim.file("include/shim.c")
+        .warnings(true)
+        .extra_warnings(true);
+    shim.flag_if_supported("-Wno-unused-parameter");
+    for flag in &flags {
+        shim.flag(flag);
+    }
+    shim.compile("athena_shim");
+}
+
+/// Compiler flags that find httpd's, APR's and APR-util's headers.
+fn httpd_flags() -> Vec<String> {
+    let apxs = std::env::var("APXS").unwrap_or_else(|_| "apxs".into());
+    let include = ask(&apxs, &["-q", "INCLUDEDIR"]);
+    if !Path::new(include.trim()).join("mod_proxy.h").exists() {
+        stop(&format!(
+            "{} holds no mod_proxy.h: is apache2-dev complete?",
+            include.trim()
+        ));
+    }
+    let apr = ask(&apxs, &["-q", "APR_CONFIG"]);
+    let apu = ask(&apxs, &["-q", "APU_CONFIG"]);
+    let mut flags = vec![format!("-I{}", include.trim()), "-Iinclude".into()];
+    for (config, arguments) in [
+        (apr.trim(), &["--cppflags", "--includes"][..]),
+        (apu.trim(), &["--includes"][..]),
+    ] {
+        flags.extend(ask(config, arguments).split_whitespace().map(str::to_owned));
+    }
+    flags
+}
+
+fn bind(flags: &[String]) {
+    let mut builder = bindgen::Builder::default()
+        .header("include/wrapper.h")
+        .clang_args(flags)
+        .default_macro_constant_type(bindgen::MacroTypeVariation::Signed)
+        .layout_tests(true)
+        .generate_comments(false)
+        .derive_default(false)
+        .prepend_enum_name(false);
+    for name in FUNCTIONS {
+        builder = builder.allowlist_function(name);
+    }
+    for name in TYPES {
+        builder = builder.allowlist_type(name);
+    }
+    for name in CONSTANTS {
+        builder = builder.allowlist_var(name);
+    }
+    let bindings = builder.generate().unwrap_or_else(|error| {
+        stop(&format!(
+            "bindgen could not read httpd's headers ({error}): is libclang-dev installed?"
+        ))
+    });
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("httpd.rs");
+    if let Err(error) = bindings.write_to_file(&out) {
+        stop(&format!("{}: {error}", out.display()));
+    }
+}
+
+/// Runs a query command and gives its output.
+fn ask(command: &str, arguments: &[&str]) -> String {
+    match Command::new(command).args(arguments).output() {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
+        Ok(output) => stop(&format!(
+            "{command} {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => stop(&format!(
+            "{command}: {error}. Install httpd's development files (Debian: apt-get install \
+             apache2-dev libclang-dev), or name apxs in the environment variable APXS"
+        )),
+    }
+}
+
+fn stop(message: &str) -> ! {
+    eprintln!("mod_athena: {message}");
+    println!("cargo:warning={message}");
+    exit(1)
+}

@@ -1,0 +1,289 @@
+//! A configuration pass: every configured farm and member finds its record, and the records say
+//! what is configured.
+
+use super::Board;
+use super::directory::{Assigned, Configured, Life, MemberEntry};
+use super::error::{BoardError, Notice, Setting};
+use super::load::{Loaded, LoadedFarm, LoadedMember};
+use super::map::zero;
+use super::pool::Given;
+use super::record::{FarmRecord, MemberRecord, NAME_MAX, flags};
+use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec};
+use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
+use crate::{FarmId, MemberId, Micros};
+
+/// What a full start brings along: the last run's figures, and the time it is now.
+pub(super) struct Import {
+    pub loaded: Loaded,
+    pub now: Micros,
+}
+
+impl Board {
+    /// Begins the next generation: finds or takes a record for each farm and member by its key,
+    /// grows the board if need be, and sets what is configured. A weight, state or set that people
+    /// changed stays until its configured value changes. For the parent, after
+    /// [`Board::resume`].
+    ///
+    /// # Errors
+    ///
+    /// Names that do not fit or occur twice, or no room to grow; the board then is as before.
+    pub fn attach(&mut self, specs: &[FarmSpec]) -> Result<Attached, BoardError> {
+        self.advance(specs, None)
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        specs: &[FarmSpec],
+        mut import: Option<Import>,
+    ) -> Result<Attached, BoardError> {
+        spec::check(specs)?;
+        let mut next = self.directory.clone();
+        let oldest = self.view.slots.live().map(|live| live.generation).min();
+        let assigned = next.advance(specs, oldest)?;
+        self.go_on_with(next)?;
+        self.mark_unused();
+
+        let mut attached = Attached::default();
+        for (given, spec) in assigned.iter().zip(specs) {
+            let seat = self.seat_farm(given, spec, &mut import, &mut attached.notices)?;
+            attached.farms.push(seat);
+        }
+        self.describe();
+        Ok(attached)
+    }
+
+    /// Tells on the board which records are not configured, for a later full start.
+    fn mark_unused(&self) {
+        for (entry, record) in self.directory.farms.iter().zip(&self.view.farms) {
+            if entry.life == Life::Free {
+                record.cold.lifecycle.store(0, Ordering::Release);
+            }
+        }
+        for (entry, record) in self.directory.members.iter().zip(&self.view.members) {
+            match entry.life {
+                Life::Free => record.admin.lifecycle.store(0, Ordering::Release),
+                Life::Retired(last) => record.admin.lifecycle.store(last, Ordering::Release),
+                Life::Used => {}
+            }
+        }
+    }
+
+    fn seat_farm(
+        &mut self,
+        given: &Assigned,
+        spec: &FarmSpec,
+        import: &mut Option<Import>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<FarmSeat, BoardError> {
+        let id = FarmId(given.farm.id);
+        let record = self.farm(id).ok_or(BoardError::Layout)?;
+        let plan = self.view.plans.get(id.0 as usize).copied().flatten();
+        let plan = plan.ok_or(BoardError::Layout)?;
+        if given.farm.fresh {
+            zero(record);
+            plan.clear();
+            write(&record.identity.server, &spec.server);
+            write(&record.identity.name, &spec.name);
+            record.hot.next_probe_at.store(u64::MAX, Ordering::Relaxed);
+            if let Some(import) = import {
+                let key = (spec.server.clone(), spec.name.clone());
+                restore_farm(record, import.loaded.farms.remove(&key), import.now);
+            }
+            record.cold.lifecycle.store(1, Ordering::Release);
+        }
+        let mut members = Vec::with_capacity(spec.members.len());
+        for (position, (given, member)) in (0..).zip(given.members.iter().zip(&spec.members)) {
+            let record = self.seat_member(*given, id, spec, member, import, notices)?;
+            record.admin.position.store(position, Ordering::Relaxed);
+            record.admin.lifecycle.store(1, Ordering::Release);
+            members.push(MemberSeat {
+                id: MemberId(given.id),
+                record,
+            });
+        }
+        Ok(FarmSeat {
+            id,
+            record,
+            plan,
+            members,
+        })
+    }
+
+    fn seat_member(
+        &mut self,
+        given: Given,
+        farm: FarmId,
+        farm_spec: &FarmSpec,
+        spec: &MemberSpec,
+        import: &mut Option<Import>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<&'static MemberRecord, BoardError> {
+        let id = MemberId(given.id);
+        let record = self.member(id).ok_or(BoardError::Layout)?;
+        let entry = self
+            .directory
+            .members
+            .get_mut(given.id as usize)
+            .ok_or(BoardError::Layout)?;
+        let mut remembered = Some(entry.configured);
+        if given.fresh {
+            zero(record);
+            self.view.slots.clear(id);
+            write(&record.identity.server, &farm_spec.server);
+            write(&record.identity.farm, &farm_spec.name);
+            write(&record.identity.url, &spec.url);
+            record.admin.farm.store(farm.0, Ordering::Relaxed);
+            remembered = import.as_mut().and_then(|import| {
+                let key = (
+                    farm_spec.server.clone(),
+                    farm_spec.name.clone(),
+                    spec.url.clone(),
+                );
+                let loaded = import.loaded.members.remove(&key)?;
+                Some(restore_member(record, &loaded, import.now))
+            });
+        }
+        write(&record.identity.name, spec::truncated(&spec.name, NAME_MAX));
+        write(&record.identity.route, &spec.route);
+        for (setting, admin) in configure(record, entry, remembered, spec) {
+            notices.push(Notice::ConfigurationWins {
+                farm: farm_spec.name.clone(),
+                member: spec.name.clone(),
+                setting,
+                admin,
+                configured: match setting {
+                    Setting::Weight => entry.configured.weight,
+                    Setting::Flags => entry.configured.flags,
+                    Setting::Lbset => entry.configured.lbset,
+                },
+            });
+        }
+        Ok(record)
+    }
+}
+
+/// Sets the member's values; of those that people had changed and that changed in the
+/// configuration too, returns what they had been changed to.
+fn configure(
+    record: &MemberRecord,
+    entry: &mut MemberEntry,
+    remembered: Option<Configured>,
+    spec: &MemberSpec,
+) -> Vec<(Setting, u32)> {
+    let wanted = Configured {
+        weight: spec.weight.clamp(WEIGHT_MIN, WEIGHT_MAX),
+        flags: spec.flags & FLAGS_ALL,
+        lbset: spec.lbset.min(LBSET_MAX),
+    };
+    entry.configured = wanted;
+    let admin = &record.admin;
+    let value = |place, in_force, configured| Value {
+        place,
+        in_force,
+        configured,
+        health: 0,
+    };
+    let weight = value(&admin.weight, admin.weight(), &admin.configured_weight);
+    let state = value(&admin.flags, admin.flags(), &admin.configured_flags);
+    let state = Value {
+        health: flags::CHECK_FAILED,
+        ..state
+    };
+    let lbset = value(&admin.lbset, admin.lbset(), &admin.configured_lbset);
+    [
+        (
+            Setting::Weight,
+            weight.settle(remembered.map(|before| before.weight), wanted.weight),
+        ),
+        (
+            Setting::Flags,
+            state.settle(remembered.map(|before| before.flags), wanted.flags),
+        ),
+        (
+            Setting::Lbset,
+            lbset.settle(remembered.map(|before| before.lbset), wanted.lbset),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(setting, lost)| Some((setting, lost?)))
+    .collect()
+}
+
+/// A value that both the configuration and people set.
+struct Value<'a> {
+    place: &'a AtomicU32,
+    in_force: u32,
+    configured: &'a AtomicU32,
+    /// Bits that belong to neither.
+    health: u32,
+}
+
+impl Value<'_> {
+    /// Takes the configured value unless it is the one that was `remembered`; returns the value
+    /// set by people that is lost thereby.
+    fn settle(self, remembered: Option<u32>, wanted: u32) -> Option<u32> {
+        self.configured.store(wanted, Ordering::Relaxed);
+        if remembered == Some(wanted) {
+            if self.place.load(Ordering::Relaxed) != self.in_force {
+                self.place.store(self.in_force, Ordering::Relaxed);
+            }
+            return None;
+        }
+        self.place
+            .store(wanted | (self.in_force & self.health), Ordering::Relaxed);
+        let by_people = self.in_force & !self.health;
+        let changed = remembered.is_some_and(|before| before & !self.health != by_people);
+        (changed && by_people != wanted & !self.health).then_some(by_people)
+    }
+}
+
+/// The retry budget starts empty: what the last run saved up is not carried over.
+fn restore_farm(record: &FarmRecord, loaded: Option<LoadedFarm>, now: Micros) {
+    let cold = &record.cold;
+    cold.budget_since.store(now, Ordering::Relaxed);
+    if let Some(loaded) = loaded {
+        record.hot.elected.store(loaded.elected, Ordering::Relaxed);
+        record.hot.refused.store(loaded.refused, Ordering::Relaxed);
+        cold.off.store(loaded.off, Ordering::Relaxed);
+        cold.budget_elected.store(loaded.elected, Ordering::Relaxed);
+        cold.budget_spent
+            .store(loaded.elected.saturating_mul(100), Ordering::Relaxed);
+    }
+}
+
+/// Returns what had been configured. The state of health checks is not restored: they may not even
+/// be configured any more.
+fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> Configured {
+    let hot = &record.hot;
+    hot.elected.store(loaded.elected, Ordering::Relaxed);
+    hot.served.store(loaded.served, Ordering::Relaxed);
+    hot.failed.store(loaded.failed, Ordering::Relaxed);
+    hot.bytes_in.store(loaded.bytes_in, Ordering::Relaxed);
+    hot.bytes_out.store(loaded.bytes_out, Ordering::Relaxed);
+    hot.ewma.store(loaded.ewma, Ordering::Relaxed);
+    hot.ewma_at.store(now, Ordering::Relaxed);
+    record
+        .health
+        .ejections
+        .store(loaded.ejections, Ordering::Relaxed);
+    let (weight, state, lbset) = (loaded.weight, loaded.flags, loaded.lbset);
+    record.admin.weight.store(weight.0, Ordering::Relaxed);
+    record
+        .admin
+        .flags
+        .store(state.0 & !flags::CHECK_FAILED, Ordering::Relaxed);
+    record.admin.lbset.store(lbset.0, Ordering::Relaxed);
+    Configured {
+        weight: weight.1,
+        flags: state.1,
+        lbset: lbset.1,
+    }
+}
+
+/// Text, padded with NUL.
+fn write(field: &[AtomicU8], text: &str) {
+    for (place, byte) in field.iter().zip(text.bytes().chain(std::iter::repeat(0))) {
+        place.store(byte, Ordering::Relaxed);
+    }
+}

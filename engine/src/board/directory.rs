@@ -1,0 +1,431 @@
+//! The parent's private knowledge of the board: who has which record, and where it lies. It is
+//! never read from the board, which children can write; a graceful restart hands it over in memory
+//! of the parent's own ([`super::Board::retain`]).
+//!
+//! A record leaves the configuration in steps: retired with the generation that last had it
+//! configured, then, when no child of that generation or an older one has a slot any more, free.
+//! Freeing comes first in a pass and retiring last, so a record is never given away by the pass
+//! that retires it: a child forked just before may not have taken its slot yet.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::BoardError;
+use super::layout::{
+    Extent, FARM_STEP, Kind, MAX_FARMS, MAX_MEMBERS, MEMBER_STEP, PLAN_STEP, first_extent,
+};
+use super::pool::{Given, Pool};
+use super::spec::FarmSpec;
+
+/// Whose a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Life {
+    /// Nobody's.
+    Free,
+    /// Configured now.
+    Used,
+    /// Configured last in that generation.
+    Retired(u32),
+}
+
+/// A farm's record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FarmEntry {
+    /// Whose it is.
+    pub life: Life,
+    /// Key.
+    pub server: String,
+    /// Key.
+    pub name: String,
+    /// Its plan area, as index of its extent.
+    pub plan: Option<usize>,
+}
+
+/// A member's record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberEntry {
+    /// Whose it is.
+    pub life: Life,
+    /// Key: index of its farm.
+    pub farm: u32,
+    /// Key.
+    pub url: String,
+    /// What the configuration said last.
+    pub configured: Configured,
+}
+
+/// The configured values that people may change at run time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configured {
+    /// Hundredths.
+    pub weight: u32,
+    /// [`super::record::flags`].
+    pub flags: u32,
+    /// The set.
+    pub lbset: u32,
+}
+
+/// The records of a configured farm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// Its own.
+    pub farm: Given,
+    /// Its members', in configuration order.
+    pub members: Vec<Given>,
+}
+
+/// All of it. Entries lie at the index of their record; free ones at the end are capacity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Directory {
+    /// Child slots.
+    pub slots: u32,
+    /// The current configuration pass.
+    pub generation: u32,
+    /// Length of the file.
+    pub total: u64,
+    /// Its extents, by offset.
+    pub extents: Vec<Extent>,
+    /// Farms by index.
+    pub farms: Vec<FarmEntry>,
+    /// Members by index.
+    pub members: Vec<MemberEntry>,
+}
+
+impl Directory {
+    /// The directory of a board without extents. Generations count from 2: 0 and 1 mean "free" and
+    /// "in use" as a record's lifecycle.
+    pub fn empty(slots: u32) -> Self {
+        Self {
+            slots,
+            generation: 1,
+            total: first_extent(slots),
+            extents: Vec::new(),
+            farms: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+
+    /// Begins the next generation: finds or takes a record for every farm and member of `specs`,
+    /// retires the others, and appends extents where records or plan areas are missing.
+    /// `oldest_live` is the oldest generation that has a child slot. On an error the directory is
+    /// no longer consistent.
+    pub fn advance(
+        &mut self,
+        specs: &[FarmSpec],
+        oldest_live: Option<u32>,
+    ) -> Result<Vec<Assigned>, BoardError> {
+        let last = self.generation;
+        self.generation += 1;
+        self.free_unused(oldest_live);
+        let assigned = self.assign(specs)?;
+        self.retire_others(&assigned, last);
+        self.add_capacity();
+        for (given, spec) in assigned.iter().zip(specs) {
+            self.fit_plan(given.farm.id, spec.members.len())?;
+        }
+        Ok(assigned)
+    }
+
+    fn free_unused(&mut self, oldest_live: Option<u32>) {
+        let unused = |life| matches!(life, Life::Retired(last) if oldest_live.is_none_or(|oldest| oldest > last));
+        for farm in self.farms.iter_mut().filter(|farm| unused(farm.life)) {
+            farm.life = Life::Free;
+        }
+        for member in self.members.iter_mut().filter(|member| unused(member.life)) {
+            member.life = Life::Free;
+        }
+    }
+
+    fn assign(&mut self, specs: &[FarmSpec]) -> Result<Vec<Assigned>, BoardError> {
+        let mut farms = Pool::of(self.farms.iter().map(|farm| {
+            (farm.life != Life::Free).then(|| (farm.server.clone(), farm.name.clone()))
+        }));
+        let mut members =
+            Pool::of(self.members.iter().map(|member| {
+                (member.life != Life::Free).then(|| (member.farm, member.url.clone()))
+            }));
+        let mut assigned = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (server, name) = (spec.server.clone(), spec.name.clone());
+            let farm =
+                farms
+                    .take((server.clone(), name.clone()))
+                    .ok_or_else(|| BoardError::Twice {
+                        what: "farm",
+                        value: format!("{name}@{server}"),
+                    })?;
+            let plan = self
+                .farms
+                .get(farm.id as usize)
+                .and_then(|entry| entry.plan);
+            let entry = FarmEntry {
+                life: Life::Used,
+                server,
+                name,
+                plan,
+            };
+            put(&mut self.farms, farm.id, entry);
+
+            let mut given = Vec::with_capacity(spec.members.len());
+            for member in &spec.members {
+                let url = member.url.clone();
+                let place =
+                    members
+                        .take((farm.id, url.clone()))
+                        .ok_or_else(|| BoardError::Twice {
+                            what: "member",
+                            value: url.clone(),
+                        })?;
+                let known = self.members.get(place.id as usize).filter(|_| !place.fresh);
+                let configured = known.map(|known| known.configured).unwrap_or_default();
+                let entry = MemberEntry {
+                    life: Life::Used,
+                    farm: farm.id,
+                    url,
+                    configured,
+                };
+                put(&mut self.members, place.id, entry);
+                given.push(place);
+            }
+            assigned.push(Assigned {
+                farm,
+                members: given,
+            });
+        }
+        within("farms", self.farms.len(), MAX_FARMS)?;
+        within("members", self.members.len(), MAX_MEMBERS)?;
+        Ok(assigned)
+    }
+
+    fn retire_others(&mut self, assigned: &[Assigned], last: u32) {
+        let mut farms = vec![false; self.farms.len()];
+        let mut members = vec![false; self.members.len()];
+        for farm in assigned {
+            mark(&mut farms, farm.farm.id);
+            for member in &farm.members {
+                mark(&mut members, member.id);
+            }
+        }
+        for (farm, kept) in self.farms.iter_mut().zip(farms) {
+            if farm.life == Life::Used && !kept {
+                farm.life = Life::Retired(last);
+            }
+        }
+        for (member, kept) in self.members.iter_mut().zip(members) {
+            if member.life == Life::Used && !kept {
+                member.life = Life::Retired(last);
+            }
+        }
+    }
+
+    /// Appends what the entries lack, in whole steps; the surplus entries are free.
+    fn add_capacity(&mut self) {
+        let farms = self.append(Kind::Farms, self.farms.len(), FARM_STEP);
+        self.farms.resize_with(farms, || FarmEntry {
+            life: Life::Free,
+            server: String::new(),
+            name: String::new(),
+            plan: None,
+        });
+        let members = self.append(Kind::Members, self.members.len(), MEMBER_STEP);
+        self.members.resize_with(members, || MemberEntry {
+            life: Life::Free,
+            farm: 0,
+            url: String::new(),
+            configured: Configured::default(),
+        });
+    }
+
+    fn append(&mut self, kind: Kind, wanted: usize, step: u32) -> usize {
+        let extents = self.extents.iter().filter(|extent| extent.kind == kind);
+        let there: u32 = extents.map(|extent| extent.count).sum();
+        let missing = wanted.saturating_sub(there as usize);
+        // `wanted` was checked against the maximum, a multiple of `step`.
+        let count = u32::try_from(missing).unwrap_or(0).next_multiple_of(step);
+        if count > 0 {
+            self.push(kind, there, count);
+        }
+        (there + count) as usize
+    }
+
+    fn push(&mut self, kind: Kind, first: u32, count: u32) -> usize {
+        let extent = Extent {
+            kind,
+            offset: self.total,
+            first,
+            count,
+        };
+        self.total += extent.length(self.slots);
+        self.extents.push(extent);
+        self.extents.len() - 1
+    }
+
+    /// Sees to a plan area with room for so many members. One that was outgrown is replaced by one
+    /// half as large again at least, so that all areas a farm leaves behind stay in proportion.
+    fn fit_plan(&mut self, farm: u32, members: usize) -> Result<(), BoardError> {
+        let plan = self.farms.get(farm as usize).and_then(|entry| entry.plan);
+        let extent = plan.and_then(|plan| self.extents.get(plan));
+        let there = extent.map_or(0, |extent| extent.count);
+        let wanted = u32::try_from(members).map_err(|_| BoardError::Layout)?;
+        if plan.is_some() && wanted <= there {
+            return Ok(());
+        }
+        let count = wanted
+            .max(there + there / 2)
+            .max(1)
+            .next_multiple_of(PLAN_STEP);
+        let plan = self.push(Kind::Plan, farm, count.min(MAX_MEMBERS));
+        if let Some(entry) = self.farms.get_mut(farm as usize) {
+            entry.plan = Some(plan);
+        }
+        Ok(())
+    }
+}
+
+fn put<T>(entries: &mut Vec<T>, id: u32, entry: T) {
+    match entries.get_mut(id as usize) {
+        Some(place) => *place = entry,
+        None => entries.push(entry),
+    }
+}
+
+fn mark(marks: &mut [bool], id: u32) {
+    if let Some(mark) = marks.get_mut(id as usize) {
+        *mark = true;
+    }
+}
+
+fn within(what: &'static str, count: usize, max: u32) -> Result<(), BoardError> {
+    if count <= max as usize {
+        return Ok(());
+    }
+    Err(BoardError::TooMany { what, count, max })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::sample;
+    use super::*;
+
+    fn farm(name: &str, urls: &[&str]) -> FarmSpec {
+        sample(name, urls)
+    }
+
+    fn ids(assigned: &[Assigned]) -> Vec<(u32, Vec<u32>)> {
+        let ids = |farm: &Assigned| farm.members.iter().map(|given| given.id).collect();
+        assigned
+            .iter()
+            .map(|farm| (farm.farm.id, ids(farm)))
+            .collect()
+    }
+
+    #[test]
+    fn keys_keep_their_records_whatever_the_order() {
+        let mut directory = Directory::empty(4);
+        let one = directory
+            .advance(&[farm("f", &["a", "b"]), farm("g", &["a"])], None)
+            .unwrap();
+        assert_eq!(ids(&one), [(0, vec![0, 1]), (1, vec![2])]);
+        let two = directory
+            .advance(&[farm("g", &["a"]), farm("f", &["b", "a"])], None)
+            .unwrap();
+        assert_eq!(ids(&two), [(1, vec![2]), (0, vec![1, 0])]);
+        assert!(!two[0].farm.fresh && !two[1].members[0].fresh);
+        assert_eq!(directory.generation, 3);
+    }
+
+    #[test]
+    fn a_retired_record_waits_for_its_generation() {
+        let mut directory = Directory::empty(4);
+        directory.advance(&[farm("f", &["a", "b"])], None).unwrap();
+        // Generation 3 drops b; children of generation 2 live through 4.
+        let three = directory
+            .advance(&[farm("f", &["a", "c"])], Some(2))
+            .unwrap();
+        assert_eq!(ids(&three), [(0, vec![0, 2])]);
+        assert_eq!(directory.members[1].life, Life::Retired(2));
+        let four = directory
+            .advance(&[farm("f", &["a", "d"])], Some(2))
+            .unwrap();
+        assert_eq!(ids(&four), [(0, vec![0, 3])]);
+        // Generation 2 is gone, 3 is not: b's record is free, c's is not.
+        let five = directory
+            .advance(&[farm("f", &["a", "e"])], Some(3))
+            .unwrap();
+        assert_eq!(ids(&five), [(0, vec![0, 1])]);
+        assert!(five[0].members[1].fresh);
+        // Nobody lives: all but what this pass retires is free, lowest first.
+        let six = directory
+            .advance(&[farm("f", &["a", "x", "y", "z"])], None)
+            .unwrap();
+        assert_eq!(ids(&six), [(0, vec![0, 2, 3, 4])]);
+    }
+
+    #[test]
+    fn a_member_that_returns_in_time_has_its_record_back() {
+        let mut directory = Directory::empty(4);
+        directory.advance(&[farm("f", &["a", "b"])], None).unwrap();
+        directory.advance(&[farm("f", &["a"])], Some(2)).unwrap();
+        let back = directory
+            .advance(&[farm("f", &["a", "b"])], Some(2))
+            .unwrap();
+        assert_eq!(
+            back[0].members[1],
+            Given {
+                id: 1,
+                fresh: false
+            }
+        );
+    }
+
+    #[test]
+    fn a_farm_that_went_gives_its_record_to_another() {
+        let mut directory = Directory::empty(4);
+        directory.advance(&[farm("f", &["a"])], None).unwrap();
+        directory.advance(&[farm("g", &["a"])], None).unwrap();
+        let three = directory
+            .advance(&[farm("h", &["a"]), farm("g", &["a"])], None)
+            .unwrap();
+        assert_eq!(ids(&three), [(0, vec![0]), (1, vec![1])]);
+        assert!(three[0].farm.fresh && !three[1].farm.fresh);
+    }
+
+    #[test]
+    fn extents_are_appended_only_when_capacity_is_used_up() {
+        let mut directory = Directory::empty(4);
+        directory.advance(&[sample("f", 0..3)], None).unwrap();
+        let (extents, total) = (directory.extents.clone(), directory.total);
+        directory.advance(&[sample("f", 0..8)], None).unwrap();
+        assert_eq!((&directory.extents, directory.total), (&extents, total));
+        directory.advance(&[sample("f", 0..9)], None).unwrap();
+        assert_eq!(
+            directory.extents.len(),
+            extents.len() + 1,
+            "a larger plan area"
+        );
+        assert_eq!(directory.extents[3].count, 16);
+        directory.advance(&[sample("f", 0..33)], None).unwrap();
+        let last = &directory.extents[4..];
+        assert_eq!(
+            (last[0].kind, last[0].first, last[0].count),
+            (Kind::Members, 32, 32)
+        );
+        assert_eq!((last[1].kind, last[1].count), (Kind::Plan, 40));
+        let mut offset = first_extent(4);
+        for extent in &directory.extents {
+            assert_eq!(extent.offset, offset);
+            offset += extent.length(4);
+        }
+        assert_eq!(offset, directory.total);
+    }
+
+    #[test]
+    fn one_key_twice_is_refused() {
+        for specs in [
+            vec![farm("f", &["a", "a"])],
+            vec![farm("f", &[]), farm("f", &["a"])],
+        ] {
+            let error = Directory::empty(4).advance(&specs, None).unwrap_err();
+            assert!(matches!(error, BoardError::Twice { .. }), "{error}");
+        }
+    }
+}

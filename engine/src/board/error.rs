@@ -1,0 +1,178 @@
+//! What can keep the board from being opened or grown, and what an administrator should know of.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::record::flags;
+
+/// Why there is no board, worded for the error log.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// The file system or the kernel refused.
+    #[error("board {path:?}: cannot {action}: {source}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The file is locked by a running server.
+    #[error("board {0:?} is in use by another httpd")]
+    InUse(PathBuf),
+    /// A symbolic link, directory, device or FIFO.
+    #[error("board {0:?} is not a regular file")]
+    NotRegular(PathBuf),
+    /// A name that has no room in a record, is empty or contains NUL.
+    #[error("{what} {value:?} does not fit the board: 1 to {max} bytes, none of them NUL")]
+    Name {
+        /// Which name.
+        what: &'static str,
+        /// The name.
+        value: String,
+        /// Bytes there are.
+        max: usize,
+    },
+    /// One key, two records.
+    #[error("{what} {value:?} is configured twice")]
+    Twice {
+        /// Farm or member.
+        what: &'static str,
+        /// Its key.
+        value: String,
+    },
+    /// More than the layout allows.
+    #[error("{count} {what} are configured, the board holds 1 to {max}")]
+    TooMany {
+        /// Farms, members or child slots.
+        what: &'static str,
+        /// How many were asked for.
+        count: usize,
+        /// How many are possible.
+        max: u32,
+    },
+    /// The retained directory was written by another version of this module. Its file's lock has
+    /// been given up: a full [`super::Board::open`] may follow.
+    #[error("the board retained by version {0} of its directory cannot be resumed by this module")]
+    OtherRetained(u32),
+    /// The retained directory contradicts itself or this process.
+    #[error("the retained board cannot be resumed: {0}")]
+    Retained(String),
+    /// A range of the private directory lies outside what is mapped: a defect of this module.
+    #[error("the board's directory and its mapping differ")]
+    Layout,
+}
+
+/// Something that went on well but belongs in the error log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A board file was not trusted and renamed.
+    SetAside {
+        /// Where it lies now.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A run-time change was replaced, because its configured value has changed.
+    ConfigurationWins {
+        /// The farm's name.
+        farm: String,
+        /// The member's name.
+        member: String,
+        /// What was changed.
+        setting: Setting,
+        /// The value that people had set at run time.
+        admin: u32,
+        /// The configured value, now in force.
+        configured: u32,
+    },
+}
+
+/// A member's value that both the configuration and people set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Hundredths.
+    Weight,
+    /// A set of [`flags`].
+    Flags,
+    /// 0 to 99.
+    Lbset,
+}
+
+impl Setting {
+    fn show(self, value: u32) -> String {
+        match self {
+            Self::Weight => format!("loadfactor={}.{:02}", value / 100, value % 100),
+            Self::Flags => format!("status={}", letters(value)),
+            Self::Lbset => format!("lbset={value}"),
+        }
+    }
+}
+
+fn letters(value: u32) -> String {
+    let set: String = [
+        (flags::DISABLED, 'D'),
+        (flags::STOPPED, 'S'),
+        (flags::IGNORE_ERRORS, 'I'),
+        (flags::STANDBY, 'H'),
+        (flags::SPARE, 'R'),
+        (flags::DRAIN, 'N'),
+        (flags::CHECK_FAILED, 'C'),
+    ]
+    .into_iter()
+    .filter_map(|(bit, letter)| (value & bit != 0).then_some(letter))
+    .collect();
+    if set.is_empty() { "none".into() } else { set }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetAside { path, reason } => {
+                write!(
+                    f,
+                    "the board file was not usable ({reason}) and is kept as {}",
+                    path.display(),
+                )
+            }
+            Self::ConfigurationWins {
+                farm,
+                member,
+                setting,
+                admin,
+                configured,
+            } => write!(
+                f,
+                "farm {farm}, member {member}: {} set at run time gives way to the configuration's \
+                 {}, which has changed",
+                setting.show(*admin),
+                setting.show(*configured),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_reads_as_the_configuration_is_written() {
+        let notice = |setting, admin, configured| {
+            Notice::ConfigurationWins {
+                farm: "f".into(),
+                member: "m".into(),
+                setting,
+                admin,
+                configured,
+            }
+            .to_string()
+        };
+        assert!(notice(Setting::Weight, 205, 1000).contains("loadfactor=2.05 set at run time"));
+        assert!(notice(Setting::Flags, flags::DISABLED | flags::DRAIN, 0).contains("status=DN"));
+        assert!(notice(Setting::Flags, flags::DISABLED, 0).contains("status=none"));
+        assert!(notice(Setting::Lbset, 3, 4).contains("lbset=4"));
+    }
+}

@@ -1,0 +1,329 @@
+//! Reads the figures out of a board file at a full start. Children of the last run could write all
+//! of it, so it is read (not mapped), checked from end to end, and refused as a whole if anything
+//! is out of its range. What survives is plain values by key; the new board is a new file.
+//!
+//! Times are of a clock that may have started anew since (`CLOCK_MONOTONIC`), so none is taken.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::mem::offset_of;
+
+use super::layout::{Extent, ExtentHead, Header, Kind, MAGIC, MAX_SLOTS, VERSION, first_extent};
+use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
+use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+
+/// What a full start takes from the last run.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// By `(server, farm)`.
+    pub farms: HashMap<(String, String), LoadedFarm>,
+    /// By `(server, farm, url)`.
+    pub members: HashMap<(String, String, String), LoadedMember>,
+}
+
+/// A farm's figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedFarm {
+    /// Requests given a member.
+    pub elected: u64,
+    /// Requests given none.
+    pub refused: u64,
+    /// 1: taken from service by people.
+    pub off: u32,
+}
+
+/// A member's figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedMember {
+    /// Times chosen.
+    pub elected: u64,
+    /// Attempts answered.
+    pub served: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Bytes sent to it.
+    pub bytes_in: u64,
+    /// Bytes received from it.
+    pub bytes_out: u64,
+    /// Bits of a finite `f64` of at least 0.
+    pub ewma: u64,
+    /// Ejections in a row.
+    pub ejections: u32,
+    /// Hundredths, in force and configured.
+    pub weight: (u32, u32),
+    /// Flags, in force and configured.
+    pub flags: (u32, u32),
+    /// The set, in force and configured.
+    pub lbset: (u32, u32),
+}
+
+/// Why a file is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Written by a module with another layout.
+    #[error("layout version {0}, this module's is {VERSION}")]
+    OtherVersion(u32),
+    /// Not as a board is.
+    #[error("{0}")]
+    Damaged(&'static str),
+    /// Too short, or the disk failed.
+    #[error("{0}")]
+    Unreadable(#[from] io::Error),
+}
+
+/// Reads and checks a whole board.
+///
+/// # Errors
+///
+/// Anything but a complete board of this version whose every field is in range.
+pub fn load(mut file: impl Read + Seek) -> Result<Loaded, Refusal> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let header = Bytes::read(&mut file, 0, size_of::<Header>())?;
+    ensure(
+        header.u64(offset_of!(Header, magic)) == MAGIC,
+        "not a board",
+    )?;
+    let version = header.u32(offset_of!(Header, version));
+    if version != VERSION {
+        return Err(Refusal::OtherVersion(version));
+    }
+    ensure(
+        header.u32(offset_of!(Header, ready)) == 1,
+        "left half written",
+    )?;
+    ensure(
+        header.u64(offset_of!(Header, total)) == length,
+        "its length is not as written",
+    )?;
+    let slots = header.u32(offset_of!(Header, slots));
+    ensure(
+        (1..=MAX_SLOTS).contains(&slots),
+        "the number of child slots is out of range",
+    )?;
+
+    let mut records = Records::default();
+    let mut offset = first_extent(slots);
+    while offset < length {
+        let head = Bytes::read(&mut file, offset, size_of::<ExtentHead>())?;
+        let kind = Kind::of(head.u32(offset_of!(ExtentHead, kind)));
+        let Some(kind) = kind else {
+            return Err(Refusal::Damaged("an extent of unknown kind"));
+        };
+        let first = head.u32(offset_of!(ExtentHead, first));
+        let count = head.u32(offset_of!(ExtentHead, count));
+        let extent = Extent {
+            kind,
+            offset,
+            first,
+            count,
+        };
+        ensure(
+            (1..=kind.most()).contains(&count),
+            "an extent's count is out of range",
+        )?;
+        let written = head.u64(offset_of!(ExtentHead, length));
+        ensure(
+            written == extent.length(slots),
+            "an extent's length does not fit its count",
+        )?;
+        offset += written;
+        ensure(offset <= length, "an extent reaches beyond the end")?;
+        records.read(&mut file, &extent)?;
+    }
+    ensure(offset == length, "the end is missing")?;
+    records.join()
+}
+
+/// Records as they come, by index; None where free.
+#[derive(Default)]
+struct Records {
+    farms: Vec<Option<(String, String, LoadedFarm)>>,
+    members: Vec<Option<RawMember>>,
+    plans: Vec<u32>,
+}
+
+struct RawMember {
+    server: String,
+    farm: String,
+    farm_index: u32,
+    url: String,
+    figures: LoadedMember,
+}
+
+impl Records {
+    fn read(&mut self, file: &mut (impl Read + Seek), extent: &Extent) -> Result<(), Refusal> {
+        let (there, size) = match extent.kind {
+            Kind::Farms => (self.farms.len(), size_of::<FarmRecord>()),
+            Kind::Members => (self.members.len(), size_of::<MemberRecord>()),
+            Kind::Plan => {
+                self.plans.push(extent.first);
+                return Ok(());
+            }
+        };
+        let end = there + extent.count as usize;
+        ensure(
+            extent.first as usize == there,
+            "records are not numbered one after another",
+        )?;
+        ensure(end <= extent.kind.most() as usize, "too many records")?;
+        for index in 0..u64::from(extent.count) {
+            let bytes = Bytes::read(file, extent.records() + index * size as u64, size)?;
+            match extent.kind {
+                Kind::Farms => self.farms.push(farm(&bytes)?),
+                Kind::Members | Kind::Plan => self.members.push(member(&bytes)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what points from one record to another, and keys them.
+    fn join(self) -> Result<Loaded, Refusal> {
+        for farm in &self.plans {
+            ensure((*farm as usize) < self.farms.len(), "a plan of no farm")?;
+        }
+        let mut loaded = Loaded::default();
+        for raw in self.members.into_iter().flatten() {
+            let farm = self
+                .farms
+                .get(raw.farm_index as usize)
+                .and_then(Option::as_ref);
+            let same =
+                farm.is_some_and(|(server, name, _)| (server, name) == (&raw.server, &raw.farm));
+            ensure(same, "a member of no farm")?;
+            let twice = loaded
+                .members
+                .insert((raw.server, raw.farm, raw.url), raw.figures);
+            ensure(twice.is_none(), "one member twice")?;
+        }
+        for (server, name, figures) in self.farms.into_iter().flatten() {
+            let twice = loaded.farms.insert((server, name), figures);
+            ensure(twice.is_none(), "one farm twice")?;
+        }
+        Ok(loaded)
+    }
+}
+
+fn farm(bytes: &Bytes) -> Result<Option<(String, String, LoadedFarm)>, Refusal> {
+    match bytes.u32(offset_of!(FarmRecord, cold.lifecycle)) {
+        0 => return Ok(None),
+        1 => {}
+        _ => return Err(Refusal::Damaged("a farm's lifecycle is out of range")),
+    }
+    let server = bytes.key(offset_of!(FarmRecord, identity.server), NAME_MAX)?;
+    let name = bytes.key(offset_of!(FarmRecord, identity.name), NAME_MAX)?;
+    let figures = LoadedFarm {
+        elected: bytes.u64(offset_of!(FarmRecord, hot.elected)),
+        refused: bytes.u64(offset_of!(FarmRecord, hot.refused)),
+        off: bytes.u32(offset_of!(FarmRecord, cold.off)),
+    };
+    ensure(figures.off <= 1, "a farm's switch is out of range")?;
+    Ok(Some((server, name, figures)))
+}
+
+fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
+    if bytes.u32(offset_of!(MemberRecord, admin.lifecycle)) == 0 {
+        return Ok(None);
+    }
+    let pair = |value, configured| (bytes.u32(value), bytes.u32(configured));
+    let figures = LoadedMember {
+        elected: bytes.u64(offset_of!(MemberRecord, hot.elected)),
+        served: bytes.u64(offset_of!(MemberRecord, hot.served)),
+        failed: bytes.u64(offset_of!(MemberRecord, hot.failed)),
+        bytes_in: bytes.u64(offset_of!(MemberRecord, hot.bytes_in)),
+        bytes_out: bytes.u64(offset_of!(MemberRecord, hot.bytes_out)),
+        ewma: bytes.u64(offset_of!(MemberRecord, hot.ewma)),
+        ejections: bytes.u32(offset_of!(MemberRecord, health.ejections)),
+        weight: pair(
+            offset_of!(MemberRecord, admin.weight),
+            offset_of!(MemberRecord, admin.configured_weight),
+        ),
+        flags: pair(
+            offset_of!(MemberRecord, admin.flags),
+            offset_of!(MemberRecord, admin.configured_flags),
+        ),
+        lbset: pair(
+            offset_of!(MemberRecord, admin.lbset),
+            offset_of!(MemberRecord, admin.configured_lbset),
+        ),
+    };
+    let both = |(value, configured), valid: &dyn Fn(u32) -> bool| valid(value) && valid(configured);
+    ensure(
+        both(figures.weight, &|w| (WEIGHT_MIN..=WEIGHT_MAX).contains(&w)),
+        "a weight is out of range",
+    )?;
+    ensure(
+        both(figures.flags, &|flags| flags & !FLAGS_ALL == 0),
+        "a member's state is out of range",
+    )?;
+    ensure(
+        both(figures.lbset, &|set| set <= LBSET_MAX),
+        "a set number is out of range",
+    )?;
+    let ewma = f64::from_bits(figures.ewma);
+    ensure(
+        ewma.is_finite() && ewma.is_sign_positive(),
+        "a response time is out of range",
+    )?;
+    bytes.text(offset_of!(MemberRecord, identity.name), NAME_MAX)?;
+    bytes.text(offset_of!(MemberRecord, identity.route), NAME_MAX)?;
+    Ok(Some(RawMember {
+        server: bytes.key(offset_of!(MemberRecord, identity.server), NAME_MAX)?,
+        farm: bytes.key(offset_of!(MemberRecord, identity.farm), NAME_MAX)?,
+        farm_index: bytes.u32(offset_of!(MemberRecord, admin.farm)),
+        url: bytes.key(offset_of!(MemberRecord, identity.url), URL_MAX)?,
+        figures,
+    }))
+}
+
+fn ensure(holds: bool, otherwise: &'static str) -> Result<(), Refusal> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Refusal::Damaged(otherwise))
+    }
+}
+
+/// A copy of a record. Fields asked for lie within it, by `offset_of` its type.
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn read(file: &mut (impl Read + Seek), offset: u64, length: usize) -> io::Result<Self> {
+        let mut bytes = vec![0; length];
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    fn array<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let field = self.0.get(offset..).and_then(<[u8]>::first_chunk);
+        field.copied().unwrap_or([0; N])
+    }
+
+    fn u32(&self, offset: usize) -> u32 {
+        u32::from_ne_bytes(self.array(offset))
+    }
+
+    fn u64(&self, offset: usize) -> u64 {
+        u64::from_ne_bytes(self.array(offset))
+    }
+
+    /// Text padded with NUL up to `length`.
+    fn text(&self, offset: usize, length: usize) -> Result<String, Refusal> {
+        let field = self.0.get(offset..offset + length).unwrap_or_default();
+        let end = field.iter().position(|byte| *byte == 0).unwrap_or(length);
+        let (text, padding) = field.split_at_checked(end).unwrap_or_default();
+        ensure(
+            padding.iter().all(|byte| *byte == 0),
+            "bytes after the end of a name",
+        )?;
+        let text =
+            std::str::from_utf8(text).map_err(|_| Refusal::Damaged("a name not in UTF-8"))?;
+        Ok(text.to_owned())
+    }
+
+    fn key(&self, offset: usize, length: usize) -> Result<String, Refusal> {
+        let text = self.text(offset, length)?;
+        ensure(!text.is_empty(), "a record without its name")?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,62 @@
+//! The board: scoreboard-like shared memory that stays exact across children, crashes and
+//! restarts.
+//!
+//! It is a file (or a memfd) mapped shared by httpd's parent and all its children. [`layout`] says
+//! where things lie in it, [`record`] what a farm and a member look like, [`slots`] who has how
+//! much under way, [`plan_area`] where a farm's schedule is published.
+//!
+//! **Who trusts whom.** Children can write the whole board, and the parent runs as root. So values
+//! are read from it, never places: every offset, length and index comes from the directory in
+//! private memory (children have theirs from the fork), and every index found on the board is
+//! checked where it is used. Garbage all over the board makes numbers wrong and nothing else.
+//!
+//! **Life.** [`Board::open`] at a full start: the last run's file is checked and copied
+//! ([`load`]), never used itself. [`Board::retain`], [`Board::resume`] and [`Board::attach`] at
+//! a graceful restart: the same mapping, grown in place. [`Board::claim`] in each new child;
+//! [`Board::release`] in the parent for each that died.
+#![deny(unsafe_code)]
+
+// Loom has no shared mappings: its tests build slots and plans on the heap.
+#[cfg(not(loom))]
+mod attach;
+#[cfg(not(loom))]
+mod directory;
+#[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
+mod file;
+#[cfg(not(loom))]
+pub mod layout;
+#[cfg(not(loom))]
+pub mod load;
+#[cfg(not(loom))]
+mod lock;
+#[cfg(not(loom))]
+mod map;
+pub mod plan_area;
+#[cfg(not(loom))]
+mod pool;
+pub mod record;
+#[cfg(not(loom))]
+mod retain;
+#[cfg(not(loom))]
+mod shared;
+pub mod slots;
+#[cfg(not(loom))]
+mod spec;
+pub mod values;
+#[cfg(not(loom))]
+mod view;
+
+pub use plan_area::PlanArea;
+pub use record::{FarmRecord, MemberRecord};
+pub use slots::{LiveSlot, Repaired, SlotId};
+
+#[cfg(not(loom))]
+pub use self::{
+    error::{BoardError, Notice, Setting},
+    file::Storage,
+    lock::{FarmLock, LockError},
+    shared::Board,
+    spec::{Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec},
+};

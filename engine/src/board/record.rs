@@ -1,0 +1,258 @@
+//! What one farm and one member look like on the board. This layout is a file format: a change of
+//! size or order is a new [`super::layout::VERSION`].
+//!
+//! Every field is an integer atomic or a byte, so that any bit pattern another process may have
+//! written is a valid value. Who writes what:
+//!
+//! | part | written by | how often |
+//! |---|---|---|
+//! | `hot` | every child | each request |
+//! | `health` | the child that saw a failure or a recovery | rarely |
+//! | `admin` | the parent at a start, people at run time, under the farm's lock | very rarely |
+//! | `identity` | the parent, once, before the record is published | once |
+//!
+//! Hot counters of different members lie on different cache lines (128 bytes: two lines of the
+//! adjacent-line prefetcher of `x86_64`).
+
+use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
+
+/// Longest server, farm and route name kept on the board, in bytes.
+pub const NAME_MAX: usize = 96;
+/// Longest member URL kept on the board, in bytes (httpd: `PROXY_WORKER_EXT_NAME_SIZE` 384).
+pub const URL_MAX: usize = 384;
+
+/// Counters that every request moves.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct MemberHot {
+    /// Requests under way, all children together: the figure choices are made by. The truth it is
+    /// repaired from is the sum of the child slots' own cells ([`super::slots`]).
+    pub inflight: AtomicI64,
+    /// Times a method (or stickiness, or a probe) gave this member to a request's attempt.
+    pub elected: AtomicU64,
+    /// Attempts that ended with an answer, whatever its status.
+    pub served: AtomicU64,
+    /// Attempts that ended without one, or with one that counts as a failure.
+    pub failed: AtomicU64,
+    /// Request body bytes sent to the member.
+    pub bytes_in: AtomicU64,
+    /// Response body bytes received from it.
+    pub bytes_out: AtomicU64,
+    /// Peak EWMA of the time to first byte: the bits of an `f64`, in microseconds; 0 is unknown.
+    pub ewma: AtomicU64,
+    /// When `ewma` was last moved ([`crate::Micros`]).
+    pub ewma_at: AtomicU64,
+    /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it).
+    pub lbstatus: AtomicI64,
+    /// Room for later versions.
+    pub spare: [AtomicU64; 7],
+}
+
+/// Whether the member can be used, and since when.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct MemberHealth {
+    /// 0: healthy. Otherwise in error, and the time from which one probing request may be sent.
+    /// Whoever moves it forward by compare-and-swap is the prober ([`crate::health`]).
+    pub retry_at: AtomicU64,
+    /// Why: a [`crate::health::Cause`] as number.
+    pub cause: AtomicU32,
+    /// Failures in a row, as `ejectafter` counts them.
+    pub streak: AtomicU32,
+    /// Ejections in a row: the exponent of the ejection time.
+    pub ejections: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
+    /// When the member last came back from an error (start of its slow start); 0 never.
+    pub recovered_at: AtomicU64,
+    /// When it last went into error; 0 never.
+    pub failed_at: AtomicU64,
+    /// Room for later versions.
+    pub spare: [AtomicU64; 11],
+}
+
+/// What people and the configuration say about the member.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct MemberAdmin {
+    /// Weight in hundredths (httpd's `lbfactor`): 1 to 10,000.
+    pub weight: AtomicU32,
+    /// The weight that the configuration named when `weight` was last taken from it.
+    pub configured_weight: AtomicU32,
+    /// [`flags`] in force.
+    pub flags: AtomicU32,
+    /// The flags that the configuration named when `flags` was last taken from it.
+    pub configured_flags: AtomicU32,
+    /// The set tried in order, 0 to 99.
+    pub lbset: AtomicU32,
+    /// The set that the configuration named when `lbset` was last taken from it.
+    pub configured_lbset: AtomicU32,
+    /// The farm this record belongs to, as index of its record.
+    pub farm: AtomicU32,
+    /// 0: free. 1: in use. Otherwise the generation in which it was last configured, kept for the
+    /// children of older generations (`directory.rs`).
+    pub lifecycle: AtomicU32,
+    /// Position in the configuration: ties and `first` follow it.
+    pub position: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
+    /// Room for later versions.
+    pub spare: [AtomicU64; 11],
+}
+
+/// State letters of a member, as `mod_proxy` names them.
+pub mod flags {
+    /// `D`: takes no new request.
+    pub const DISABLED: u32 = 1;
+    /// `S`: takes no request at all.
+    pub const STOPPED: u32 = 1 << 1;
+    /// `I`: errors do not take it out.
+    pub const IGNORE_ERRORS: u32 = 1 << 2;
+    /// `H`: used when no other member of the sets so far is usable.
+    pub const STANDBY: u32 = 1 << 3;
+    /// `R`: replaces unusable members one for one.
+    pub const SPARE: u32 = 1 << 4;
+    /// `N`: serves its own sessions only.
+    pub const DRAIN: u32 = 1 << 5;
+    /// `C`: a health check failed.
+    pub const CHECK_FAILED: u32 = 1 << 6;
+    /// Any of these and the member is not chosen by a method.
+    pub const NOT_ELIGIBLE: u32 = DISABLED | STOPPED | DRAIN | CHECK_FAILED;
+}
+
+/// Whose record this is, in plain bytes, each padded with NUL.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct MemberIdentity {
+    /// The server (vhost) that owns the farm.
+    pub server: [AtomicU8; NAME_MAX],
+    /// The farm's name, lower case.
+    pub farm: [AtomicU8; NAME_MAX],
+    /// The member's URL as `mod_proxy` keeps it (`name_ex`).
+    pub url: [AtomicU8; URL_MAX],
+    /// The member's name as users see it.
+    pub name: [AtomicU8; NAME_MAX],
+    /// The session route; empty for none.
+    pub route: [AtomicU8; NAME_MAX],
+}
+
+impl Default for MemberIdentity {
+    fn default() -> Self {
+        Self {
+            server: blank(),
+            farm: blank(),
+            url: blank(),
+            name: blank(),
+            route: blank(),
+        }
+    }
+}
+
+/// One member.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct MemberRecord {
+    /// Counters.
+    pub hot: MemberHot,
+    /// Health.
+    pub health: MemberHealth,
+    /// Administration.
+    pub admin: MemberAdmin,
+    /// Identity.
+    pub identity: MemberIdentity,
+}
+
+/// The farm's counters.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct FarmHot {
+    /// Next turn of the weighted rotation, over all children.
+    pub ticket: AtomicU64,
+    /// Requests that were given a member by this farm.
+    pub elected: AtomicU64,
+    /// Requests for which nothing was usable.
+    pub refused: AtomicU64,
+    /// Earliest time at which a member in error may be probed; `u64::MAX`: none is in error.
+    pub next_probe_at: AtomicU64,
+    /// When `forcerecovery` last sent a request to a member in error.
+    pub forced_at: AtomicU64,
+    /// Room for later versions.
+    pub spare: [AtomicU64; 11],
+}
+
+/// The farm's rarely written part.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct FarmCold {
+    /// The published plan: its version, the low bit names the buffer ([`super::plan_area`]).
+    pub published: AtomicU64,
+    /// Replays ([`crate::budget`]): when the window began; set it when the record is made.
+    pub budget_since: AtomicU64,
+    /// Requests elected when the window began.
+    pub budget_elected: AtomicU64,
+    /// Requests, in hundredths, that replays so far have used up.
+    pub budget_spent: AtomicU64,
+    /// The second (of `Micros`) and the replays in it: `second << 8 | count`.
+    pub budget_reserve: AtomicU64,
+    /// 1: taken from service by people.
+    pub off: AtomicU32,
+    /// 0: free, 1: in use.
+    pub lifecycle: AtomicU32,
+    /// 1: something the plan is made of has changed since it was compiled.
+    pub stale: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
+    /// Room for later versions.
+    pub spare: [AtomicU64; 9],
+}
+
+/// Whose farm this is.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct FarmIdentity {
+    /// The server (vhost) that owns the farm.
+    pub server: [AtomicU8; NAME_MAX],
+    /// The farm's name, lower case.
+    pub name: [AtomicU8; NAME_MAX],
+    /// Room for later versions.
+    pub spare: [AtomicU8; 64],
+}
+
+impl Default for FarmIdentity {
+    fn default() -> Self {
+        Self {
+            server: blank(),
+            name: blank(),
+            spare: blank(),
+        }
+    }
+}
+
+/// One farm.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct FarmRecord {
+    /// Counters.
+    pub hot: FarmHot,
+    /// Administration and plan.
+    pub cold: FarmCold,
+    /// Identity.
+    pub identity: FarmIdentity,
+}
+
+/// All NUL: `Default` of std ends at arrays of 32.
+fn blank<const N: usize>() -> [AtomicU8; N] {
+    core::array::from_fn(|_| AtomicU8::new(0))
+}
+
+#[cfg(not(loom))]
+const _: () = {
+    assert!(size_of::<MemberHot>() == 128);
+    assert!(size_of::<MemberHealth>() == 128);
+    assert!(size_of::<MemberAdmin>() == 128);
+    assert!(size_of::<MemberIdentity>() == 768);
+    assert!(size_of::<MemberRecord>() == 1152);
+    assert!(size_of::<FarmHot>() == 128);
+    assert!(size_of::<FarmCold>() == 128);
+    assert!(size_of::<FarmRecord>() == 512);
+};

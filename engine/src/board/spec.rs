@@ -1,0 +1,160 @@
+//! What the configuration asks of the board, and the places it is given there.
+
+use super::error::{BoardError, Notice};
+use super::plan_area::PlanArea;
+use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
+use crate::{FarmId, MemberId};
+
+/// A farm as configured. Its key is `(server, name)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FarmSpec {
+    /// The server (vhost) that owns it.
+    pub server: String,
+    /// Its name, lower case.
+    pub name: String,
+    /// Its members, in configuration order.
+    pub members: Vec<MemberSpec>,
+}
+
+/// A member as configured. Its key is its farm's and `url`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSpec {
+    /// The URL as `mod_proxy` keeps it.
+    pub url: String,
+    /// The name users see; what exceeds [`NAME_MAX`] is cut off on the board.
+    pub name: String,
+    /// The session route; empty for none.
+    pub route: String,
+    /// Hundredths, clamped to [`super::values::WEIGHT_MIN`] to [`super::values::WEIGHT_MAX`].
+    pub weight: u32,
+    /// [`super::record::flags`]; other bits are dropped.
+    pub flags: u32,
+    /// The set, clamped to [`super::values::LBSET_MAX`].
+    pub lbset: u32,
+}
+
+/// Where the configuration's farms are, in its own order, and what the log should say.
+#[derive(Debug, Default)]
+pub struct Attached {
+    /// One for each [`FarmSpec`].
+    pub farms: Vec<FarmSeat>,
+    /// Worth a line each.
+    pub notices: Vec<Notice>,
+}
+
+/// A farm's place.
+#[derive(Clone, Debug)]
+pub struct FarmSeat {
+    /// Its index.
+    pub id: FarmId,
+    /// Its record.
+    pub record: &'static FarmRecord,
+    /// Where its plan is published. Empty for a new farm and for one that has outgrown its former
+    /// area: publish before children are forked.
+    pub plan: PlanArea<'static>,
+    /// One for each [`MemberSpec`].
+    pub members: Vec<MemberSeat>,
+}
+
+/// A member's place.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberSeat {
+    /// Its index.
+    pub id: MemberId,
+    /// Its record.
+    pub record: &'static MemberRecord,
+}
+
+/// Whether every name has room in its record.
+pub(super) fn check(farms: &[FarmSpec]) -> Result<(), BoardError> {
+    for farm in farms {
+        fits("server", &farm.server, NAME_MAX)?;
+        fits("farm", &farm.name, NAME_MAX)?;
+        for member in &farm.members {
+            fits("member URL", &member.url, URL_MAX)?;
+            fits("member name", truncated(&member.name, NAME_MAX), NAME_MAX)?;
+            if !member.route.is_empty() {
+                fits("route", &member.route, NAME_MAX)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fits(what: &'static str, value: &str, max: usize) -> Result<(), BoardError> {
+    if (1..=max).contains(&value.len()) && !value.contains('\0') {
+        return Ok(());
+    }
+    Err(BoardError::Name {
+        what,
+        value: value.to_owned(),
+        max,
+    })
+}
+
+/// The longest start of `value` of at most `max` bytes that ends with a whole character.
+pub(super) fn truncated(value: &str, max: usize) -> &str {
+    let end = (0..=max.min(value.len()))
+        .rev()
+        .find(|end| value.is_char_boundary(*end));
+    value.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// A farm with a member for each URL, for the tests of this folder.
+#[cfg(test)]
+pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> FarmSpec {
+    let member = |url: String| MemberSpec {
+        name: url.clone(),
+        url,
+        route: String::new(),
+        weight: 100,
+        flags: 0,
+        lbset: 0,
+    };
+    let members = urls
+        .into_iter()
+        .map(|url| member(url.to_string()))
+        .collect();
+    FarmSpec {
+        server: "main".into(),
+        name: name.into(),
+        members,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn farm(server: &str, url: &str, route: &str) -> FarmSpec {
+        let mut farm = FarmSpec {
+            server: server.into(),
+            ..sample("f", [url])
+        };
+        farm.members[0].name = "é".repeat(60);
+        farm.members[0].route = route.into();
+        farm
+    }
+
+    #[test]
+    fn names_without_room_are_refused_by_kind_and_value() {
+        assert!(check(&[farm("main", "http://a", "")]).is_ok());
+        assert!(check(&[farm(&"s".repeat(96), &"u".repeat(384), &"r".repeat(96))]).is_ok());
+        for (bad, what) in [
+            (farm("", "http://a", ""), "server \"\""),
+            (farm("main", "a\0b", ""), "member URL \"a\\0b\""),
+            (farm("main", &"u".repeat(385), ""), "member URL"),
+            (farm("main", "http://a", &"r".repeat(97)), "route"),
+        ] {
+            let error = check(&[bad]).unwrap_err().to_string();
+            assert!(error.starts_with(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(truncated("abc", 3), "abc");
+        assert_eq!(truncated("abé", 3), "ab");
+        assert_eq!(truncated("é", 1), "");
+    }
+}

@@ -1,0 +1,208 @@
+//! The retry budget: replays of broken attempts may not become a second load on members that are
+//! in trouble already (Finagle's `RetryBudget`, Envoy's `retry_budget`).
+//!
+//! A replay costs `100 / percent` of the farm's requests. The requests themselves are the clock: the
+//! farm's `elected` counter runs anyway, so a request that needs no replay pays nothing for the
+//! budget. `budget_spent` runs after it; a replay moves it on by its cost, by compare-and-swap, and
+//! may not pass it. However many processes ask at once, replays of the long run are never more than
+//! `percent` of the requests.
+//!
+//! What a quiet time has saved up is bounded: once in [`WINDOW`] at most, `budget_spent` is brought
+//! up to as many requests behind `elected` as the farm had in a window of that time's average. So a
+//! member that dies with requests in flight, after an hour without any failure, finds a budget.
+//!
+//! [`RESERVE`] replays in each second are always allowed, so that a farm with little traffic can
+//! replay too. They use the budget up as well, as far as there is any: together it is the larger of
+//! the two, not the sum.
+
+use crate::Micros;
+use crate::board::record::FarmRecord;
+use crate::sync::Ordering;
+
+/// Over how long requests are counted: 10 s, as Finagle's `ttl`.
+pub const WINDOW: Micros = 10_000_000;
+/// Replays a second that need no requests.
+pub const RESERVE: u64 = 3;
+
+/// `budget_spent` counts hundredths of a request, so that any whole percentage has a whole cost.
+const REQUEST: u64 = 100;
+const SECOND: Micros = 1_000_000;
+
+/// Asks for one replay, with a budget of `percent` of the farm's requests, and takes it if granted.
+pub fn allow(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
+    let reserved = take_reserve(farm, now);
+    let paid = pay(farm, percent, now);
+    reserved || paid
+}
+
+/// Takes one of this second's [`RESERVE`]. The second and the count share a word.
+fn take_reserve(farm: &FarmRecord, now: Micros) -> bool {
+    let second = now / SECOND;
+    farm.cold
+        .budget_reserve
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+            let (of, taken) = (word >> 8, word & 0xff);
+            // Another process may be in the next second already; then its count holds.
+            if of == second || of == second + 1 {
+                (taken < RESERVE).then_some(of << 8 | (taken + 1))
+            } else {
+                Some(second << 8 | 1)
+            }
+        })
+        .is_ok()
+}
+
+fn pay(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
+    if percent == 0 {
+        return false;
+    }
+    let elected = farm.hot.elected.load(Ordering::Relaxed);
+    forget_savings(farm, elected, now);
+    let cost = (REQUEST * 100).div_ceil(u64::from(percent));
+    let earned = elected.saturating_mul(REQUEST);
+    farm.cold
+        .budget_spent
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
+            spent.checked_add(cost).filter(|spent| *spent <= earned)
+        })
+        .is_ok()
+}
+
+/// Begins a new window if the present one is over.
+fn forget_savings(farm: &FarmRecord, elected: u64, now: Micros) {
+    let cold = &farm.cold;
+    let since = cold.budget_since.load(Ordering::Acquire);
+    let age = now.saturating_sub(since);
+    if age < WINDOW {
+        return;
+    }
+    let requests = elected.saturating_sub(cold.budget_elected.load(Ordering::Acquire));
+    let of_a_window = u128::from(requests) * u128::from(WINDOW) / u128::from(age);
+    let saved = u64::try_from(of_a_window).unwrap_or(requests).min(requests);
+    let floor = elected.saturating_sub(saved).saturating_mul(REQUEST);
+    // Before the window: whoever finds it new finds the savings bounded. Several may be here at
+    // once; their floors are the same but for the requests that came in between.
+    cold.budget_spent.fetch_max(floor, Ordering::AcqRel);
+    let mine = cold
+        .budget_since
+        .compare_exchange(since, now, Ordering::AcqRel, Ordering::Relaxed);
+    if mine.is_ok() {
+        cold.budget_elected.store(elected, Ordering::Release);
+    }
+}
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Micros = 9_000 * SECOND;
+
+    fn farm() -> FarmRecord {
+        let farm = FarmRecord::default();
+        farm.cold.budget_since.store(NOW, Ordering::Relaxed);
+        farm
+    }
+
+    fn serve(farm: &FarmRecord, requests: u64) {
+        farm.hot.elected.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    fn allowed(farm: &FarmRecord, percent: u32, now: Micros, asked: usize) -> u64 {
+        (0..asked)
+            .map(|_| u64::from(allow(farm, percent, now)))
+            .sum()
+    }
+
+    #[test]
+    fn a_quiet_farm_has_three_a_second() {
+        let farm = farm();
+        serve(&farm, 1);
+        for second in 0..5 {
+            assert_eq!(allowed(&farm, 20, NOW + second * SECOND, 50), RESERVE);
+            assert_eq!(
+                allowed(&farm, 20, NOW + second * SECOND + SECOND - 1, 50),
+                0
+            );
+        }
+    }
+
+    #[test]
+    fn percent_0_leaves_the_reserve() {
+        let farm = farm();
+        serve(&farm, 1_000);
+        assert_eq!(allowed(&farm, 0, NOW, 50), RESERVE);
+    }
+
+    #[test]
+    fn a_busy_farm_has_its_percentage_and_not_the_reserve_on_top() {
+        for (percent, expected) in [(20, 200), (30, 299), (100, 1_000), (1, 10)] {
+            let farm = farm();
+            serve(&farm, 1_000);
+            assert_eq!(
+                allowed(&farm, percent, NOW + 1, 5_000),
+                expected,
+                "{percent} %"
+            );
+        }
+    }
+
+    #[test]
+    fn in_the_long_run_no_more_than_the_percentage() {
+        let farm = farm();
+        let mut replays = 0;
+        for tenth in 0..2_000 {
+            serve(&farm, 100);
+            replays += allowed(&farm, 20, NOW + tenth * SECOND / 10, 80);
+        }
+        assert_eq!(replays, 2_000 * 100 / 5);
+    }
+
+    #[test]
+    fn a_quiet_hour_saves_up_ten_seconds() {
+        let farm = farm();
+        serve(&farm, 3_600 * 50);
+        let replays = allowed(&farm, 20, NOW + 3_600 * SECOND, 10_000);
+        assert_eq!(replays, 10 * 50 / 5);
+    }
+
+    /// A clock that another process has read a little earlier is no second window.
+    #[test]
+    fn a_reading_from_before_the_second_takes_from_the_same_reserve() {
+        let farm = farm();
+        assert_eq!(allowed(&farm, 20, NOW, 2), 2);
+        assert_eq!(allowed(&farm, 20, NOW - 1, 2), 1);
+    }
+
+    #[test]
+    fn any_bits_are_survived() {
+        for bits in [0, 1, u64::MAX, u64::MAX >> 8, 1 << 63] {
+            let farm = farm();
+            farm.cold.budget_since.store(bits, Ordering::Relaxed);
+            farm.cold.budget_elected.store(bits, Ordering::Relaxed);
+            farm.cold.budget_spent.store(bits, Ordering::Relaxed);
+            farm.cold.budget_reserve.store(bits, Ordering::Relaxed);
+            farm.hot.elected.store(u64::MAX - bits, Ordering::Relaxed);
+            for now in [1, NOW, Micros::MAX] {
+                allow(&farm, 20, now);
+                allow(&farm, u32::MAX, now);
+            }
+            assert_eq!(allowed(&farm, 0, NOW + SECOND, 10), RESERVE);
+        }
+    }
+
+    #[test]
+    fn concurrent_callers_do_not_exceed_it() {
+        let farm = farm();
+        serve(&farm, 3_600 * 50);
+        let granted: u64 = std::thread::scope(|scope| {
+            let ask = || allowed(&farm, 20, NOW + 3_600 * SECOND, 1_000);
+            let callers: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            callers
+                .into_iter()
+                .map(|caller| caller.join().unwrap())
+                .sum()
+        });
+        assert_eq!(granted, 10 * 50 / 5);
+    }
+}

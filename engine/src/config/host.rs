@@ -1,0 +1,193 @@
+//! Which Host values the engine's own paths answer to.
+//!
+//! A page elsewhere whose name is made to resolve to this server (DNS rebinding) sends its own name
+//! in Host. So a name must be one of the server's; an address literal or `localhost` cannot be
+//! rebound.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Whether a Host value (`name[:port]`, any case) is an address literal, `localhost` or one of
+/// `names`: the `ServerName` and the aliases, in which `*` and `?` stand for any characters and for
+/// one, as in `ServerAlias`.
+pub fn accepts<'n>(host: &str, names: impl IntoIterator<Item = &'n str>) -> bool {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest
+            .split_once(']')
+            .is_some_and(|(address, port)| address.parse::<Ipv6Addr>().is_ok() && is_port(port));
+    }
+    let colon = host.find(':').unwrap_or(host.len());
+    let Some((name, port)) = host.split_at_checked(colon) else {
+        return false;
+    };
+    // The root's dot, as in httpd's own comparison of names.
+    let name = name.strip_suffix('.').unwrap_or(name);
+    is_port(port)
+        && is_name(name)
+        && (name.parse::<Ipv4Addr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || names
+                .into_iter()
+                .any(|pattern| matches(pattern.as_bytes(), name.as_bytes())))
+}
+
+/// Nothing, or a colon and up to five digits.
+fn is_port(text: &str) -> bool {
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|port| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_name(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    !text.is_empty() && text.bytes().all(inner)
+}
+
+/// Wildcard match without case, in at most `pattern × name` steps: after a mismatch the last `*`
+/// takes one character more; an earlier one never needs to.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(have) = name.get(n) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, n));
+                p += 1;
+            }
+            Some(want) if *want == b'?' || want.eq_ignore_ascii_case(have) => {
+                (p, n) = (p + 1, n + 1);
+            }
+            _ => match star {
+                Some((behind, taken)) => {
+                    star = Some((behind, taken + 1));
+                    (p, n) = (behind, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(p..)
+        .is_some_and(|rest| rest.iter().all(|&b| b == b'*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NAMES: [&str; 4] = ["www.example.com", "*.example.org", "node?.lan", ""];
+
+    #[test]
+    fn names_of_the_server_and_addresses_are_accepted() {
+        let hosts = [
+            "www.example.com",
+            "WWW.Example.COM:8443",
+            "www.example.com.",
+            "a.b.example.org",
+            "node1.lan:80",
+            "localhost",
+            "LOCALHOST:8080",
+            "localhost.",
+            "127.0.0.1",
+            "10.1.2.3:80",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "www.example.com:",
+        ];
+        for host in hosts {
+            assert!(accepts(host, NAMES), "{host}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_not() {
+        let hosts = [
+            "",
+            ":80",
+            ".",
+            "evil.example",
+            "example.org",
+            "xexample.org",
+            "node.lan",
+            "node12.lan",
+            "www.example.com.evil",
+            "www.example.com:80:80",
+            "www.example.com:x",
+            "www.example.com:123456",
+            "www.example.com:+1",
+            "localhost.evil",
+            "127.0.0.1.evil",
+            "1.2.3",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1]:x",
+            "[www.example.com]",
+            "[127.0.0.1]",
+            "[fe80::1%eth0]",
+            "user@localhost",
+            "localhost/",
+            "*",
+            "evil/.example.org",
+            "evil\0.example.org",
+            "é.example.org",
+            "localhost ",
+            " localhost",
+        ];
+        for host in hosts {
+            assert!(!accepts(host, NAMES), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn wildcards() {
+        let table = [
+            ("*", "a", true),
+            ("a*", "a", true),
+            ("a*b*c", "axxbxxc", true),
+            ("a*b*c", "axxbxx", false),
+            ("*ab", "aab", true),
+            ("?", "", false),
+            ("??", "ab", true),
+            ("*?*", "a", true),
+            ("", "a", false),
+            ("a**b", "ab", true),
+            ("*a*a*a*a*b", "aaaaaaaaaaaaaaaa", false),
+        ];
+        for (pattern, name, expected) in table {
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
+        }
+    }
+
+    /// The definition, without the economy.
+    fn naive(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, rest) => rest.is_none(),
+            (Some((b'*', p)), rest) => {
+                naive(p, name) || rest.is_some_and(|(_, n)| naive(pattern, n))
+            }
+            (Some((want, p)), Some((have, n))) => (*want == b'?' || want == have) && naive(p, n),
+            (Some(_), None) => false,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::config::seeded())]
+
+        #[test]
+        fn wildcards_mean_what_they_say(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {
+            let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+            prop_assert_eq!(matches(pattern, name), naive(pattern, name));
+        }
+
+        #[test]
+        fn any_text_is_safe(host in any::<String>(), name in any::<String>()) {
+            let _ = accepts(&host, [name.as_str()]);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Takes our own parameters off `mod_proxy`'s lines before `mod_proxy` reads them.
+//!
+//! Each line is read as `mod_proxy` reads it (httpd, `modules/proxy/mod_proxy.c`: `add_member`,
+//! `set_proxy_param`, `add_pass`, `proxysection`), so that what is positional there is never taken
+//! for a parameter here. What is left keeps its bytes.
+
+use super::argument::arguments;
+use super::param::{self, Whose};
+use super::words::{self, Word, word};
+use super::{native, target};
+use thiserror::Error;
+
+/// A line of `mod_proxy`'s that may hold parameters of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// `BalancerMember [balancer://FARM] URL [key=value…]`
+    BalancerMember,
+    /// `ProxySet [URL] key=value…`
+    ProxySet,
+    /// `ProxyPass [[~] PATH] URL [key=value…]`
+    ProxyPass,
+    /// `ProxyPassMatch [REGEX] URL [key=value…]`
+    ProxyPassMatch,
+    /// `<Proxy URL [key=value…]>`
+    Proxy,
+}
+
+/// What [`take`] made of a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The arguments for `mod_proxy`; the very same text when nothing was taken.
+    pub kept: String,
+    /// The farm that the line speaks of, lower case.
+    pub farm: Option<String>,
+    /// The member's URL, on a `BalancerMember` line.
+    pub member: Option<String>,
+    /// Our parameters, in order: the member's on a `BalancerMember` line, else the farm's.
+    pub params: Vec<(String, String)>,
+    /// `mod_proxy`'s balancer parameters from a line that names the farm `http://FARM`, where
+    /// `mod_proxy` would take them for a worker's: to be set as `ProxySet balancer://FARM`.
+    pub for_farm: Vec<(String, String)>,
+}
+
+/// Why a line is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum LineError {
+    /// A member without scheme.
+    #[error("BalancerMember {0}: a member is a URL, for example {example}", example = example(.0))]
+    MemberUrl(String),
+    /// A farm's parameter on a member's line.
+    #[error("{line}: {key} belongs to the farm: write it on ProxySet")]
+    Farms {
+        /// The line's directive.
+        line: &'static str,
+        /// The key as written.
+        key: String,
+    },
+    /// A member's parameter on a farm's line.
+    #[error("{line}: {key} belongs to the member: write it on BalancerMember")]
+    Members {
+        /// The line's directive.
+        line: &'static str,
+        /// The key as written.
+        key: String,
+    },
+    /// A parameter of ours on a line that speaks of no farm.
+    #[error("{line}: {key} is a parameter of farms, and {target} is none")]
+    NoFarm {
+        /// The line's directive.
+        line: &'static str,
+        /// The key as written.
+        key: String,
+        /// What the line names instead.
+        target: String,
+    },
+}
+
+impl Line {
+    /// The line of a directive as the parsed tree names it (`<Proxy` for the section), in any
+    /// case; `None`: not one of these.
+    pub fn from_directive(name: &str) -> Option<Self> {
+        let lines = [
+            Self::BalancerMember,
+            Self::ProxySet,
+            Self::ProxyPass,
+            Self::ProxyPassMatch,
+            Self::Proxy,
+        ];
+        lines
+            .into_iter()
+            .find(|line| line.directive().eq_ignore_ascii_case(name))
+    }
+
+    /// The directive's name, as the parsed tree has it.
+    pub fn directive(self) -> &'static str {
+        match self {
+            Self::BalancerMember => "BalancerMember",
+            Self::ProxySet => "ProxySet",
+            Self::ProxyPass => "ProxyPass",
+            Self::ProxyPassMatch => "ProxyPassMatch",
+            Self::Proxy => "<Proxy",
+        }
+    }
+
+    /// The arguments, and behind them what is none: `proxysection` stops at the last `>`.
+    fn arguments(self, args: &str) -> (&str, &str) {
+        let end = args.rfind('>').filter(|_| self == Self::Proxy);
+        end.and_then(|end| args.split_at_checked(end))
+            .unwrap_or((args, ""))
+    }
+
+    /// The directive's name for a message.
+    fn shown(self) -> &'static str {
+        if self == Self::Proxy {
+            "<Proxy>"
+        } else {
+            self.directive()
+        }
+    }
+}
+
+/// Takes our parameters off `line`.
+///
+/// `section` is the name (first word) of the enclosing section that stands in for the line's first
+/// argument: of `<Proxy>` for `BalancerMember` and `ProxySet`, of `<Location>` for `ProxyPass`;
+/// `None` outside of such a section. The arguments of a `<Proxy>` line include its `>`, as in the
+/// parsed tree. `farm_of` gives the farm that a URL names in any spelling
+/// ([`super::target::farm_name`] of an existing farm), for this server. Lines that `mod_proxy` will
+/// refuse are left to it.
+///
+/// # Errors
+/// A parameter that does not belong on this line, or a member that is no URL.
+pub fn take(
+    line: Line,
+    args: &str,
+    section: Option<&str>,
+    farm_of: impl Fn(&str) -> Option<String>,
+) -> Result<Taken, LineError> {
+    let (text, tail) = line.arguments(args);
+    let parts = Parts::read(line, text, section);
+    let Some(subject) = parts.subject(line, section) else {
+        return Ok(Taken {
+            kept: args.to_owned(),
+            ..Taken::default()
+        });
+    };
+    let balancer = balancer_name(subject);
+    // Where the farm is not spelt balancer://, mod_proxy sees a worker.
+    let seen_as_worker = balancer.is_none() && line != Line::BalancerMember;
+    let mut taken = Taken {
+        kept: args.to_owned(),
+        farm: balancer.or_else(|| farm_of(subject)),
+        member: parts.member(line, section)?,
+        ..Taken::default()
+    };
+
+    let mut cuts = Vec::new();
+    for word in &parts.pairs {
+        let Some((key, value)) = word.pair() else {
+            continue;
+        };
+        let known = taken.farm.is_some();
+        let list = match reader(line, key, known, seen_as_worker) {
+            Ok(Reader::Farm) => &mut taken.for_farm,
+            Ok(Reader::Us) => &mut taken.params,
+            Ok(Reader::ModProxy) => continue,
+            Err(refusal) => return Err(refusal.of(line, key, subject)),
+        };
+        list.push((key.to_owned(), value.to_owned()));
+        cuts.push(word.span.start..word.next);
+    }
+    if !cuts.is_empty() {
+        let mut kept = without(text, &cuts);
+        if let (Line::ProxySet, None, true, Some(farm)) =
+            (line, section, seen_as_worker, &taken.farm)
+        {
+            // Outside a section mod_proxy's ProxySet finds only what exists: the balancer.
+            let others = word(&kept, 0).and_then(|name| kept.get(name.span.end..));
+            kept = words::quote(&format!("balancer://{farm}")) + others.unwrap_or_default();
+        }
+        taken.kept = kept + tail;
+    }
+    Ok(taken)
+}
+
+/// Who reads a parameter.
+enum Reader {
+    ModProxy,
+    Us,
+    /// `mod_proxy`, but as the farm's.
+    Farm,
+}
+
+/// Why nobody reads it there.
+enum Refusal {
+    Farms,
+    Members,
+    NoFarm,
+}
+
+impl Refusal {
+    fn of(self, line: Line, key: &str, subject: &str) -> LineError {
+        let (line, key) = (line.shown(), key.to_owned());
+        let target = subject.to_owned();
+        match self {
+            Self::Farms => LineError::Farms { line, key },
+            Self::Members => LineError::Members { line, key },
+            Self::NoFarm => LineError::NoFarm { line, key, target },
+        }
+    }
+}
+
+fn reader(line: Line, key: &str, farm: bool, seen_as_worker: bool) -> Result<Reader, Refusal> {
+    let members_line = line == Line::BalancerMember;
+    match (param::whose(key), native::whose(key)) {
+        (Some(Whose::Farm), _) if members_line => Err(Refusal::Farms),
+        (Some(Whose::Member), _) if !members_line => Err(Refusal::Members),
+        (Some(_), _) if farm => Ok(Reader::Us),
+        (Some(_), _) => Err(Refusal::NoFarm),
+        (None, Some(Whose::Member)) if farm && seen_as_worker => Err(Refusal::Members),
+        (None, Some(_)) if farm && seen_as_worker => Ok(Reader::Farm),
+        (None, _) => Ok(Reader::ModProxy),
+    }
+}
+
+/// A line's arguments, sorted as `mod_proxy` sorts them.
+struct Parts<'a> {
+    positional: Vec<Word<'a>>,
+    pairs: Vec<Word<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(line: Line, text: &'a str, section: Option<&str>) -> Self {
+        let mut parts = Self {
+            positional: Vec::new(),
+            pairs: Vec::new(),
+        };
+        let leading = match (line, section) {
+            (Line::ProxyPass | Line::ProxyPassMatch, None) => 2,
+            (Line::ProxyPass | Line::ProxyPassMatch, Some(_))
+            | (Line::Proxy, _)
+            | (Line::ProxySet, None) => 1,
+            (Line::ProxySet, Some(_)) | (Line::BalancerMember, _) => 0,
+        };
+        let takes_tilde = line == Line::ProxyPass && section.is_none();
+        let mut at = 0;
+        while let Some(plain) = word(text, at).filter(|_| parts.positional.len() < leading) {
+            at = plain.next;
+            if !(takes_tilde && parts.positional.is_empty() && plain.text == "~") {
+                parts.positional.push(plain);
+            }
+        }
+        for word in arguments(text, at) {
+            let list = if word.pair().is_some() {
+                &mut parts.pairs
+            } else {
+                &mut parts.positional
+            };
+            list.push(word);
+        }
+        parts
+    }
+
+    fn positional(&self, at: usize) -> Option<&str> {
+        self.positional
+            .get(at)
+            .map(|argument| argument.text.as_ref())
+    }
+
+    /// The URL (or section name) that parameters of a farm on this line belong to.
+    fn subject<'s>(&'s self, line: Line, section: Option<&'s str>) -> Option<&'s str> {
+        match (line, section) {
+            (Line::ProxySet | Line::BalancerMember, Some(name)) => Some(name),
+            (Line::ProxyPass | Line::ProxyPassMatch, None) => self.positional(1),
+            _ => self.positional(0),
+        }
+    }
+
+    fn member(&self, line: Line, section: Option<&str>) -> Result<Option<String>, LineError> {
+        let at = usize::from(section.is_none());
+        let url = self.positional(at).filter(|_| line == Line::BalancerMember);
+        match url {
+            Some(url) if !target::has_scheme(url) => Err(LineError::MemberUrl(url.to_owned())),
+            url => Ok(url.map(str::to_owned)),
+        }
+    }
+}
+
+/// The name of a farm spelt as `mod_proxy`'s balancer, by its own rule: all up to the next slash,
+/// in lower case.
+fn balancer_name(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let name = rest.split('/').next().unwrap_or_default();
+    let is_balancer = scheme.eq_ignore_ascii_case("balancer") && !name.is_empty();
+    is_balancer.then(|| name.to_ascii_lowercase())
+}
+
+/// `text` without the ranges `cuts`, which are in order and do not overlap.
+fn without(text: &str, cuts: &[std::ops::Range<usize>]) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut at = 0;
+    for cut in cuts {
+        kept.push_str(text.get(at..cut.start).unwrap_or_default());
+        at = cut.end;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    if rest.is_empty() {
+        kept.truncate(kept.trim_end().len());
+    }
+    kept + rest
+}
+
+/// The URL that a member without scheme was probably meant to be.
+fn example(written: &str) -> String {
+    if written.contains(":/") || written.starts_with(['/', ':']) {
+        "http://127.0.0.1:80".to_owned()
+    } else {
+        format!("http://{written}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

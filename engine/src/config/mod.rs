@@ -1,0 +1,34 @@
+//! What a user writes: the parameters of farms and members, the lines they stand on, the names
+//! that select a farm, and who may ask the engine. Text in, values out; nothing here knows httpd.
+//!
+//! * [`words`] splits and quotes text as httpd's own configuration reader does.
+//! * [`argument`] is one word of a line: a plain word or `key=value`.
+//! * [`param`] is the table of our parameters, [`value`] how their values are read, [`native`]
+//!   the keys of `mod_proxy` itself.
+//! * [`mod@line`] takes our parameters off `mod_proxy`'s lines before `mod_proxy` reads them.
+//! * [`rewrite`] turns `AthFarm`, `LBServerCluster` and `LBProxyPass` into `mod_proxy`'s lines.
+//! * [`target`] reads a proxy URL and says which farm it names, [`section`] which `<Proxy>`
+//!   sections hold for that farm.
+//! * [`trust`] and [`host`] guard the engine's own paths.
+
+pub mod argument;
+pub mod host;
+pub mod line;
+pub mod native;
+pub mod param;
+pub mod rewrite;
+pub mod section;
+pub mod target;
+pub mod trust;
+pub mod value;
+pub mod words;
+
+/// Properties are tried on the same cases each time.
+#[cfg(test)]
+fn seeded() -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    }
+}

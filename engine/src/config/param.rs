@@ -1,0 +1,298 @@
+//! The table of our own parameters: one line and one field each.
+//!
+//! A parameter that this version does not know yet stands in [`LATER`] and is refused by name; it
+//! becomes available by moving its line to [`PARAMS`].
+
+use super::value::{self, Must};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Whose parameter it is, and so on which lines it may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A farm's: `ProxySet`, `<Proxy … k=v>`, `ProxyPass`, `AthFarm`.
+    Farm,
+    /// A member's: `BalancerMember`.
+    Member,
+    /// A member's; on a farm's line the default of its members.
+    Both,
+}
+
+/// One parameter that a user may write.
+#[derive(Debug)]
+pub struct Param {
+    /// Its key, lower case.
+    pub key: &'static str,
+    /// Its form, as in the manual.
+    pub syntax: &'static str,
+    /// What holds without it, as in the manual.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    farm: Option<Set<FarmParams>>,
+    member: Option<Set<MemberParams>>,
+}
+
+type Set<P> = fn(&mut P, &str) -> Result<(), Must>;
+
+/// The parameters that work.
+#[rustfmt::skip]
+pub const PARAMS: &[Param] = &[
+    farms("ejectafter", "ejectafter=N", "off",
+        "failures in a row after which a member is ejected",
+        |farm, text| put(&mut farm.eject_after, value::number(text, 1..=1000).map(Some))),
+    farms("ejecttime", "ejecttime=SECONDS", "30",
+        "how long a member's first ejection lasts",
+        |farm, text| put(&mut farm.eject_time, value::seconds(text, 1..=86_400))),
+    farms("maxeject", "maxeject=PERCENT", "50",
+        "share of the members that may be ejected at a time, but at least one member",
+        |farm, text| put(&mut farm.max_eject, value::percent(text, 1..=100))),
+    farms("retrybudget", "retrybudget=PERCENT", "20",
+        "share of the farm's requests that may be replayed, but at least 3 a second",
+        |farm, text| put(&mut farm.retry_budget, value::percent(text, 0..=100))),
+    farms("retryon", "retryon=CODE[,CODE...]", "none",
+        "answers that are replayed on another member: 500, 502, 503, 504",
+        |farm, text| put(&mut farm.retry_on, value::list(text, &[500, 502, 503, 504]))),
+    farms("trytimeout", "trytimeout=MILLISECONDS", "off",
+        "bound of one attempt",
+        |farm, text| put(&mut farm.try_timeout, value::millis(text, 1..=3_600_000).map(Some))),
+    farms("fallback", "fallback=[redirect:]URL", "none",
+        "what answers when no member is usable",
+        |farm, text| put(&mut farm.fallback, Fallback::read(text).map(Some))),
+    farms("halflife", "halflife=SECONDS", "10",
+        "time after which a measured response time counts half",
+        |farm, text| put(&mut farm.half_life, value::seconds(text, 1..=3600))),
+    members("name", "name=NAME", "host:port of the URL",
+        "the member's name in reports and queries",
+        |member, text| put(&mut member.name, value::name(text, MEMBER_NAME_MAX).map(Some))),
+];
+
+/// Parameters that this version knows by name only, and refuses.
+pub const LATER: &[(&str, Whose)] = &[
+    ("hashkey", Whose::Farm),
+    ("hashbalance", Whose::Farm),
+    ("score", Whose::Farm),
+    ("queue", Whose::Farm),
+    ("queuetimeout", Whose::Farm),
+    ("stickyissue", Whose::Farm),
+    ("stickyattrs", Whose::Farm),
+    ("routeregex", Whose::Farm),
+    ("forward", Whose::Both),
+    ("draintimeout", Whose::Both),
+    ("maxconn", Whose::Both),
+    ("slowstart", Whose::Both),
+    ("expectupdate", Whose::Both),
+    ("agent", Whose::Both),
+];
+
+/// Longest `name=`, in bytes.
+const MEMBER_NAME_MAX: usize = 64;
+
+const fn farms(
+    key: &'static str,
+    syntax: &'static str,
+    default: &'static str,
+    about: &'static str,
+    set: Set<FarmParams>,
+) -> Param {
+    Param {
+        key,
+        syntax,
+        default,
+        about,
+        farm: Some(set),
+        member: None,
+    }
+}
+
+const fn members(
+    key: &'static str,
+    syntax: &'static str,
+    default: &'static str,
+    about: &'static str,
+    set: Set<MemberParams>,
+) -> Param {
+    Param {
+        key,
+        syntax,
+        default,
+        about,
+        farm: None,
+        member: Some(set),
+    }
+}
+
+impl Param {
+    /// Whose it is: whoever has a field for it.
+    pub fn whose(&self) -> Whose {
+        match (self.farm.is_some(), self.member.is_some()) {
+            (true, true) => Whose::Both,
+            (false, _) => Whose::Member,
+            (true, false) => Whose::Farm,
+        }
+    }
+}
+
+/// Whose parameter of ours `key` is, compared without case, available or not; `None`: not ours.
+pub fn whose(key: &str) -> Option<Whose> {
+    let later = || {
+        LATER
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key))
+    };
+    find(key)
+        .map(Param::whose)
+        .or_else(|| later().map(|(_, whose)| *whose))
+}
+
+fn find(key: &str) -> Option<&'static Param> {
+    PARAMS
+        .iter()
+        .find(|param| param.key.eq_ignore_ascii_case(key))
+}
+
+/// Why a parameter is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ParamError {
+    /// The value is not one of those allowed.
+    #[error("{key}={value}: {must}")]
+    Value {
+        /// The key as written.
+        key: String,
+        /// The value as written.
+        value: String,
+        /// What is allowed.
+        must: Must,
+    },
+    /// Known by name only.
+    #[error("{0}: not available in this version of mod_athena")]
+    NotAvailable(String),
+    /// Set on a member, but a farm's.
+    #[error("{0}: belongs to the farm, not to a member")]
+    Farms(String),
+    /// Set on a farm, but a member's.
+    #[error("{0}: belongs to a member, not to the farm")]
+    Members(String),
+    /// Not a parameter of ours.
+    #[error("{0}: unknown parameter")]
+    Unknown(String),
+}
+
+/// What holds for a farm: the defaults and what a user wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FarmParams {
+    /// Failures in a row that eject a member; `None`: no ejection.
+    pub eject_after: Option<u32>,
+    /// The first ejection's length, in whole seconds.
+    pub eject_time: Duration,
+    /// Most members ejected at a time, percent, but at least one member.
+    pub max_eject: u8,
+    /// Replays per requests, percent; 0 leaves the reserve of [`crate::budget`].
+    pub retry_budget: u32,
+    /// Status codes of answers that are replayed; empty: none.
+    pub retry_on: Vec<u16>,
+    /// Bound of one attempt, in whole milliseconds; `None`: none of ours.
+    pub try_timeout: Option<Duration>,
+    /// What answers when no member is usable.
+    pub fallback: Option<Fallback>,
+    /// Half-life of the response time average, in whole seconds.
+    pub half_life: Duration,
+}
+
+impl Default for FarmParams {
+    fn default() -> Self {
+        Self {
+            eject_after: None,
+            eject_time: Duration::from_secs(30),
+            max_eject: 50,
+            retry_budget: 20,
+            retry_on: Vec::new(),
+            try_timeout: None,
+            fallback: None,
+            half_life: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a user wrote for a member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberParams {
+    /// Its name instead of its URL's `host:port`.
+    pub name: Option<String>,
+}
+
+/// What answers when no member is usable. The URL is complete: the request's path and query are
+/// dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This URL, fetched by the proxy.
+    Proxy(String),
+    /// A 302 to this URL.
+    Redirect(String),
+}
+
+impl Fallback {
+    fn read(text: &str) -> Result<Self, Must> {
+        text.strip_prefix("redirect:").map_or_else(
+            || value::url(text).map(Self::Proxy),
+            |target| value::url(target).map(Self::Redirect),
+        )
+    }
+}
+
+impl FarmParams {
+    /// Sets one parameter; of a repeated one the last holds.
+    ///
+    /// # Errors
+    /// The key is not a farm's, not available, or the value is not allowed.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
+        let set = |param: &Param| {
+            param
+                .farm
+                .ok_or_else(|| ParamError::Members(key.to_owned()))
+        };
+        apply(self, key, value, set)
+    }
+}
+
+impl MemberParams {
+    /// Sets one parameter; of a repeated one the last holds.
+    ///
+    /// # Errors
+    /// The key is not a member's, not available, or the value is not allowed.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
+        let set = |param: &Param| {
+            param
+                .member
+                .ok_or_else(|| ParamError::Farms(key.to_owned()))
+        };
+        apply(self, key, value, set)
+    }
+}
+
+fn apply<P>(
+    params: &mut P,
+    key: &str,
+    value: &str,
+    setter: impl Fn(&Param) -> Result<Set<P>, ParamError>,
+) -> Result<(), ParamError> {
+    let Some(param) = find(key) else {
+        return Err(whose(key).map_or_else(
+            || ParamError::Unknown(key.to_owned()),
+            |_| ParamError::NotAvailable(key.to_owned()),
+        ));
+    };
+    setter(param)?(params, value).map_err(|must| ParamError::Value {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        must,
+    })
+}
+
+fn put<T>(field: &mut T, read: Result<T, Must>) -> Result<(), Must> {
+    *field = read?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

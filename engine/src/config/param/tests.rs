@@ -1,0 +1,204 @@
+use super::*;
+
+fn farm(key: &str, value: &str) -> Result<FarmParams, String> {
+    let mut params = FarmParams::default();
+    params.set(key, value).map_err(|e| e.to_string())?;
+    Ok(params)
+}
+
+#[test]
+fn each_parameter_fills_its_field() {
+    let with = |set: fn(&mut FarmParams)| {
+        let mut params = FarmParams::default();
+        set(&mut params);
+        assert_ne!(params, FarmParams::default());
+        Ok(params)
+    };
+    let outage = "http://www.example.com/outage/";
+    let redirect = format!("redirect:{outage}");
+    assert_eq!(farm("ejectafter", "5"), with(|p| p.eject_after = Some(5)));
+    assert_eq!(
+        farm("EjectTime", "60"),
+        with(|p| p.eject_time = Duration::from_mins(1))
+    );
+    assert_eq!(farm("maxeject", "100"), with(|p| p.max_eject = 100));
+    assert_eq!(farm("retrybudget", "0"), with(|p| p.retry_budget = 0));
+    assert_eq!(
+        farm("retryon", "502,504"),
+        with(|p| p.retry_on = vec![502, 504])
+    );
+    assert_eq!(
+        farm("trytimeout", "250"),
+        with(|p| p.try_timeout = Some(Duration::from_millis(250)))
+    );
+    assert_eq!(
+        farm("halflife", "3"),
+        with(|p| p.half_life = Duration::from_secs(3))
+    );
+    let fallback = |text| farm("fallback", text).map(|p| p.fallback);
+    assert_eq!(fallback(outage), Ok(Some(Fallback::Proxy(outage.into()))));
+    assert_eq!(
+        fallback(&redirect),
+        Ok(Some(Fallback::Redirect(outage.into())))
+    );
+
+    let mut member = MemberParams::default();
+    assert_eq!(member.set("Name", "app01"), Ok(()));
+    assert_eq!(member.name.as_deref(), Some("app01"));
+}
+
+#[test]
+fn a_refusal_names_key_value_and_what_is_allowed() {
+    let table = [
+        (
+            "ejectafter",
+            "abc",
+            "ejectafter=abc: must be a whole number from 1 to 1000",
+        ),
+        (
+            "ejectafter",
+            "0",
+            "ejectafter=0: must be a whole number from 1 to 1000",
+        ),
+        (
+            "ejecttime",
+            "1.5",
+            "ejecttime=1.5: must be a whole number of seconds from 1 to 86400",
+        ),
+        (
+            "maxeject",
+            "101",
+            "maxeject=101: must be a whole percentage from 1 to 100",
+        ),
+        (
+            "retrybudget",
+            "-1",
+            "retrybudget=-1: must be a whole percentage from 0 to 100",
+        ),
+        (
+            "retryon",
+            "404",
+            "retryon=404: must be one or more of 500, 502, 503, 504, separated by commas",
+        ),
+        (
+            "trytimeout",
+            "0",
+            "trytimeout=0: must be a whole number of milliseconds from 1 to 3600000",
+        ),
+        (
+            "halflife",
+            "",
+            "halflife=: must be a whole number of seconds from 1 to 3600",
+        ),
+        (
+            "fallback",
+            "/outage",
+            "fallback=/outage: must be an absolute http:// or https:// URL without blanks",
+        ),
+        (
+            "fallback",
+            "redirect:",
+            "fallback=redirect:: must be an absolute http:// or https:// URL without blanks",
+        ),
+        (
+            "MaxConn",
+            "100",
+            "MaxConn: not available in this version of mod_athena",
+        ),
+        ("name", "a", "name: belongs to a member, not to the farm"),
+        ("bogus", "1", "bogus: unknown parameter"),
+        ("", "", ": unknown parameter"),
+    ];
+    for (key, value, error) in table {
+        assert_eq!(farm(key, value), Err(error.to_owned()));
+    }
+    let mut member = MemberParams::default();
+    let table = [
+        (
+            "name",
+            "a b",
+            "name=a b: must be 1 to 64 letters, digits, '.', '_', '-' or ':'",
+        ),
+        (
+            "slowstart",
+            "30",
+            "slowstart: not available in this version of mod_athena",
+        ),
+        (
+            "fallback",
+            "http://a/",
+            "fallback: belongs to the farm, not to a member",
+        ),
+    ];
+    for (key, value, error) in table {
+        assert_eq!(
+            member.set(key, value).map_err(|e| e.to_string()),
+            Err(error.to_owned())
+        );
+    }
+    assert_eq!(member, MemberParams::default());
+}
+
+#[test]
+fn a_refused_value_leaves_the_last_good_one() {
+    let mut params = FarmParams::default();
+    assert_eq!(params.set("maxeject", "10"), Ok(()));
+    assert!(params.set("maxeject", "x").is_err());
+    assert_eq!(params.max_eject, 10);
+    assert_eq!(params.set("maxeject", "20"), Ok(()));
+    assert_eq!(params.max_eject, 20);
+}
+
+/// A number stated as default, written by a user, changes nothing; another one does.
+#[test]
+fn stated_defaults_are_the_real_ones() {
+    let numbers = PARAMS
+        .iter()
+        .filter(|param| param.default.parse::<u64>().is_ok());
+    assert_eq!(numbers.clone().count(), 4);
+    for param in numbers {
+        assert_eq!(
+            farm(param.key, param.default),
+            Ok(FarmParams::default()),
+            "{}",
+            param.key
+        );
+        assert_ne!(
+            farm(param.key, "7"),
+            Ok(FarmParams::default()),
+            "{}",
+            param.key
+        );
+    }
+    for param in PARAMS
+        .iter()
+        .filter(|param| ["off", "none"].contains(&param.default))
+    {
+        assert!(
+            farm(param.key, param.default).is_err(),
+            "{} cannot be written",
+            param.key
+        );
+    }
+}
+
+#[test]
+fn each_key_stands_once_in_one_of_the_lists() {
+    let mut keys: Vec<_> = PARAMS
+        .iter()
+        .map(|p| p.key)
+        .chain(LATER.iter().map(|l| l.0))
+        .collect();
+    let all = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), all);
+    for key in keys {
+        assert!(key.bytes().all(|b| b.is_ascii_lowercase()), "{key}");
+        assert!(whose(&key.to_ascii_uppercase()).is_some(), "{key}");
+    }
+    for param in PARAMS {
+        assert!(param.syntax.starts_with(&format!("{}=", param.key)));
+        assert!(!param.about.is_empty() && !param.default.is_empty());
+    }
+}

@@ -1,0 +1,269 @@
+//! Turns `AthFarm`, `LBServerCluster` and `LBProxyPass` into lines that `mod_proxy` knows. They
+//! still hold parameters of ours, and go through [`super::line::take`] like all others.
+
+use super::argument::arguments;
+use super::param::{self, Whose};
+use super::words::{self, Word};
+use super::{native, target};
+use thiserror::Error;
+
+/// A piece of configuration, in the terms of httpd's parsed tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plain {
+    /// A line.
+    Directive {
+        /// The directive.
+        name: &'static str,
+        /// Its arguments.
+        args: String,
+    },
+    /// A section.
+    Section {
+        /// The directive as the tree names it: with `<`.
+        name: &'static str,
+        /// Its arguments as the tree keeps them: with the closing `>`.
+        args: String,
+        /// What is inside.
+        children: Vec<Plain>,
+    },
+}
+
+/// Why a line is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RewriteError {
+    /// Arguments are missing.
+    #[error("{line}: {missing} missing: write {form}")]
+    Missing {
+        /// The directive.
+        line: &'static str,
+        /// What is missing.
+        missing: &'static str,
+        /// The directive's form.
+        form: &'static str,
+    },
+    /// More arguments than the directive takes.
+    #[error("{line}: {extra} is one too many: write {form}")]
+    Extra {
+        /// The directive.
+        line: &'static str,
+        /// The first argument that is too many.
+        extra: String,
+        /// The directive's form.
+        form: &'static str,
+    },
+    /// A name that no farm can have.
+    #[error(
+        "{line} {name}: a farm's name has 1 to {most} letters, digits, '.', '-' or '_', \
+         begins with a letter or digit, and is neither an address nor localhost",
+        most = target::FARM_NAME_MAX
+    )]
+    FarmName {
+        /// The directive.
+        line: &'static str,
+        /// The name as written.
+        name: String,
+    },
+    /// A member that is no URL.
+    #[error("{line} {name}: {url}: a member is a URL, for example http://127.0.0.1:80")]
+    MemberUrl {
+        /// The directive.
+        line: &'static str,
+        /// The farm.
+        name: String,
+        /// The URL as written.
+        url: String,
+    },
+    /// A member whose URL `mod_proxy` would read as a parameter.
+    #[error("{line} {name}: {url}: a member's URL cannot hold '='")]
+    MemberQuery {
+        /// The directive.
+        line: &'static str,
+        /// The farm.
+        name: String,
+        /// The URL as written.
+        url: String,
+    },
+    /// A member's parameter on a farm's line.
+    #[error("{line} {name}: {key} belongs to the member: write it on BalancerMember")]
+    Members {
+        /// The directive.
+        line: &'static str,
+        /// The farm.
+        name: String,
+        /// The key as written.
+        key: String,
+    },
+    /// A front-end path that does not begin with a slash.
+    #[error("LBProxyPass {0}: the path must begin with /")]
+    Path(String),
+}
+
+const ATH_FARM: Form = Form {
+    line: "AthFarm",
+    form: "AthFarm NAME URL [URL...] [key=value...]",
+};
+const CLUSTER: Form = Form {
+    line: "LBServerCluster",
+    form: "LBServerCluster NAME URL",
+};
+const PASS: Form = Form {
+    line: "LBProxyPass",
+    form: "LBProxyPass PATH NAME",
+};
+
+/// `AthFarm NAME URL [URL…] [key=value…]`: the farm's section, its members and one `ProxySet`.
+/// Without a URL it sets parameters of a farm whose members stand elsewhere.
+///
+/// # Errors
+/// A bad name or URL, nothing but a name, or a parameter that belongs to members.
+pub fn ath_farm(args: &str) -> Result<Vec<Plain>, RewriteError> {
+    let mut arguments = arguments(args, 0);
+    let name = ATH_FARM.farm_name(arguments.next().map(|word| word.text))?;
+    let (params, urls): (Vec<_>, Vec<_>) = arguments.partition(is_parameter);
+    if params.is_empty() && urls.is_empty() {
+        return Err(ATH_FARM.missing("the URL of a member is"));
+    }
+    let mut children = Vec::new();
+    for url in &urls {
+        children.push(ATH_FARM.member(&name, &url.text)?);
+    }
+    let mut set = Vec::new();
+    for param in &params {
+        ATH_FARM.farm_parameter(&name, param)?;
+        set.push(words::quote(&param.text));
+    }
+    if !set.is_empty() {
+        children.push(Plain::Directive {
+            name: "ProxySet",
+            args: set.join(" "),
+        });
+    }
+    Ok(vec![section(&name, children)])
+}
+
+/// `LBServerCluster NAME URL`: one member of a farm; repeated, members in file order.
+///
+/// # Errors
+/// A bad name or URL, or not exactly these two arguments.
+pub fn lb_server_cluster(args: &str) -> Result<Vec<Plain>, RewriteError> {
+    let mut words = words::split(args);
+    let name = CLUSTER.farm_name(words.next())?;
+    let url = words
+        .next()
+        .ok_or_else(|| CLUSTER.missing("the URL of a member is"))?;
+    CLUSTER.no_more(words.next())?;
+    Ok(vec![section(&name, vec![CLUSTER.member(&name, &url)?])])
+}
+
+/// `LBProxyPass PATH NAME`: the farm's members are asked for the same path.
+///
+/// # Errors
+/// A path without a leading slash, a bad name, or not exactly these two arguments.
+pub fn lb_proxy_pass(args: &str) -> Result<Vec<Plain>, RewriteError> {
+    let mut words = words::split(args);
+    let path = words.next().ok_or_else(|| PASS.missing("the path is"))?;
+    if !path.starts_with('/') {
+        return Err(RewriteError::Path(path.into_owned()));
+    }
+    let name = PASS.farm_name(words.next())?;
+    PASS.no_more(words.next())?;
+    let url = format!("balancer://{name}{path}");
+    let args = [words::quote(&path), words::quote(&url)].join(" ");
+    Ok(vec![Plain::Directive {
+        name: "ProxyPass",
+        args,
+    }])
+}
+
+/// A directive and its form, for messages.
+struct Form {
+    line: &'static str,
+    form: &'static str,
+}
+
+impl Form {
+    fn missing(&self, missing: &'static str) -> RewriteError {
+        RewriteError::Missing {
+            line: self.line,
+            missing,
+            form: self.form,
+        }
+    }
+
+    fn no_more(&self, word: Option<impl AsRef<str>>) -> Result<(), RewriteError> {
+        word.map_or(Ok(()), |extra| {
+            Err(RewriteError::Extra {
+                line: self.line,
+                extra: extra.as_ref().to_owned(),
+                form: self.form,
+            })
+        })
+    }
+
+    /// The name in lower case, as `mod_proxy` keeps it.
+    fn farm_name(&self, word: Option<impl AsRef<str>>) -> Result<String, RewriteError> {
+        let name = word.ok_or_else(|| self.missing("the name of the farm is"))?;
+        if target::is_farm_name(name.as_ref()) {
+            Ok(name.as_ref().to_ascii_lowercase())
+        } else {
+            Err(RewriteError::FarmName {
+                line: self.line,
+                name: name.as_ref().to_owned(),
+            })
+        }
+    }
+
+    fn member(&self, farm: &str, url: &str) -> Result<Plain, RewriteError> {
+        let (line, name, text) = (self.line, farm.to_owned(), url.to_owned());
+        if !target::has_scheme(url) {
+            return Err(RewriteError::MemberUrl {
+                line,
+                name,
+                url: text,
+            });
+        }
+        if url.contains('=') {
+            return Err(RewriteError::MemberQuery {
+                line,
+                name,
+                url: text,
+            });
+        }
+        Ok(Plain::Directive {
+            name: "BalancerMember",
+            args: words::quote(url),
+        })
+    }
+
+    fn farm_parameter(&self, farm: &str, param: &Word<'_>) -> Result<(), RewriteError> {
+        let key = param.pair().map_or("", |(key, _)| key);
+        match param::whose(key).or_else(|| native::whose(key)) {
+            // A default for members is ours alone: mod_proxy's ProxySet would refuse its own.
+            Some(Whose::Member) => Err(RewriteError::Members {
+                line: self.line,
+                name: farm.to_owned(),
+                key: key.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether an argument is `key=value` rather than a URL with a query.
+fn is_parameter(argument: &Word<'_>) -> bool {
+    argument
+        .pair()
+        .is_some_and(|(key, _)| !key.contains([':', '/']))
+}
+
+fn section(farm: &str, children: Vec<Plain>) -> Plain {
+    let args = words::quote(&format!("balancer://{farm}")) + ">";
+    Plain::Section {
+        name: "<Proxy",
+        args,
+        children,
+    }
+}
+
+#[cfg(test)]
+mod tests;

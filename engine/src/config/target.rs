@@ -1,0 +1,315 @@
+//! What selects a farm: the host of a reverse-proxy request's URL.
+
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+
+/// A proxy URL, `scheme://host[:port]rest`, read without copying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The scheme as written.
+    pub scheme: &'a str,
+    /// Whether a `user[:password]@` stands before the host.
+    pub userinfo: bool,
+    /// The host as written, never empty; an IPv6 address with its brackets.
+    pub host: &'a str,
+    /// The port, if one is written.
+    pub port: Option<u16>,
+    /// Path, query and fragment: empty, or beginning with `/`, `?` or `#`. Any bytes.
+    pub rest: &'a [u8],
+}
+
+impl<'a> Target<'a> {
+    /// Reads a URL as `mod_proxy` hands it on. `None`: no absolute URL with a host, such as a path,
+    /// `!` or `unix:/socket|http://host/`, or a port that is none. Never panics, whatever the bytes.
+    pub fn parse(url: &'a [u8]) -> Option<Self> {
+        let colon = url.iter().position(|&b| b == b':')?;
+        let (scheme, rest) = url.split_at_checked(colon)?;
+        let rest = rest.strip_prefix(b"://")?;
+        let authority_end = rest
+            .iter()
+            .position(|b| matches!(b, b'/' | b'?' | b'#'))
+            .unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at_checked(authority_end)?;
+        let authority = std::str::from_utf8(authority).ok()?;
+        let (userinfo, host_port) = authority
+            .rsplit_once('@')
+            .map_or((false, authority), |(_, host_port)| (true, host_port));
+        let (host, port) = split_port(host_port)?;
+        (!host.is_empty()).then_some(Self {
+            scheme: read_scheme(scheme)?,
+            userinfo,
+            host,
+            port,
+            rest,
+        })
+    }
+
+    /// Whether the target is spelt `balancer://NAME`, a balancer to `mod_proxy`.
+    fn is_balancer(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case("balancer")
+    }
+}
+
+/// The farm that a target names, in lower case: no user, no port but the scheme's default one, and
+/// no dot unless the target is `balancer://NAME` or `is_declared` knows the (lower-case) name from
+/// `AthFarm` or `LBServerCluster`: a name with a dot may be a real host elsewhere in the
+/// configuration. Whether such a farm exists is the caller's to look up.
+pub fn farm_name<'a>(
+    target: &Target<'a>,
+    is_declared: impl Fn(&str) -> bool,
+) -> Option<Cow<'a, str>> {
+    let plain_port = target.port.is_none() || target.port == default_port(target.scheme);
+    if target.userinfo || !plain_port || target.host.starts_with('[') {
+        return None;
+    }
+    let name = lower(target.host);
+    let is_farms = !name.contains('.') || target.is_balancer() || is_declared(&name);
+    is_farms.then_some(name)
+}
+
+/// Whether a member is written as a URL (`unix:/socket|http://host/` is one, too).
+pub fn has_scheme(url: &str) -> bool {
+    url.find("://").is_some_and(|at| at > 0)
+}
+
+/// Whether an unknown host is likely a misspelt farm (a name without a dot, no address, not
+/// `localhost`): worth a warning at start, for each request would end in a failed DNS look-up.
+pub fn looks_like_farm(host: &str) -> bool {
+    let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    // inet_aton takes a bare number for an address.
+    let number = host.bytes().all(|b| b.is_ascii_digit());
+    host.bytes().all(name) && !number && !host.eq_ignore_ascii_case("localhost")
+}
+
+/// Whether `name` may be declared as a farm: 1 to [`FARM_NAME_MAX`] letters, digits, `.`, `_` and
+/// `-`, the first a letter or digit, and neither an address nor `localhost`, which may be real
+/// hosts elsewhere in the configuration.
+pub fn is_farm_name(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    name.len() <= FARM_NAME_MAX
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(inner)
+        && name.parse::<Ipv4Addr>().is_err()
+        && !name.eq_ignore_ascii_case("localhost")
+}
+
+/// Longest name that a farm can be declared with, in bytes. `mod_proxy` keeps `balancer://NAME` in
+/// 96 bytes.
+pub const FARM_NAME_MAX: usize = 64;
+
+/// The port a scheme stands for (httpd: `ap_proxy_port_of_scheme` and the schemes' own modules).
+fn default_port(scheme: &str) -> Option<u16> {
+    const PORTS: &[(&str, u16)] = &[
+        ("http", 80),
+        ("https", 443),
+        ("h2c", 80),
+        ("h2", 443),
+        ("ws", 80),
+        ("wss", 443),
+        ("ajp", 8009),
+        ("fcgi", 8000),
+        ("scgi", 4000),
+        ("uwsgi", 3031),
+        ("ftp", 21),
+    ];
+    PORTS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(scheme))
+        .map(|&(_, port)| port)
+}
+
+fn read_scheme(bytes: &[u8]) -> Option<&str> {
+    let scheme = std::str::from_utf8(bytes).ok()?;
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    let starts = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+    (starts && scheme.bytes().all(inner)).then_some(scheme)
+}
+
+/// Host and port. As in `apr_uri_parse`, an empty port counts as none.
+fn split_port(host_port: &str) -> Option<(&str, Option<u16>)> {
+    let address_end = host_port.rfind(']').unwrap_or(0);
+    let Some(colon) = host_port.rfind(':').filter(|&at| at >= address_end) else {
+        return Some((host_port, None));
+    };
+    let (host, port) = host_port.split_at_checked(colon)?;
+    let port = port.strip_prefix(':')?;
+    if host.contains(':') && !host.starts_with('[') {
+        return None;
+    }
+    if port.is_empty() {
+        return Some((host, None));
+    }
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
+    digits
+        .then(|| port.parse().ok())?
+        .map(|port| (host, Some(port)))
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `scheme host port rest`, `@` before a host with a user.
+    fn shown(url: &[u8]) -> Option<String> {
+        Target::parse(url).map(|t| {
+            let user = if t.userinfo { "@" } else { "" };
+            let port = t.port.map_or("-".to_owned(), |p| p.to_string());
+            format!(
+                "{} {user}{} {port} {}",
+                t.scheme,
+                t.host,
+                t.rest.escape_ascii()
+            )
+        })
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let table: &[(&[u8], Option<&str>)] = &[
+            (b"http://farm/a?b", Some("http farm - /a?b")),
+            (b"HTTP://Farm_One:80/", Some("HTTP Farm_One 80 /")),
+            (b"balancer://farm", Some("balancer farm - ")),
+            (b"http://farm?x=/y", Some("http farm - ?x=/y")),
+            (b"http://farm#f", Some("http farm - #f")),
+            (b"http://farm:/x", Some("http farm - /x")),
+            (b"http://user:p@farm:81/x", Some("http @farm 81 /x")),
+            (b"http://u@v@farm/", Some("http @farm - /")),
+            (b"http://farm/x@y:1", Some("http farm - /x@y:1")),
+            (b"http://[::1]:8080/x", Some("http [::1] 8080 /x")),
+            (b"http://[::1]", Some("http [::1] - ")),
+            (
+                b"http://farm/\xff\x80%zz",
+                Some("http farm - /\\xff\\x80%zz"),
+            ),
+            (b"http://farm\\@evil/", Some("http @evil - /")),
+            (b"http://::1/", None),
+            (b"http://farm:65536/", None),
+            (b"http://farm:+80/", None),
+            (b"http://farm:8 0/", None),
+            (b"http://f\xffrm/", None),
+            (b"http:///x", None),
+            (b"http://:80/", None),
+            (b"http://user@/", None),
+            (b"http:/farm/", None),
+            (b"//farm/", None),
+            (b"/farm", None),
+            (b"!", None),
+            (b"", None),
+            (b"://farm/", None),
+            (b"1http://farm/", None),
+            (b"unix:/run/app.sock|http://farm/", None),
+            (b"x y://farm/", None),
+        ];
+        for (url, expected) in table {
+            assert_eq!(shown(url).as_deref(), *expected, "{}", url.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_target_selects_a_farm() {
+        let table: &[(&[u8], Option<&str>)] = &[
+            (b"http://farm_one/reports/", Some("farm_one")),
+            (b"HTTP://FARM_One", Some("farm_one")),
+            (b"balancer://farm/x", Some("farm")),
+            (b"Balancer://farm.v2/x", Some("farm.v2")),
+            (b"http://farm:80/", Some("farm")),
+            (b"https://farm:443/", Some("farm")),
+            (b"wss://farm:443/", Some("farm")),
+            (b"ajp://farm:8009/", Some("farm")),
+            (b"fcgi://farm:8000/", Some("farm")),
+            (b"http://shop.example/", Some("shop.example")),
+            (b"http://SHOP.example/", Some("shop.example")),
+            (b"http://farm:443/", None),
+            (b"https://farm:80/", None),
+            (b"balancer://farm:80/", None),
+            (b"http://user@farm/", None),
+            (b"http://@farm/", None),
+            (b"http://www.example.com/", None),
+            (b"http://farm.v2/", None),
+            (b"http://10.0.0.1/", None),
+            (b"http://[::1]/", None),
+        ];
+        for (url, expected) in table {
+            let target = Target::parse(url).unwrap();
+            let name = farm_name(&target, |name| name == "shop.example");
+            assert_eq!(name.as_deref(), *expected, "{}", url.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn misspelt_farms_are_noticed() {
+        for host in ["farm_one", "Farm-1", "x"] {
+            assert!(looks_like_farm(host), "{host}");
+        }
+        for host in [
+            "www.example.com",
+            "10.0.0.1",
+            "[::1]",
+            "localhost",
+            "LocalHost",
+            "80",
+            "",
+            "$1",
+        ] {
+            assert!(!looks_like_farm(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn farm_names() {
+        let longest = "a".repeat(FARM_NAME_MAX);
+        for name in ["farm_one", "a", "9-b", "shop.example", &longest] {
+            assert!(is_farm_name(name), "{name}");
+        }
+        let longer = "a".repeat(FARM_NAME_MAX + 1);
+        for name in [
+            "",
+            ".a",
+            "-a",
+            "_a",
+            "a/b",
+            "a:80",
+            "a@b",
+            "a b",
+            "ä",
+            "10.0.0.1",
+            "Localhost",
+            &longer,
+        ] {
+            assert!(!is_farm_name(name), "{name}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::config::seeded())]
+
+        #[test]
+        fn any_bytes_are_safe(url in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Target::parse(&url).and_then(|t| farm_name(&t, |_| true).map(Cow::into_owned));
+        }
+
+        #[test]
+        fn near_urls_are_safe(
+            url in "[hH]?[tb]{0,2}:?/{0,3}[a-zé.@:\\[\\]]{0,8}[:@]?[0-9+]{0,6}[/?#]?[ -~]{0,9}",
+        ) {
+            if let Some(target) = Target::parse(url.as_bytes()) {
+                prop_assert!(!target.host.is_empty());
+                prop_assert!(url.as_bytes().ends_with(target.rest));
+                if let Some(name) = farm_name(&target, |_| true) {
+                    let lower = !name.bytes().any(|b| b.is_ascii_uppercase());
+                    prop_assert!(lower && !target.userinfo);
+                    prop_assert!(name.eq_ignore_ascii_case(target.host));
+                }
+            }
+        }
+    }
+}

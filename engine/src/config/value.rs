@@ -1,0 +1,233 @@
+//! How the values of parameters are read. Each reader's error says what is allowed, to stand
+//! behind `key=value: `.
+
+use super::target::Target;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What is allowed, as text: "must be …".
+pub type Must = String;
+
+/// Digits alone, within `range`.
+///
+/// # Errors
+/// What is allowed.
+pub fn number<N>(text: &str, range: RangeInclusive<N>) -> Result<N, Must>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    counted(text, "number", range)
+}
+
+/// A whole percentage within `range`.
+///
+/// # Errors
+/// What is allowed.
+pub fn percent<N>(text: &str, range: RangeInclusive<N>) -> Result<N, Must>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    counted(text, "percentage", range)
+}
+
+/// Whole seconds within `range`.
+///
+/// # Errors
+/// What is allowed.
+pub fn seconds(text: &str, range: RangeInclusive<u64>) -> Result<Duration, Must> {
+    counted(text, "number of seconds", range).map(Duration::from_secs)
+}
+
+/// Whole milliseconds within `range`.
+///
+/// # Errors
+/// What is allowed.
+pub fn millis(text: &str, range: RangeInclusive<u64>) -> Result<Duration, Must> {
+    counted(text, "number of milliseconds", range).map(Duration::from_millis)
+}
+
+/// A list of numbers out of `allowed`, separated by commas or blanks; repeated ones count once.
+///
+/// # Errors
+/// What is allowed.
+pub fn list(text: &str, allowed: &[u16]) -> Result<Vec<u16>, Must> {
+    let must = || {
+        let all: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+        format!(
+            "must be one or more of {}, separated by commas",
+            all.join(", ")
+        )
+    };
+    let mut read = Vec::new();
+    for item in text.split([',', ' ']).filter(|item| !item.is_empty()) {
+        let known = allowed
+            .iter()
+            .find(|n| n.to_string() == item)
+            .ok_or_else(must)?;
+        if !read.contains(known) {
+            read.push(*known);
+        }
+    }
+    if read.is_empty() {
+        Err(must())
+    } else {
+        Ok(read)
+    }
+}
+
+/// An absolute URL for the proxy or for a Location header: `http` or `https`, a host, visible
+/// ASCII only, so that it can neither split a header nor be read in two ways.
+///
+/// # Errors
+/// What is allowed.
+pub fn url(text: &str) -> Result<String, Must> {
+    let absolute = |target: &Target<'_>| {
+        let http = ["http", "https"]
+            .iter()
+            .any(|s| s.eq_ignore_ascii_case(target.scheme));
+        http && !target.userinfo
+    };
+    if Target::parse(text.as_bytes()).is_some_and(|t| absolute(&t))
+        && text.bytes().all(|b| b.is_ascii_graphic())
+    {
+        Ok(text.to_owned())
+    } else {
+        Err("must be an absolute http:// or https:// URL without blanks".to_owned())
+    }
+}
+
+/// A name that can stand in a query: letters, digits, `.`, `_`, `-` and `:`, at most `most` bytes.
+///
+/// # Errors
+/// What is allowed.
+pub fn name(text: &str, most: usize) -> Result<String, Must> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-:".contains(&b);
+    if (1..=most).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "must be 1 to {most} letters, digits, '.', '_', '-' or ':'"
+        ))
+    }
+}
+
+fn counted<N>(text: &str, what: &str, range: RangeInclusive<N>) -> Result<N, Must>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    // `FromStr` would take a leading `+`.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits && range.contains(&number) => Ok(number),
+        _ => Err(format!(
+            "must be a whole {what} from {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        let table = [("1", Some(1)), ("007", Some(7)), ("1000", Some(1000))];
+        let refused = [
+            "",
+            "0",
+            "1001",
+            "+1",
+            "-1",
+            "1.5",
+            "1 ",
+            "abc",
+            "99999999999999999999",
+            "٣",
+        ];
+        for (text, value) in table {
+            assert_eq!(number::<u32>(text, 1..=1000).ok(), value, "{text:?}");
+        }
+        for text in refused {
+            let must = "must be a whole number from 1 to 1000";
+            assert_eq!(
+                number::<u32>(text, 1..=1000),
+                Err(must.to_owned()),
+                "{text:?}"
+            );
+        }
+        assert_eq!(
+            percent::<u8>("256", 1..=100),
+            Err("must be a whole percentage from 1 to 100".into())
+        );
+        assert_eq!(seconds("30", 1..=60), Ok(Duration::from_secs(30)));
+        assert_eq!(millis("30", 1..=60), Ok(Duration::from_millis(30)));
+    }
+
+    #[test]
+    fn lists() {
+        let allowed = [500, 502, 503];
+        let table: &[(&str, &[u16])] = &[
+            ("502", &[502]),
+            ("503,502", &[503, 502]),
+            ("502, 503", &[502, 503]),
+            (",502,,502,", &[502]),
+        ];
+        for (text, read) in table {
+            assert_eq!(list(text, &allowed).as_deref(), Ok(*read), "{text:?}");
+        }
+        for text in ["", ",", "504", "0502", "502;503", "5xx"] {
+            let must = "must be one or more of 500, 502, 503, separated by commas";
+            assert_eq!(list(text, &allowed), Err(must.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn urls() {
+        let good = [
+            "http://a",
+            "HTTPS://a.example:8443/b?c=d",
+            "http://[::1]/",
+            "http://farm",
+        ];
+        let bad = [
+            "",
+            "a",
+            "/a",
+            "//a",
+            "http:/a",
+            "http://",
+            "http:///a",
+            "http://?a",
+            "http://:80/",
+            "http://a:x/",
+            "http://u:p@a/",
+            "ftp://a/",
+            "javascript:alert(1)",
+            "http://a/b c",
+            "http://a/\r\nSet-Cookie: x",
+            "http://a/\u{7f}",
+            "http://a/ü",
+            " http://a",
+        ];
+        for text in good {
+            assert_eq!(url(text).as_deref(), Ok(text));
+        }
+        for text in bad {
+            assert!(url(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for text in ["a", "app01", "10.0.0.1:8080", "A-b_c"] {
+            assert_eq!(name(text, 13).as_deref(), Ok(text));
+        }
+        for text in ["", "a/b", "a b", "a,b", "a&b", "a=b", "ä", "12345678901234"] {
+            assert!(name(text, 13).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Electing a member for a request: a due probe first, then the farm's method over the published
+//! plan, then whatever is left in the order of sets, then a forced recovery.
+
+use crate::board::record::{FarmRecord, MemberRecord, flags};
+use crate::method::{Method, Roster, Sight};
+use crate::plan::{Plan, PlanMember, compile};
+use crate::sync::Ordering;
+use crate::{MemberId, Micros, health};
+
+/// With `forcerecovery`, a farm whose members are all in error sends one request through in this
+/// time, not the whole load.
+const FORCED_EVERY: Micros = 1_000_000;
+
+/// The members of a farm as this process knows them.
+pub trait Lineup {
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// True for a farm without members.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The member at a position of the configuration.
+    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)>;
+    /// The record behind a board index, when the member is one of this farm's.
+    fn member(&self, id: MemberId) -> Option<&MemberRecord>;
+    /// What only the edge can see: its worker can take requests now.
+    fn serves(&self, id: MemberId) -> bool;
+    /// Its `retry`.
+    fn retry(&self, id: MemberId) -> Micros;
+}
+
+/// One election's circumstances.
+pub struct Election<'a> {
+    /// The farm.
+    pub farm: &'a FarmRecord,
+    /// Its plan; `None` before the first one is published.
+    pub plan: Option<Plan<'a>>,
+    /// Its members.
+    pub lineup: &'a dyn Lineup,
+    /// Its method.
+    pub method: &'a dyn Method,
+    /// Members that this request has been to.
+    pub tried: &'a [MemberId],
+    /// `forcerecovery`.
+    pub force: bool,
+    /// `halflife`.
+    pub half_life: Micros,
+    /// The clock.
+    pub now: Micros,
+}
+
+/// Who was elected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elected {
+    /// The member.
+    pub id: MemberId,
+    /// Why, for the log and `ATH_REASON`.
+    pub reason: Reason,
+}
+
+/// Why a member was elected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The farm's method chose it.
+    Method,
+    /// It is in error and due for one probing request.
+    Probe,
+    /// Nothing of the plan was left.
+    Remaining,
+    /// Everything is in error and the farm has `forcerecovery`.
+    Forced,
+}
+
+impl Reason {
+    /// The word for logs and `ATH_REASON`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Probe => "probe",
+            Self::Remaining => "remaining",
+            Self::Forced => "forced",
+        }
+    }
+
+    /// The member is in error, and this request finds out whether it still is.
+    pub fn is_probe(self) -> bool {
+        matches!(self, Self::Probe | Self::Forced)
+    }
+}
+
+impl Election<'_> {
+    /// Elects a member, or `None` when nothing is usable.
+    pub fn run(&self, random: &mut fastrand::Rng) -> Option<Elected> {
+        let (id, reason) = self
+            .due_probe()
+            .map(|id| (id, Reason::Probe))
+            .or_else(|| self.by_method(random).map(|id| (id, Reason::Method)))
+            .or_else(|| self.remaining().map(|id| (id, Reason::Remaining)))
+            .or_else(|| self.forced().map(|id| (id, Reason::Forced)))?;
+        Some(Elected { id, reason })
+    }
+
+    fn by_method(&self, random: &mut fastrand::Rng) -> Option<MemberId> {
+        let sight = Sight {
+            farm: self.farm,
+            plan: self.plan?,
+            roster: self,
+            now: self.now,
+            half_life: self.half_life,
+        };
+        self.method.pick(&sight, random)
+    }
+
+    /// Claims the probe of a member whose `retry` has passed. Costs one load while none is due.
+    fn due_probe(&self) -> Option<MemberId> {
+        let next = &self.farm.hot.next_probe_at;
+        if self.now < next.load(Ordering::Relaxed) {
+            return None;
+        }
+        // Emptied before the scan: a failure noted meanwhile lowers it again and is not lost.
+        next.store(u64::MAX, Ordering::SeqCst);
+        let mut claimed = None;
+        for position in 0..self.lineup.len() {
+            let Some((id, member)) = self.lineup.at(position) else {
+                continue;
+            };
+            let health = &member.health;
+            if claimed.is_none()
+                && self.may_probe(id, member)
+                && health::claim_probe(health, self.now, self.lineup.retry(id))
+            {
+                claimed = Some(id);
+            }
+            match health.retry_at.load(Ordering::SeqCst) {
+                0 => {}
+                // Due, but not to be probed by this request: look again with the next one, unless
+                // people took the member out, which a change of its state will tell.
+                at if at > self.now || self.in_service(id, member) => {
+                    next.fetch_min(at, Ordering::SeqCst);
+                }
+                _ => {}
+            }
+        }
+        claimed
+    }
+
+    fn may_probe(&self, id: MemberId, member: &MemberRecord) -> bool {
+        !self.tried.contains(&id) && self.in_service(id, member)
+    }
+
+    fn in_service(&self, id: MemberId, member: &MemberRecord) -> bool {
+        member.admin.flags.load(Ordering::Relaxed) & flags::NOT_ELIGIBLE == 0
+            && self.lineup.serves(id)
+    }
+
+    /// The plan may be older than the last failure, or this request has been everywhere in it:
+    /// look at every member, in the order of sets.
+    fn remaining(&self) -> Option<MemberId> {
+        let members: Vec<PlanMember> = (0..self.lineup.len())
+            .filter_map(|position| self.lineup.at(position))
+            .map(|(id, record)| {
+                let mut member = PlanMember::of(id, record, self.eligible(id));
+                // Not even its errors being ignored makes a member usable that was tried.
+                member.flags &= !flags::IGNORE_ERRORS;
+                member
+            })
+            .collect();
+        let mut left = compile(&members, 0).eligible.into_iter().map(MemberId);
+        left.find(|id| self.eligible(*id))
+    }
+
+    fn forced(&self) -> Option<MemberId> {
+        if !self.force {
+            return None;
+        }
+        let (id, member) = (0..self.lineup.len())
+            .filter_map(|position| self.lineup.at(position))
+            .filter(|(id, member)| self.may_probe(*id, member))
+            .min_by_key(|(_, member)| member.health.retry_at.load(Ordering::Relaxed))?;
+        let forced_at = &self.farm.hot.forced_at;
+        let last = forced_at.load(Ordering::SeqCst);
+        let due = last == 0 || self.now.saturating_sub(last) >= FORCED_EVERY;
+        let mine = due
+            && forced_at
+                .compare_exchange(last, self.now, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok();
+        if !mine {
+            return None;
+        }
+        let again = self.now.saturating_add(self.lineup.retry(id));
+        member.health.retry_at.store(again.max(1), Ordering::SeqCst);
+        self.farm
+            .hot
+            .next_probe_at
+            .fetch_min(again, Ordering::SeqCst);
+        Some(id)
+    }
+}
+
+impl Roster for Election<'_> {
+    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
+        self.lineup.member(id)
+    }
+
+    fn eligible(&self, id: MemberId) -> bool {
+        let Some(member) = self.lineup.member(id) else {
+            return false;
+        };
+        let set = member.admin.flags.load(Ordering::Relaxed);
+        let healthy =
+            member.health.retry_at.load(Ordering::Relaxed) == 0 || set & flags::IGNORE_ERRORS != 0;
+        healthy
+            && set & flags::NOT_ELIGIBLE == 0
+            && !self.tried.contains(&id)
+            && self.lineup.serves(id)
+    }
+}

@@ -1,0 +1,409 @@
+//! Whether a member can be used: healthy, in error, ejected, probing.
+//!
+//! One word decides: `retry_at` is 0 for a healthy member, else the time from which one request may
+//! probe it. Every transition is one compare-and-swap of that word, over all processes:
+//!
+//! ```text
+//! healthy ── fail, eject: the one that moves it from 0 ──► in error
+//! in error ── claim_probe: the one that moves it on ─────► in error, being probed
+//! in error ── fail: moves it on, never back ─────────────► in error
+//! in error ── recover: the one that moves it to 0 ───────► healthy
+//! ```
+//!
+//! There is no lease to give back: a prober that dies just lets the next period begin. The other
+//! fields are written after the word, by whoever moved it; they inform, they decide nothing.
+
+use crate::Micros;
+use crate::board::record::MemberHealth;
+use crate::sync::Ordering;
+
+/// Why a member is, or was last, in error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Cause {
+    /// It never was.
+    None = 0,
+    /// No connection could be made, or its name not be resolved.
+    Connect = 1,
+    /// It answered with a status of `failonstatus`.
+    Status = 2,
+    /// It did not answer in time, under `failontimeout`.
+    Timeout = 3,
+    /// `ejectafter` failures in a row.
+    Ejected = 4,
+    /// People or the configuration put it in error (`status=+E`).
+    Configured = 5,
+}
+
+impl Cause {
+    /// Every cause, by its number.
+    const ALL: [Self; 6] = [
+        Self::None,
+        Self::Connect,
+        Self::Status,
+        Self::Timeout,
+        Self::Ejected,
+        Self::Configured,
+    ];
+
+    /// As it stands on the board.
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// As read from the board; an unheard-of number is [`Cause::None`].
+    pub fn from_number(number: u32) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|cause| cause.number() == number)
+            .unwrap_or(Self::None)
+    }
+
+    /// The word for logs and pages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Connect => "connect",
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+            Self::Ejected => "ejected",
+            Self::Configured => "configured",
+        }
+    }
+}
+
+/// Longest ejection, unless the base time itself is longer (Envoy's `max_ejection_time`).
+pub const EJECTION_MAX: Micros = 300_000_000;
+
+/// True for a member that is not in error.
+pub fn healthy(health: &MemberHealth) -> bool {
+    health.retry_at.load(Ordering::Acquire) == 0
+}
+
+/// Why the member is in error; [`Cause::None`] if it is not.
+pub fn cause(health: &MemberHealth) -> Cause {
+    if healthy(health) {
+        Cause::None
+    } else {
+        Cause::from_number(health.cause.load(Ordering::Relaxed))
+    }
+}
+
+/// Puts the member in error for `retry`. True when this call took it out, false for all others who
+/// find the same failure: they only move the next probe on, as a failed probe does.
+///
+/// A `retry` of 0 means that errors never take the member out: nothing is set.
+pub fn fail(health: &MemberHealth, cause: Cause, now: Micros, retry: Micros) -> bool {
+    retry != 0 && take_out(health, cause, now, retry)
+}
+
+/// Gives the probe of a member in error to one caller a `retry` period, over all processes.
+pub fn claim_probe(health: &MemberHealth, now: Micros, retry: Micros) -> bool {
+    let due = health.retry_at.load(Ordering::Acquire);
+    due != 0
+        && due <= now
+        && health
+            .retry_at
+            .compare_exchange(due, later(now, retry), Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+}
+
+/// Ends the error. True when this call brought the member back.
+pub fn recover(health: &MemberHealth, now: Micros) -> bool {
+    let was_out = !healthy(health) && health.retry_at.swap(0, Ordering::AcqRel) != 0;
+    if was_out {
+        health.recovered_at.store(now, Ordering::Relaxed);
+        health.streak.store(0, Ordering::Relaxed);
+    }
+    was_out
+}
+
+/// Ends the streak of failures.
+pub fn success(health: &MemberHealth) {
+    // Read first: the line stays shared among the processes while all is well.
+    if health.streak.load(Ordering::Relaxed) != 0 {
+        health.streak.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Counts a failure for `ejectafter`; returns how many there are in a row.
+pub fn failure(health: &MemberHealth) -> u32 {
+    health
+        .streak
+        .fetch_add(1, Ordering::Relaxed)
+        .saturating_add(1)
+}
+
+/// How long the ejection after `ejections` earlier ones lasts: `base`, doubled with each, up to ten
+/// times `base` and [`EJECTION_MAX`]; with Envoy's base of 30 s that is Envoy's limit of 300 s. (Envoy
+/// itself adds `base` each time, see `source/common/upstream/outlier_detection_impl.cc`.)
+pub fn ejection_time(base: Micros, ejections: u32) -> Micros {
+    let doubled = base.saturating_mul(1 << ejections.min(4));
+    doubled
+        .min(base.saturating_mul(10))
+        .min(EJECTION_MAX.max(base))
+}
+
+/// Ejects a member that is not in error. True when this call did. That `maxeject` allows it is for
+/// the caller to know. A `base` of 0 ejects nothing.
+///
+/// Ejections count as in a row when less time lies between the member's return and the next one
+/// than the last one took.
+pub fn eject(health: &MemberHealth, now: Micros, base: Micros) -> bool {
+    if base == 0 || !healthy(health) {
+        return false;
+    }
+    let before = health.ejections.load(Ordering::Relaxed);
+    let back_for = now.saturating_sub(health.recovered_at.load(Ordering::Relaxed));
+    let last = ejection_time(base, before.saturating_sub(1));
+    let in_a_row = if back_for < last { before } else { 0 };
+    let ejected = take_out(health, Cause::Ejected, now, ejection_time(base, in_a_row));
+    if ejected {
+        health
+            .ejections
+            .store(in_a_row.saturating_add(1), Ordering::Relaxed);
+        health.streak.store(0, Ordering::Relaxed);
+    }
+    ejected
+}
+
+/// Moves `retry_at` to `period` from now, or leaves it where it is if that is later. True when the
+/// member was healthy.
+fn take_out(health: &MemberHealth, cause: Cause, now: Micros, period: Micros) -> bool {
+    let until = later(now, period);
+    let former = health
+        .retry_at
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |at| {
+            (at < until).then_some(until)
+        });
+    let took_out = former == Ok(0);
+    if took_out {
+        health.cause.store(cause.number(), Ordering::Relaxed);
+        health.failed_at.store(now, Ordering::Relaxed);
+    }
+    took_out
+}
+
+/// A time that is not 0, which would mean healthy.
+fn later(now: Micros, period: Micros) -> Micros {
+    now.saturating_add(period).max(1)
+}
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+
+    const SECOND: Micros = 1_000_000;
+    const RETRY: Micros = 60 * SECOND;
+    const NOW: Micros = 5_000 * SECOND;
+
+    #[test]
+    fn numbers_and_words_are_distinct_and_come_back() {
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_number(cause.number()), cause);
+            assert_eq!(
+                Cause::ALL
+                    .iter()
+                    .filter(|other| other.word() == cause.word())
+                    .count(),
+                1
+            );
+        }
+        assert_eq!(Cause::from_number(77), Cause::None);
+    }
+
+    #[test]
+    fn one_failure_takes_out_the_others_only_delay_the_probe() {
+        let health = MemberHealth::default();
+        assert!(fail(&health, Cause::Connect, NOW, RETRY));
+        assert!(!fail(&health, Cause::Timeout, NOW + SECOND, RETRY));
+        assert_eq!(cause(&health), Cause::Connect);
+        assert_eq!(health.failed_at.load(Ordering::Relaxed), NOW);
+        assert!(!claim_probe(&health, NOW + RETRY, RETRY));
+        assert!(claim_probe(&health, NOW + SECOND + RETRY, RETRY));
+    }
+
+    #[test]
+    fn a_failure_does_not_shorten_an_ejection() {
+        let health = MemberHealth::default();
+        assert!(eject(&health, NOW, 30 * SECOND));
+        assert!(!fail(&health, Cause::Connect, NOW + SECOND, 5 * SECOND));
+        assert!(!claim_probe(&health, NOW + 29 * SECOND, RETRY));
+        assert!(claim_probe(&health, NOW + 30 * SECOND, RETRY));
+        assert_eq!(cause(&health), Cause::Ejected);
+    }
+
+    #[test]
+    fn retry_0_is_never_out() {
+        let health = MemberHealth::default();
+        assert!(!fail(&health, Cause::Connect, NOW, 0));
+        assert!(healthy(&health));
+        assert_eq!(health.cause.load(Ordering::Relaxed), 0);
+        assert!(!eject(&health, NOW, 0));
+        assert!(healthy(&health));
+    }
+
+    #[test]
+    fn one_prober_a_period_and_the_next_one_if_it_dies() {
+        let health = MemberHealth::default();
+        assert!(
+            !claim_probe(&health, NOW, RETRY),
+            "a healthy member needs no probe"
+        );
+        fail(&health, Cause::Connect, NOW, RETRY);
+        assert!(!claim_probe(&health, NOW + RETRY - 1, RETRY));
+        assert!(claim_probe(&health, NOW + RETRY, RETRY));
+        assert!(!claim_probe(&health, NOW + RETRY, RETRY));
+        assert!(!claim_probe(&health, NOW + 2 * RETRY - 1, RETRY));
+        assert!(claim_probe(&health, NOW + 2 * RETRY, RETRY));
+    }
+
+    #[test]
+    fn recovery_is_noted_once() {
+        let health = MemberHealth::default();
+        assert!(!recover(&health, NOW));
+        assert_eq!(health.recovered_at.load(Ordering::Relaxed), 0);
+        failure(&health);
+        fail(&health, Cause::Status, NOW, RETRY);
+        assert!(recover(&health, NOW + 7));
+        assert!(!recover(&health, NOW + 8));
+        assert_eq!(health.recovered_at.load(Ordering::Relaxed), NOW + 7);
+        assert_eq!(cause(&health), Cause::None);
+        assert_eq!(failure(&health), 1);
+    }
+
+    #[test]
+    fn streaks_count_in_a_row() {
+        let health = MemberHealth::default();
+        assert_eq!([failure(&health), failure(&health)], [1, 2]);
+        success(&health);
+        assert_eq!(failure(&health), 1);
+        health.streak.store(u32::MAX, Ordering::Relaxed);
+        assert_eq!(failure(&health), u32::MAX);
+    }
+
+    #[test]
+    fn ejection_times_double_up_to_envoys_limit() {
+        let seconds = |base: u64| -> Vec<u64> {
+            (0..6)
+                .map(|earlier| ejection_time(base * SECOND, earlier) / SECOND)
+                .collect()
+        };
+        assert_eq!(seconds(30), [30, 60, 120, 240, 300, 300]);
+        assert_eq!(seconds(1), [1, 2, 4, 8, 10, 10]);
+        assert_eq!(seconds(100), [100, 200, 300, 300, 300, 300]);
+        assert_eq!(seconds(900), [900; 6]);
+        assert_eq!(ejection_time(Micros::MAX, u32::MAX), Micros::MAX);
+    }
+
+    #[test]
+    fn ejections_in_a_row_grow_and_a_good_while_ends_the_row() {
+        let health = MemberHealth::default();
+        let base = 30 * SECOND;
+        let mut now = NOW;
+        for expected in [30, 60, 120] {
+            assert!(eject(&health, now, base));
+            assert!(
+                !eject(&health, now, base),
+                "only the one who ejects counts it"
+            );
+            assert_eq!(
+                health.retry_at.load(Ordering::Relaxed),
+                now + expected * SECOND
+            );
+            now += expected * SECOND;
+            assert!(recover(&health, now));
+            now += SECOND;
+        }
+        now += 120 * SECOND;
+        assert!(eject(&health, now, base));
+        assert_eq!(health.retry_at.load(Ordering::Relaxed), now + base);
+    }
+
+    /// Many threads meet the same failure, the same due probe and the same recovery.
+    #[test]
+    fn of_many_discoverers_one_acts() {
+        let health = MemberHealth::default();
+        for round in 0..200 {
+            let now = NOW + round * 10 * RETRY;
+            let (failed, probes, recovered) =
+                (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
+            let step = std::sync::Barrier::new(4);
+            let count = |counter: &AtomicU32, happened: bool| {
+                counter.fetch_add(u32::from(happened), Ordering::Relaxed);
+            };
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        count(&failed, fail(&health, Cause::Connect, now, RETRY));
+                        step.wait();
+                        count(&probes, claim_probe(&health, now + RETRY, RETRY));
+                        step.wait();
+                        count(&recovered, recover(&health, now + RETRY + 1));
+                    });
+                }
+            });
+            assert_eq!(
+                [failed, probes, recovered].map(AtomicU32::into_inner),
+                [1, 1, 1]
+            );
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod interleavings {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread::spawn;
+
+    const NOW: Micros = 1_000;
+    const RETRY: Micros = 60;
+
+    type Act = fn(&MemberHealth) -> bool;
+
+    fn both(health: &Arc<MemberHealth>, one: Act, other: Act) -> [bool; 2] {
+        let shared = Arc::clone(health);
+        let thread = spawn(move || other(&shared));
+        [one(health), thread.join().unwrap()]
+    }
+
+    #[test]
+    fn one_discoverer_one_prober_one_recoverer() {
+        loom::model(|| {
+            let health = Arc::new(MemberHealth::default());
+            let probes: Act = |health| claim_probe(health, NOW + RETRY, RETRY);
+            let recovers: Act = |health| recover(health, NOW + RETRY);
+            let discoverers = both(
+                &health,
+                |health| fail(health, Cause::Connect, NOW, RETRY),
+                |health| eject(health, NOW, RETRY),
+            );
+            for acted in [
+                discoverers,
+                both(&health, probes, probes),
+                both(&health, recovers, recovers),
+            ] {
+                assert_ne!(acted[0], acted[1]);
+            }
+        });
+    }
+
+    /// Whatever their order: who took the member out was told so, and the state agrees.
+    #[test]
+    fn a_failure_beside_a_recovery_is_not_lost() {
+        loom::model(|| {
+            let health = Arc::new(MemberHealth::default());
+            fail(&health, Cause::Connect, NOW, RETRY);
+            let [failed, recovered] = both(
+                &health,
+                |health| fail(health, Cause::Timeout, NOW + 1, RETRY),
+                |health| recover(health, NOW + 1),
+            );
+            assert!(recovered);
+            assert_eq!(healthy(&health), !failed);
+        });
+    }
+}

@@ -1,0 +1,37 @@
+//! The thinking part of mod_athena: everything that can be decided without httpd.
+//!
+//! * [`board`] is the shared memory: farms, members, child slots, counters. The only `unsafe`.
+//! * [`plan`] compiles what changes rarely (membership, weights, states) into a schedule.
+//! * [`method`] is the menu of balancing methods, one file each.
+//! * [`health`] moves a member between healthy, in error, ejected and probing.
+//! * [`ewma`] and [`budget`] are the two estimators that several children share.
+//! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
+//! * [`config`] holds the parameters a user writes, and what selects a farm.
+//!
+//! Time ([`Micros`]), randomness and keys are arguments everywhere, so that each decision can be
+//! replayed.
+
+#![cfg_attr(not(loom), warn(clippy::pedantic))]
+#![allow(clippy::module_name_repetitions, clippy::must_use_candidate)]
+
+pub mod attempt;
+pub mod board;
+pub mod budget;
+pub mod config;
+pub mod dispatch;
+pub mod ewma;
+pub mod health;
+pub mod method;
+pub mod plan;
+mod sync;
+
+/// Microseconds of `CLOCK_MONOTONIC`, the clock all children of a machine share. Never 0.
+pub type Micros = u64;
+
+/// A member's place on the board: the index of its record, the same in every child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemberId(pub u32);
+
+/// A farm's place on the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FarmId(pub u32);

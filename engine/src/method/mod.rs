@@ -1,0 +1,97 @@
+//! The menu of balancing methods (`lbmethod=`): one file each, one line each in [`MENU`].
+//!
+//! A method sees a farm through [`Sight`] and names a member. It may be called by any number of
+//! processes at once, on counters that all of them move, and takes no lock.
+
+mod bybusyness;
+mod byrequests;
+mod leastconn;
+mod leasttime;
+mod look;
+mod roundrobin;
+
+use crate::board::record::{FarmRecord, MemberRecord};
+use crate::plan::Plan;
+use crate::sync::Ordering;
+use crate::{MemberId, Micros};
+
+/// The members as one request may use them. Board indices come from shared memory: an unknown one
+/// is answered with `None` and `false`, never with a panic.
+pub trait Roster {
+    /// The member's record, if this process knows the member.
+    fn member(&self, id: MemberId) -> Option<&MemberRecord>;
+    /// Known here, usable now, and not tried by this request yet.
+    fn eligible(&self, id: MemberId) -> bool;
+}
+
+/// What a method sees of a farm.
+pub struct Sight<'a> {
+    /// The farm's counters.
+    pub farm: &'a FarmRecord,
+    /// Its published plan.
+    pub plan: Plan<'a>,
+    /// Its members.
+    pub roster: &'a dyn Roster,
+    /// The clock.
+    pub now: Micros,
+    /// Half-life of the response time estimate.
+    pub half_life: Micros,
+}
+
+impl Sight<'_> {
+    /// The next turn of the farm's rotation: one counter for all processes.
+    fn take_ticket(&self) -> usize {
+        let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
+        usize::try_from(ticket.wrapping_sub(self.plan.base)).unwrap_or_default()
+    }
+
+    /// The member whose turn it is; `None` if the plan has no turns.
+    fn turn(&self, ticket: usize) -> Option<MemberId> {
+        let turn = self
+            .plan
+            .turns
+            .get(ticket.checked_rem(self.plan.turns.len())?)?;
+        Some(MemberId(turn.load(Ordering::Relaxed)))
+    }
+}
+
+/// One balancing method.
+pub trait Method: Sync {
+    /// What stands behind `lbmethod=`.
+    fn name(&self) -> &'static str;
+    /// Chooses an eligible member; `None` if the plan names none.
+    fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId>;
+}
+
+/// Every method there is.
+pub static MENU: &[&dyn Method] = &[
+    &roundrobin::RoundRobin,
+    &leastconn::LeastConn,
+    &leasttime::LeastTime,
+    &byrequests::ByRequests,
+    &bybusyness::ByBusyness,
+];
+
+/// The method of that name.
+pub fn by_name(name: &str) -> Option<&'static dyn Method> {
+    MENU.iter().copied().find(|method| method.name() == name)
+}
+
+/// The names on the menu, for error messages.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MENU.iter().map(|method| method.name())
+}
+
+/// Requests in flight; a damaged negative count is none.
+fn in_flight(member: &MemberRecord) -> u64 {
+    u64::try_from(member.hot.inflight.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+/// Weight in hundredths, within its limits whatever the board says.
+fn weight(member: &MemberRecord) -> u32 {
+    member.admin.weight.load(Ordering::Relaxed).clamp(1, 10_000)
+}
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests;

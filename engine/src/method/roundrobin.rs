@@ -1,0 +1,30 @@
+//! `roundrobin`: weighted round robin over all children, exact.
+//!
+//! The schedule is compiled beforehand ([`crate::plan::turns`]); a request takes the farm's next
+//! ticket, one atomic addition for all processes, and looks up whose turn that is.
+
+use super::{Method, Sight, look};
+use crate::MemberId;
+
+/// See the module.
+pub struct RoundRobin;
+
+impl Method for RoundRobin {
+    fn name(&self) -> &'static str {
+        "roundrobin"
+    }
+
+    /// A turn whose member cannot be used (any more, or by this request again) is passed on to the
+    /// next. A heavy member may have many in a row: after two rounds of the members' number, whoever
+    /// is left is simply looked for.
+    fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
+        let eligible = sight.plan.eligible;
+        let tries = sight.plan.turns.len().min(eligible.len().saturating_mul(2));
+        (0..tries)
+            .filter_map(|_| sight.turn(sight.take_ticket()))
+            .find(|id| sight.roster.eligible(*id))
+            .or_else(|| {
+                look::from(eligible, sight.take_ticket()).find(|id| sight.roster.eligible(*id))
+            })
+    }
+}

@@ -1,0 +1,249 @@
+//! The plan: what changes rarely (membership, weights, states) compiled into a schedule that every
+//! request reads without a lock.
+//!
+//! Who is eligible follows `proxy_balancer_get_best_worker` (httpd 2.4,
+//! `modules/proxy/proxy_util.c`); in which order they take turns follows `is_best_byrequests`
+//! (`modules/proxy/balancers/mod_lbmethod_byrequests.c`). See [`turns`] for the latter.
+
+pub mod turns;
+
+use crate::MemberId;
+use crate::board::record::{MemberRecord, flags};
+use crate::sync::{AtomicU32, Ordering};
+
+/// A published plan, as read from the board. Entries are board indices of member records; another
+/// process may overwrite them at any time, so each is checked before it is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// Members that may be chosen now: the lowest set with a usable member, standbys only when
+    /// nothing else is left, in configuration order, spares standing in behind the others.
+    pub eligible: &'a [AtomicU32],
+    /// One cycle of the weighted rotation over `eligible`.
+    pub turns: &'a [AtomicU32],
+    /// The farm's ticket at publication: the cycle starts there.
+    pub base: u64,
+}
+
+/// What the compiler needs to know of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanMember {
+    /// Its place on the board.
+    pub id: MemberId,
+    /// Weight in hundredths, 1 to 10,000.
+    pub weight: u32,
+    /// [`flags`] in force.
+    pub flags: u32,
+    /// Its set, tried in ascending order.
+    pub lbset: u32,
+    /// Not in error.
+    pub healthy: bool,
+    /// Position in the configuration.
+    pub position: u32,
+}
+
+impl PlanMember {
+    /// A member as its record describes it now.
+    pub fn of(id: MemberId, record: &MemberRecord, healthy: bool) -> Self {
+        let admin = &record.admin;
+        Self {
+            id,
+            weight: admin.weight.load(Ordering::Relaxed),
+            flags: admin.flags.load(Ordering::Relaxed),
+            lbset: admin.lbset.load(Ordering::Relaxed),
+            healthy,
+            position: admin.position.load(Ordering::Relaxed),
+        }
+    }
+
+    fn has(&self, any_of: u32) -> bool {
+        self.flags & any_of != 0
+    }
+
+    fn usable(&self) -> bool {
+        !self.has(flags::NOT_ELIGIBLE) && (self.healthy || self.has(flags::IGNORE_ERRORS))
+    }
+}
+
+/// A plan before it is published. Entries are board indices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compiled {
+    /// See [`Plan::eligible`].
+    pub eligible: Vec<u32>,
+    /// See [`Plan::turns`]. Empty when fewer turns than eligible members were asked for.
+    pub turns: Vec<u32>,
+}
+
+/// Compiles the plan of one farm, with at most `turns_capacity` turns in a cycle.
+pub fn compile(members: &[PlanMember], turns_capacity: usize) -> Compiled {
+    let eligible = eligible(members);
+    let weights: Vec<u32> = eligible.iter().map(|member| member.weight).collect();
+    let ids: Vec<u32> = eligible.iter().map(|member| member.id.0).collect();
+    let turns = turns::cycle(&weights, turns_capacity)
+        .into_iter()
+        .filter_map(|index| ids.get(index).copied())
+        .collect();
+    Compiled {
+        eligible: ids,
+        turns,
+    }
+}
+
+/// The members that stock httpd would choose among, in the order in which it looks at them.
+fn eligible(members: &[PlanMember]) -> Vec<&PlanMember> {
+    let mut in_order: Vec<&PlanMember> = members.iter().collect();
+    in_order.sort_by_key(|member| (member.lbset, member.position));
+    in_order
+        .chunk_by(|a, b| a.lbset == b.lbset)
+        .map(eligible_of_set)
+        .find(|set| !set.is_empty())
+        .unwrap_or_default()
+}
+
+fn eligible_of_set<'a>(set: &[&'a PlanMember]) -> Vec<&'a PlanMember> {
+    let [mut chosen, mut spares, mut standbys]: [Vec<&PlanMember>; 3] = Default::default();
+    let mut unusable = 0;
+    for &member in set {
+        // `R` is asked before `H`, as httpd does: a member with both is a spare.
+        if member.has(flags::SPARE) {
+            spares.extend(member.usable().then_some(member));
+        } else if member.has(flags::STANDBY) {
+            standbys.extend(member.usable().then_some(member));
+        } else if member.usable() {
+            chosen.push(member);
+        } else {
+            unusable += 1;
+        }
+    }
+    chosen.extend(spares.into_iter().take(unusable));
+    if chosen.is_empty() { standbys } else { chosen }
+}
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flags::{CHECK_FAILED, DISABLED, DRAIN, IGNORE_ERRORS, SPARE, STANDBY, STOPPED};
+
+    /// `(flags, lbset, healthy)`; the member's board index is 10 times its position.
+    fn eligible_of(table: &[(u32, u32, bool)]) -> Vec<u32> {
+        let members: Vec<PlanMember> = (0..)
+            .zip(table)
+            .map(|(position, &(flags, lbset, healthy))| PlanMember {
+                id: MemberId(position * 10),
+                weight: 100,
+                flags,
+                lbset,
+                healthy,
+                position,
+            })
+            .collect();
+        compile(&members, 64).eligible
+    }
+
+    #[test]
+    fn only_usable_members_of_the_lowest_usable_set() {
+        assert_eq!(
+            eligible_of(&[(0, 1, true), (0, 0, true), (0, 0, true)]),
+            [10, 20]
+        );
+        assert_eq!(
+            eligible_of(&[(0, 1, true), (DISABLED, 0, true), (0, 0, false)]),
+            [0]
+        );
+        assert_eq!(eligible_of(&[(0, 7, true), (0, 99, true)]), [0]);
+        assert_eq!(
+            eligible_of(&[(0, 0, false), (DRAIN, 1, true)]),
+            [] as [u32; 0]
+        );
+        assert_eq!(eligible_of(&[]), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn each_letter_that_takes_a_member_out() {
+        for letter in [DISABLED, STOPPED, DRAIN, CHECK_FAILED] {
+            assert_eq!(eligible_of(&[(letter, 0, true), (0, 0, true)]), [10]);
+            // `I` is about errors, not about what people or checks say.
+            assert_eq!(
+                eligible_of(&[(letter | IGNORE_ERRORS, 0, true), (0, 0, true)]),
+                [10]
+            );
+        }
+        assert_eq!(eligible_of(&[(0, 0, false), (0, 0, true)]), [10]);
+        assert_eq!(
+            eligible_of(&[(IGNORE_ERRORS, 0, false), (0, 0, true)]),
+            [0, 10]
+        );
+    }
+
+    #[test]
+    fn spares_stand_in_one_for_one_behind_the_others() {
+        let spare = (SPARE, 0, true);
+        assert_eq!(eligible_of(&[spare, (0, 0, true), (0, 0, true)]), [10, 20]);
+        assert_eq!(
+            eligible_of(&[spare, spare, (0, 0, false), (0, 0, true)]),
+            [30, 0]
+        );
+        assert_eq!(
+            eligible_of(&[spare, spare, (0, 0, false), (DRAIN, 0, true)]),
+            [0, 10]
+        );
+        // An unusable spare stands in for nobody and needs no stand-in.
+        assert_eq!(
+            eligible_of(&[(SPARE, 0, false), spare, (0, 0, false), (0, 0, true)]),
+            [30, 10]
+        );
+        // Not for another set's members, not for standbys.
+        assert_eq!(
+            eligible_of(&[(SPARE, 1, true), (0, 0, false), (0, 1, true)]),
+            [20]
+        );
+        assert_eq!(
+            eligible_of(&[spare, (STANDBY, 0, false), (0, 0, true)]),
+            [20]
+        );
+    }
+
+    #[test]
+    fn standbys_only_when_their_set_has_nothing_else() {
+        let standby = (STANDBY, 0, true);
+        assert_eq!(eligible_of(&[standby, (0, 0, true)]), [10]);
+        assert_eq!(eligible_of(&[standby, standby, (0, 0, false)]), [0, 10]);
+        assert_eq!(
+            eligible_of(&[standby, (SPARE, 0, true), (0, 0, false)]),
+            [10]
+        );
+        // httpd collects standbys anew for each set: those of set 0 come before set 1.
+        assert_eq!(eligible_of(&[standby, (0, 0, false), (0, 1, true)]), [0]);
+        assert_eq!(
+            eligible_of(&[(STANDBY, 1, true), (0, 0, false), (0, 1, true)]),
+            [20]
+        );
+        assert_eq!(eligible_of(&[(STANDBY | SPARE, 0, true), standby]), [10]);
+        // Spares without anybody to stand in for are not used, nor do they keep standbys out.
+        assert_eq!(eligible_of(&[(SPARE, 0, true), standby]), [10]);
+    }
+
+    #[test]
+    fn turns_name_board_indices_and_capacity_may_be_nothing() {
+        let member = |id, weight, position| PlanMember {
+            id: MemberId(id),
+            weight,
+            flags: 0,
+            lbset: 0,
+            healthy: true,
+            position,
+        };
+        // Given out of order: the configuration's order decides.
+        let members = [member(5, 100, 1), member(9, 200, 0)];
+        let plan = compile(&members, 64);
+        assert_eq!(plan.eligible, [9, 5]);
+        assert_eq!(plan.turns, [9, 5, 9]);
+        assert_eq!(
+            compile(&members, 0),
+            Compiled {
+                eligible: vec![9, 5],
+                turns: vec![]
+            }
+        );
+    }
+}

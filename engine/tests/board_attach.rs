@@ -1,0 +1,282 @@
+//! Configuration passes: what is kept, what changes, what is given back.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod board_support;
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use athena_engine::board::record::{MemberRecord, flags};
+use athena_engine::board::{Attached, Board, BoardError, FarmSpec, Notice, Setting, Storage};
+use board_support::{farm, restarted};
+
+fn opened(specs: &[FarmSpec]) -> (Board, Attached) {
+    Board::open(Storage::Memory, 4, specs, 1).unwrap()
+}
+
+fn record(attached: &Attached, farm: usize, member: usize) -> &'static MemberRecord {
+    attached.farms[farm].members[member].record
+}
+
+#[test]
+fn seats_come_in_the_order_of_the_configuration() {
+    let (mut board, first) = opened(&[farm("f", &["http://a", "http://b"]), farm("g", &[])]);
+    assert_eq!(first.farms.len(), 2);
+    let position =
+        |attached: &Attached, member| record(attached, 0, member).admin.position.load(Relaxed);
+    assert_eq!((position(&first, 0), position(&first, 1)), (0, 1));
+    let second = board
+        .attach(&[farm("f", &["http://b", "http://a"])])
+        .unwrap();
+    assert!(std::ptr::eq(record(&first, 0, 0), record(&second, 0, 1)));
+    assert_eq!((position(&second, 0), position(&second, 1)), (0, 1));
+    assert_eq!(board.generation(), 3);
+}
+
+#[test]
+fn a_new_farm_has_nobody_to_probe() {
+    let (_, attached) = opened(&[farm("f", &["http://a"])]);
+    assert_eq!(
+        attached.farms[0].record.hot.next_probe_at.load(Relaxed),
+        u64::MAX
+    );
+}
+
+#[test]
+fn values_are_brought_into_range() {
+    let mut spec = farm("f", &["http://a"]);
+    spec.members[0].weight = 1_000_000;
+    spec.members[0].lbset = 100;
+    spec.members[0].flags = u32::MAX;
+    let (_, attached) = opened(&[spec]);
+    let admin = &record(&attached, 0, 0).admin;
+    assert_eq!(
+        (admin.weight(), admin.lbset(), admin.flags()),
+        (10_000, 99, 0x7f)
+    );
+    for garbage in [0, u32::MAX] {
+        admin.weight.store(garbage, Relaxed);
+        admin.lbset.store(garbage, Relaxed);
+        admin.flags.store(garbage, Relaxed);
+        assert!((1..=10_000).contains(&admin.weight()));
+        assert!(admin.lbset() <= 99 && admin.flags() <= 0x7f);
+    }
+}
+
+#[test]
+fn a_change_by_people_holds_until_its_configured_value_changes() {
+    let mut spec = farm("f", &["http://a"]);
+    let (board, first) = opened(std::slice::from_ref(&spec));
+    let admin = &record(&first, 0, 0).admin;
+    admin.weight.store(500, Relaxed);
+    admin.flags.store(flags::DRAIN, Relaxed);
+    admin.lbset.store(7, Relaxed);
+
+    let mut board = restarted(board);
+    let same = board.attach(std::slice::from_ref(&spec)).unwrap();
+    assert_eq!(same.notices, []);
+    assert_eq!(
+        (admin.weight(), admin.flags(), admin.lbset()),
+        (500, flags::DRAIN, 7)
+    );
+
+    spec.members[0].weight = 200;
+    let mut board = restarted(board);
+    let changed = board.attach(std::slice::from_ref(&spec)).unwrap();
+    let notice = Notice::ConfigurationWins {
+        farm: "f".into(),
+        member: "a".into(),
+        setting: Setting::Weight,
+        admin: 500,
+        configured: 200,
+    };
+    assert_eq!(changed.notices, [notice]);
+    assert_eq!(
+        (admin.weight(), admin.flags(), admin.lbset()),
+        (200, flags::DRAIN, 7)
+    );
+
+    // Nothing is lost where nobody had changed anything, or had changed it to the same.
+    spec.members[0].weight = 300;
+    spec.members[0].lbset = 7;
+    let silent = board.attach(std::slice::from_ref(&spec)).unwrap();
+    assert_eq!(silent.notices, []);
+    assert_eq!((admin.weight(), admin.lbset()), (300, 7));
+}
+
+#[test]
+fn the_configured_value_counts_as_the_parent_remembers_it() {
+    let spec = farm("f", &["http://a"]);
+    let (mut board, first) = opened(std::slice::from_ref(&spec));
+    let admin = &record(&first, 0, 0).admin;
+    admin.weight.store(500, Relaxed);
+    admin.configured_weight.store(9, Relaxed);
+    let again = board.attach(std::slice::from_ref(&spec)).unwrap();
+    assert_eq!((admin.weight(), again.notices.len()), (500, 0));
+    assert_eq!(admin.configured_weight.load(Relaxed), 100);
+}
+
+#[test]
+fn a_failed_health_check_is_no_change_by_people() {
+    let mut spec = farm("f", &["http://a"]);
+    let (mut board, first) = opened(std::slice::from_ref(&spec));
+    let admin = &record(&first, 0, 0).admin;
+    admin.flags.store(flags::CHECK_FAILED, Relaxed);
+    spec.members[0].flags = flags::STANDBY;
+    let second = board.attach(&[spec]).unwrap();
+    assert_eq!(second.notices, []);
+    assert_eq!(admin.flags(), flags::STANDBY | flags::CHECK_FAILED);
+}
+
+#[test]
+fn counters_go_on_and_the_route_follows_the_configuration() {
+    let mut spec = farm("f", &["http://a"]);
+    let (board, first) = opened(std::slice::from_ref(&spec));
+    record(&first, 0, 0).hot.served.store(42, Relaxed);
+    spec.members[0].route = "r1".into();
+    let mut board = restarted(board);
+    let second = board.attach(&[spec]).unwrap();
+    let member = record(&second, 0, 0);
+    assert_eq!(member.hot.served.load(Relaxed), 42);
+    let route: Vec<u8> = member
+        .identity
+        .route
+        .iter()
+        .take(3)
+        .map(|b| b.load(Relaxed))
+        .collect();
+    assert_eq!(route, b"r1\0");
+}
+
+#[test]
+fn the_board_grows_in_place() {
+    let urls: Vec<String> = (0..200).map(|number| format!("http://m{number}")).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let (mut board, first) = opened(&[farm("f", &urls[..3])]);
+    let slot = board.claim(100).unwrap();
+    let old = record(&first, 0, 0);
+    let old_cell = board.cell(slot, first.farms[0].members[0].id).unwrap();
+    for count in [40, 90, 200] {
+        board = restarted(board);
+        let next = board.attach(&[farm("f", &urls[..count])]).unwrap();
+        let new = record(&next, 0, 0);
+        let before = new.hot.served.load(Relaxed);
+        old.hot.served.fetch_add(1, Relaxed);
+        assert_eq!(
+            new.hot.served.load(Relaxed),
+            before + 1,
+            "old references keep counting"
+        );
+        old_cell.fetch_add(1, Relaxed);
+        let members = &next.farms[0].members;
+        assert_eq!(
+            board.inflight(members[0].id),
+            u64::from(old_cell.load(Relaxed))
+        );
+        for seat in members {
+            assert!(std::ptr::eq(board.member(seat.id).unwrap(), seat.record));
+            board.cell(slot, seat.id).unwrap();
+        }
+        assert!(next.farms[0].plan.capacity().0 >= count);
+    }
+    assert_eq!(board.release(100).requests, 3);
+}
+
+#[test]
+fn a_removed_members_record_waits_for_the_last_child_of_its_generation() {
+    let (mut board, first) = opened(&[farm("f", &["http://a", "http://gone"])]);
+    let gone = first.farms[0].members[1];
+    board.claim(100).unwrap();
+    gone.record.hot.served.store(5, Relaxed);
+
+    let taken = |attached: &Attached| {
+        attached.farms[0]
+            .members
+            .iter()
+            .any(|seat| seat.id == gone.id)
+    };
+    let second = board
+        .attach(&[farm("f", &["http://a", "http://b"])])
+        .unwrap();
+    assert!(!taken(&second));
+    assert_eq!(
+        gone.record.admin.lifecycle.load(Relaxed),
+        2,
+        "last configured in generation 2"
+    );
+    let third = board
+        .attach(&[farm("f", &["http://a", "http://b", "http://c"])])
+        .unwrap();
+    assert!(!taken(&third), "a child of generation 2 lives");
+    assert_eq!(gone.record.hot.served.load(Relaxed), 5);
+
+    board.release(100);
+    let all = ["http://a", "http://b", "http://c", "http://d"];
+    let fourth = board.attach(&[farm("f", &all)]).unwrap();
+    assert!(taken(&fourth));
+    assert_eq!(
+        gone.record.hot.served.load(Relaxed),
+        0,
+        "zeroed for its new owner"
+    );
+    assert_eq!(gone.record.admin.lifecycle.load(Relaxed), 1);
+}
+
+#[test]
+fn a_refused_configuration_leaves_the_board_as_it_was() {
+    let spec = farm("f", &["http://a"]);
+    let (mut board, _) = opened(std::slice::from_ref(&spec));
+    let twice = board.attach(&[farm("f", &["http://a", "http://a"])]);
+    assert!(matches!(twice, Err(BoardError::Twice { .. })));
+    let nameless = board.attach(&[farm("", &[])]);
+    assert!(matches!(nameless, Err(BoardError::Name { .. })));
+    assert_eq!(board.generation(), 2);
+    assert!(board.attach(&[spec]).is_ok());
+}
+
+#[test]
+fn retained_bytes_are_believed_only_as_far_as_the_kernel_confirms_them() {
+    let (board, _) = opened(&[farm("f", &["http://a"])]);
+    let retained = String::from_utf8(board.retain()).unwrap();
+    let refused = |bytes: &str| {
+        matches!(
+            Board::resume(bytes.as_bytes()),
+            Err(BoardError::Retained(_))
+        )
+    };
+    assert!(refused(""));
+    assert!(refused(&retained[..retained.len() / 2]));
+    let address = retained.find("\"segments\":[[0,").unwrap() + "\"segments\":[[0,".len();
+    let mut elsewhere = retained.clone();
+    elsewhere.replace_range(address..=address, "7");
+    elsewhere.insert(address, '1');
+    assert!(
+        refused(&elsewhere),
+        "an address where the board is not mapped"
+    );
+    assert!(
+        refused(&retained.replacen("\"inode\":", "\"inode\":1", 1)),
+        "another file"
+    );
+    assert!(Board::resume(retained.as_bytes()).is_ok());
+}
+
+#[test]
+fn bytes_of_another_module_version_give_the_file_up() {
+    let directory = board_support::directory("another_version");
+    let storage = board_support::storage(&directory);
+    let spec = [farm("f", &["http://a"])];
+    let (board, _) = Board::open(storage.clone(), 4, &spec, 1).unwrap();
+    let retained = String::from_utf8(board.retain()).unwrap();
+    drop(board);
+    assert!(matches!(
+        Board::open(storage.clone(), 4, &spec, 1),
+        Err(BoardError::InUse(_))
+    ));
+    let newer = retained.replacen("\"version\":1", "\"version\":2", 1);
+    assert!(matches!(
+        Board::resume(newer.as_bytes()),
+        Err(BoardError::OtherRetained(2))
+    ));
+    assert!(Board::open(storage, 4, &spec, 1).is_ok());
+}

@@ -1,0 +1,427 @@
+//! Full starts: the file that is there, and the file that is made.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod board_support;
+
+use std::fs;
+use std::io::Cursor;
+use std::mem::offset_of;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::sync::atomic::Ordering::Relaxed;
+
+use athena_engine::board::load::{Loaded, Refusal, load};
+use athena_engine::board::record::{FarmRecord, MemberRecord, flags};
+use athena_engine::board::{Attached, Board, BoardError, FarmSpec, Notice, Setting, Storage};
+use board_support::{Random, directory, farm, names, storage};
+use proptest::prelude::*;
+
+fn opened(storage: &Storage, specs: &[FarmSpec]) -> (Board, Attached) {
+    Board::open(storage.clone(), 4, specs, 1).unwrap()
+}
+
+#[test]
+fn figures_survive_a_full_restart() {
+    let directory = directory("figures_survive");
+    let storage = storage(&directory);
+    let spec = [farm("f", &["http://a", "http://b"])];
+    let (board, first) = opened(&storage, &spec);
+    let seat = &first.farms[0];
+    seat.record.cold.off.store(1, Relaxed);
+    seat.record.hot.elected.store(9, Relaxed);
+    seat.plan.publish(seat.record, &[0], &[0]);
+    let member = seat.members[0].record;
+    member.hot.elected.store(1, Relaxed);
+    member.hot.served.store(2, Relaxed);
+    member.hot.failed.store(3, Relaxed);
+    member.hot.bytes_in.store(4, Relaxed);
+    member.hot.bytes_out.store(5, Relaxed);
+    member.hot.ewma.store(1.5_f64.to_bits(), Relaxed);
+    member.hot.ewma_at.store(77, Relaxed);
+    member.hot.inflight.store(8, Relaxed);
+    member.health.ejections.store(6, Relaxed);
+    member.health.retry_at.store(99, Relaxed);
+    member.admin.weight.store(700, Relaxed);
+    member
+        .admin
+        .flags
+        .store(flags::DISABLED | flags::CHECK_FAILED, Relaxed);
+    board.claim(100).unwrap();
+    board.close();
+
+    let (board, second) = Board::open(storage, 8, &spec, 1234).unwrap();
+    assert_eq!(second.notices, []);
+    let seat = &second.farms[0];
+    assert_eq!(seat.record.cold.off.load(Relaxed), 1);
+    assert_eq!(seat.record.hot.elected.load(Relaxed), 9);
+    assert!(seat.plan.read(seat.record).is_none());
+    let restored = seat.members[0].record;
+    assert!(!std::ptr::eq(member, restored), "a fresh file");
+    let hot = &restored.hot;
+    let counters = [
+        &hot.elected,
+        &hot.served,
+        &hot.failed,
+        &hot.bytes_in,
+        &hot.bytes_out,
+    ];
+    assert_eq!(
+        counters.map(|counter| counter.load(Relaxed)),
+        [1, 2, 3, 4, 5]
+    );
+    assert_eq!(f64::from_bits(hot.ewma.load(Relaxed)), 1.5);
+    assert_eq!(hot.ewma_at.load(Relaxed), 1234);
+    assert_eq!(hot.inflight.load(Relaxed), 0);
+    assert_eq!(restored.health.ejections.load(Relaxed), 6);
+    assert_eq!(restored.health.retry_at.load(Relaxed), 0);
+    assert_eq!(
+        (restored.admin.weight(), restored.admin.flags()),
+        (700, flags::DISABLED)
+    );
+    assert_eq!(board.live_slots(), []);
+    assert_eq!(names(&directory), ["athena.board"]);
+}
+
+#[test]
+fn a_changed_configuration_wins_over_the_last_runs_change() {
+    let directory = directory("configuration_wins");
+    let storage = storage(&directory);
+    let mut spec = farm("f", &["http://a"]);
+    let (board, first) = opened(&storage, std::slice::from_ref(&spec));
+    first.farms[0].members[0]
+        .record
+        .admin
+        .weight
+        .store(700, Relaxed);
+    board.close();
+    spec.members[0].weight = 200;
+    let (_, second) = opened(&storage, &[spec]);
+    let [
+        Notice::ConfigurationWins {
+            setting: Setting::Weight,
+            admin: 700,
+            configured: 200,
+            ..
+        },
+    ] = second.notices.as_slice()
+    else {
+        panic!("{:?}", second.notices)
+    };
+    assert_eq!(second.farms[0].members[0].record.admin.weight(), 200);
+}
+
+#[test]
+fn the_file_is_private_and_locked() {
+    let directory = directory("private_and_locked");
+    let storage = storage(&directory);
+    let spec = [farm("f", &["http://a"])];
+    let (board, _) = opened(&storage, &spec);
+    let there = fs::metadata(storage.path()).unwrap();
+    assert_eq!((there.mode() & 0o7777, there.nlink()), (0o600, 1));
+    let error = Board::open(storage.clone(), 4, &spec, 1).unwrap_err();
+    assert!(
+        error.to_string().ends_with("is in use by another httpd"),
+        "{error}"
+    );
+    assert_eq!(
+        fs::metadata(storage.path()).unwrap().ino(),
+        there.ino(),
+        "left alone"
+    );
+    board.close();
+    assert!(Board::open(storage.clone(), 4, &spec, 1).is_ok());
+    assert_ne!(
+        fs::metadata(storage.path()).unwrap().ino(),
+        there.ino(),
+        "a fresh inode"
+    );
+    assert_eq!(names(&directory), ["athena.board"]);
+}
+
+/// Whoever could write through a descriptor that children inherit could cut the file short, and
+/// end every process that touches what is missing.
+#[test]
+fn no_descriptor_of_the_file_is_writable() {
+    let directory = directory("not_writable");
+    let storage = storage(&directory);
+    let (mut board, _) = opened(&storage, &[farm("f", &["http://a"])]);
+    let many: Vec<String> = (0..99).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    board.attach(&[farm("f", &many)]).unwrap();
+    let mut descriptors = 0;
+    for entry in fs::read_dir("/proc/self/fd").unwrap() {
+        let entry = entry.unwrap();
+        if fs::read_link(entry.path()).is_ok_and(|target| target == storage.path()) {
+            let number = entry.file_name().into_string().unwrap();
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+            let flags = info
+                .lines()
+                .find_map(|line| line.strip_prefix("flags:"))
+                .unwrap();
+            assert!(flags.ends_with('0'), "open for reading only: {flags}");
+            descriptors += 1;
+        }
+    }
+    assert_eq!(descriptors, 1);
+}
+
+#[test]
+fn what_is_no_regular_file_is_left_alone() {
+    let directory = directory("no_regular_file");
+    let storage = storage(&directory);
+    let target = directory.join("target");
+    fs::write(&target, "precious").unwrap();
+    symlink(&target, storage.path()).unwrap();
+    let open = || Board::open(storage.clone(), 4, &[], 1).unwrap_err();
+    assert!(matches!(open(), BoardError::NotRegular(_)));
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+    fs::remove_file(storage.path()).unwrap();
+    nix::unistd::mkfifo(storage.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(matches!(open(), BoardError::NotRegular(_)));
+    fs::remove_file(storage.path()).unwrap();
+    fs::create_dir(storage.path()).unwrap();
+    assert!(matches!(open(), BoardError::NotRegular(_)));
+}
+
+#[test]
+fn an_unusable_place_is_named_with_its_reason() {
+    let path = directory("unusable").join("missing").join("athena.board");
+    let error = Board::open(Storage::File(path.clone()), 4, &[], 1)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(path.to_str().unwrap()) && error.contains("No such file"),
+        "{error}"
+    );
+    let error = Board::open(Storage::Memory, 0, &[], 1)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "0 child slots are configured, the board holds 1 to 65536"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_trusted_are_set_aside() {
+    let directory = directory("set_aside");
+    let storage = storage(&directory);
+    let spec = [farm("f", &["http://a"])];
+    let (board, _) = opened(&storage, &spec);
+    board.close();
+    let good = fs::read(storage.path()).unwrap();
+    let mut newer = good.clone();
+    newer[8] = 9;
+    let short = &good[..good.len() - 1];
+    for (bytes, aside, reason) in [
+        (&b""[..], "athena.board.damaged", "failed to fill"),
+        (b"<html>", "athena.board.damaged", "failed to fill"),
+        (&[0; 9000], "athena.board.damaged", "not a board"),
+        (short, "athena.board.damaged", "its length"),
+        (&newer, "athena.board.v9", "layout version 9"),
+    ] {
+        fs::write(storage.path(), bytes).unwrap();
+        let (board, attached) = opened(&storage, &spec);
+        let [
+            Notice::SetAside {
+                path,
+                reason: given,
+            },
+        ] = attached.notices.as_slice()
+        else {
+            panic!("{:?}", attached.notices)
+        };
+        assert_eq!(path, &directory.join(aside));
+        assert!(given.contains(reason), "{given}");
+        assert_eq!(fs::read(path).unwrap(), bytes);
+        board.close();
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_failed_start_leaves_the_last_runs_file() {
+    let directory = directory("failed_start");
+    let storage = storage(&directory);
+    let (board, _) = opened(&storage, &[farm("f", &["http://a"])]);
+    board.close();
+    let before = fs::read(storage.path()).unwrap();
+    assert!(Board::open(storage.clone(), 4, &[farm("f", &["a", "a"])], 1).is_err());
+    assert_eq!(fs::read(storage.path()).unwrap(), before);
+    assert_eq!(names(&directory), ["athena.board"]);
+}
+
+/// An intact board file with two farms, one of them grown, and one retired member.
+fn intact(test: &str) -> Vec<u8> {
+    let directory = directory(test);
+    let storage = storage(&directory);
+    let urls: Vec<String> = (0..40).map(|number| format!("http://m{number}")).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let (mut board, _) = opened(&storage, &[farm("f", &urls[..3]), farm("g", &["http://a"])]);
+    let last = board
+        .attach(&[farm("f", &urls), farm("g", &["http://b"])])
+        .unwrap();
+    for seat in last.farms.iter().flat_map(|farm| &farm.members) {
+        seat.record.hot.served.store(u64::from(seat.id.0), Relaxed);
+    }
+    fs::read(storage.path()).unwrap()
+}
+
+fn in_range(loaded: &Loaded) -> bool {
+    loaded.farms.values().all(|farm| farm.off <= 1)
+        && loaded.members.values().all(|member| {
+            let both = |(one, two), valid: &dyn Fn(u32) -> bool| valid(one) && valid(two);
+            both(member.weight, &|weight| (1..=10_000).contains(&weight))
+                && both(member.flags, &|flags| flags <= 0x7f)
+                && both(member.lbset, &|set| set <= 99)
+                && f64::from_bits(member.ewma).is_finite()
+                && f64::from_bits(member.ewma) >= 0.0
+        })
+        && loaded.members.keys().all(|(server, farm, url)| {
+            loaded.farms.contains_key(&(server.clone(), farm.clone())) && !url.is_empty()
+        })
+}
+
+#[test]
+fn an_intact_file_is_loaded_whole() {
+    let bytes = intact("intact");
+    let loaded = load(Cursor::new(&bytes)).unwrap();
+    assert_eq!((loaded.farms.len(), loaded.members.len()), (2, 42));
+    assert!(in_range(&loaded));
+    let key = ("main".into(), "f".into(), "http://m39".into());
+    assert!(loaded.members[&key].served > 0);
+}
+
+#[test]
+fn each_damage_to_the_description_is_noticed() {
+    let bytes = intact("description");
+    // Header: magic, version, ready, total, slots; first extent: kind, count, first, length.
+    let extent = 8192;
+    for offset in [
+        0,
+        8,
+        12,
+        16,
+        24,
+        extent,
+        extent + 4,
+        extent + 8,
+        extent + 16,
+    ] {
+        let mut damaged = bytes.clone();
+        damaged[offset] ^= 0x55;
+        let refused = load(Cursor::new(&damaged)).unwrap_err();
+        assert_eq!(
+            matches!(refused, Refusal::OtherVersion(_)),
+            offset == 8,
+            "{offset}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn each_field_out_of_range_is_noticed() {
+    let bytes = intact("fields");
+    // Four slots: one page of them; farms are 8192 to 16384, members begin there.
+    let (farm, member) = (8192 + 128, 16384 + 128);
+    let refused = |at: usize, value: &[u8]| {
+        let mut damaged = bytes.clone();
+        damaged[at..at + value.len()].copy_from_slice(value);
+        load(Cursor::new(&damaged)).is_err()
+    };
+    for (field, values) in [
+        (offset_of!(MemberRecord, admin.weight), &[0, 10_001][..]),
+        (
+            offset_of!(MemberRecord, admin.configured_weight),
+            &[0, 10_001],
+        ),
+        (offset_of!(MemberRecord, admin.flags), &[0x80, u32::MAX]),
+        (offset_of!(MemberRecord, admin.configured_flags), &[0x80]),
+        (offset_of!(MemberRecord, admin.lbset), &[100]),
+        (offset_of!(MemberRecord, admin.configured_lbset), &[100]),
+        (offset_of!(MemberRecord, admin.farm), &[1, 2, u32::MAX]),
+    ] {
+        for value in values {
+            assert!(
+                refused(member + field, &value.to_ne_bytes()),
+                "{field}: {value}"
+            );
+        }
+    }
+    for ewma in [f64::NAN, f64::INFINITY, -1.0] {
+        assert!(refused(
+            member + offset_of!(MemberRecord, hot.ewma),
+            &ewma.to_ne_bytes()
+        ));
+    }
+    for name in [&b"\0"[..], b"\xff", b"a\0b"] {
+        assert!(refused(
+            member + offset_of!(MemberRecord, identity.url),
+            name
+        ));
+        assert!(refused(farm + offset_of!(FarmRecord, identity.name), name));
+    }
+    assert!(
+        refused(
+            member + offset_of!(MemberRecord, identity.url),
+            b"http://m1"
+        ),
+        "twice"
+    );
+    assert!(refused(farm + offset_of!(FarmRecord, cold.off), &[2]));
+    assert!(refused(farm + offset_of!(FarmRecord, cold.lifecycle), &[2]));
+    assert!(
+        refused(farm + offset_of!(FarmRecord, cold.lifecycle), &[0]),
+        "members without it"
+    );
+    assert!(!refused(
+        member + offset_of!(MemberRecord, hot.inflight),
+        &[0xff; 8]
+    ));
+}
+
+proptest! {
+    #[test]
+    fn a_mutated_file_is_refused_or_in_range(
+        seed in any::<u64>(),
+        changes in 0..64_u64,
+        words in any::<bool>(),
+    ) {
+        use std::sync::OnceLock;
+        static INTACT: OnceLock<Vec<u8>> = OnceLock::new();
+        let mut bytes = INTACT.get_or_init(|| intact("mutated")).clone();
+        let mut random = Random(seed);
+        let length = bytes.len() as u64;
+        for _ in 0..changes {
+            // Mostly where something is: the description and the records.
+            let area = if random.below(4) == 0 { length } else { 8192 + 128 + 1152 * 8 };
+            let at = usize::try_from(random.below(area)).unwrap();
+            let interesting = [0, 1, 0x7f, 0x80, 0xff, random.next().to_le_bytes()[0]];
+            let value = interesting[usize::try_from(random.below(6)).unwrap()];
+            let end = if words { (at / 4 * 4 + 4).min(bytes.len()) } else { at + 1 };
+            bytes[at..end].fill(value);
+        }
+        if let Ok(loaded) = load(Cursor::new(&bytes)) {
+            prop_assert!(in_range(&loaded));
+        }
+    }
+
+    #[test]
+    fn a_cut_or_stretched_file_is_refused(cut in 1..20_000_usize, stretch in any::<bool>()) {
+        use std::sync::OnceLock;
+        static INTACT: OnceLock<Vec<u8>> = OnceLock::new();
+        let mut bytes = INTACT.get_or_init(|| intact("cut")).clone();
+        let length = if stretch { bytes.len() + cut } else { bytes.len().saturating_sub(cut) };
+        bytes.resize(length, 0);
+        prop_assert!(load(Cursor::new(&bytes)).is_err());
+    }
+
+    #[test]
+    fn noise_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..5000)) {
+        prop_assert!(load(Cursor::new(&bytes)).is_err());
+        let mut marked = b"ATHBOARD\x01\0\0\0\x01\0\0\0".to_vec();
+        marked.extend(((bytes.len() + 24) as u64).to_ne_bytes());
+        marked.extend(&bytes);
+        prop_assert!(load(Cursor::new(&marked)).is_err());
+    }
+}

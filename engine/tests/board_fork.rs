@@ -1,0 +1,316 @@
+//! Real processes: children that are killed, that write garbage, that die with a lock.
+//!
+//! Without the test harness, because only a process with a single thread can fork and go on.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+#[cfg(not(loom))]
+mod board_support;
+
+#[cfg(not(loom))]
+fn main() {
+    tests::killed_children_leave_nothing();
+    tests::garbage_makes_numbers_wrong_and_nothing_else();
+    tests::a_dead_writer_holds_no_lock();
+}
+
+#[cfg(loom)]
+fn main() {}
+
+#[cfg(not(loom))]
+mod tests {
+    use std::fs::{self, File, OpenOptions};
+    use std::io::{Read, Write};
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
+    use athena_engine::board::{
+        Attached, Board, LockError, MemberSeat, Notice, Repaired, Storage, slots,
+    };
+    use athena_engine::{FarmId, MemberId};
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::waitpid;
+    use nix::unistd::{ForkResult, Pid, fork, pipe};
+
+    use super::board_support::{Random, directory, farm, restarted, storage};
+
+    const MEMBERS: [&str; 5] = ["http://a", "http://b", "http://c", "http://d", "http://e"];
+
+    /// Runs `child` in a new process.
+    fn child(child: impl FnOnce()) -> Pid {
+        // SAFETY: this process has a single thread, so the child may do whatever the parent might.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+                std::process::exit(i32::from(ended.is_err()));
+            }
+        }
+    }
+
+    fn number(pid: Pid) -> u32 {
+        pid.as_raw().unsigned_abs()
+    }
+
+    fn members(attached: &Attached) -> Vec<MemberSeat> {
+        attached
+            .farms
+            .iter()
+            .flat_map(|farm| farm.members.clone())
+            .collect()
+    }
+
+    /// A child's life: up to three requests open at a time, for ever.
+    fn serve(board: &Board, members: &[MemberSeat], seed: u64) {
+        let slot = board.claim(std::process::id());
+        let slot = slot.unwrap();
+        let mut random = Random(seed);
+        let mut held = [None; 3];
+        loop {
+            let place = usize::try_from(random.below(3)).unwrap();
+            match held[place].take() {
+                Some(MemberSeat { id, record }) => {
+                    slots::close(board.cell(slot, id).unwrap(), &record.hot.inflight);
+                }
+                None => {
+                    let seat = members[usize::try_from(random.below(5)).unwrap()];
+                    seat.record.hot.elected.fetch_add(1, Relaxed);
+                    slots::open(
+                        board.cell(slot, seat.id).unwrap(),
+                        &seat.record.hot.inflight,
+                    );
+                    held[place] = Some(seat);
+                }
+            }
+        }
+    }
+
+    fn elections(members: &[MemberSeat]) -> u64 {
+        members
+            .iter()
+            .map(|seat| seat.record.hot.elected.load(Relaxed))
+            .sum()
+    }
+
+    /// Eight children at a time, each killed after a random number of further elections; between
+    /// rounds the parent restarts gracefully with members more, while children live.
+    pub fn killed_children_leave_nothing() {
+        let mut random = Random(20);
+        let specs = [farm("f", &MEMBERS)];
+        let (mut board, attached) = Board::open(Storage::Memory, 8, &specs, 1).unwrap();
+        let mut seats = members(&attached);
+        let mut repaired = 0;
+        let mut drifted = 0;
+        for round in 0..25 {
+            let seeds: Vec<u64> = (0..8).map(|_| random.next()).collect();
+            let children: Vec<Pid> = seeds
+                .iter()
+                .map(|seed| child(|| serve(&board, &seats, *seed)))
+                .collect();
+            while board.live_slots().len() < 8 {
+                std::thread::yield_now();
+            }
+            if round % 5 == 4 {
+                let more: Vec<String> = (0..=round * 4).map(|n| format!("http://m{n}")).collect();
+                let more = farm("more", &more.iter().map(String::as_str).collect::<Vec<_>>());
+                board = restarted(board);
+                let both = [farm("f", &MEMBERS), more];
+                seats = members(&board.attach(&both).unwrap());
+            }
+            for pid in children {
+                let until = elections(&seats[..5]) + random.below(20_000);
+                while elections(&seats[..5]) < until {
+                    std::thread::yield_now();
+                }
+                kill(pid, Signal::SIGKILL).unwrap();
+                waitpid(pid, None).unwrap();
+                repaired += board.release(number(pid)).requests;
+            }
+            assert_eq!(board.live_slots(), []);
+            for seat in &seats {
+                let total = seat.record.hot.inflight.load(Relaxed);
+                assert!(
+                    total <= 0,
+                    "no dead request makes a member look busy: {total}"
+                );
+                assert_eq!(board.inflight(seat.id), 0);
+            }
+            assert_eq!(board.reconcile(), Repaired::default());
+            drifted += board.reconcile().requests;
+            for seat in &seats {
+                assert_eq!(seat.record.hot.inflight.load(Relaxed), 0);
+                for slot in 0..8 {
+                    let cell = board.cell(slots::SlotId(slot), seat.id).unwrap();
+                    assert_eq!(cell.load(Relaxed), 0);
+                }
+            }
+        }
+        println!("killed in flight: {repaired} requests repaired, {drifted} of them half counted");
+        assert!(
+            repaired > 0,
+            "200 children were killed, none with a request under way"
+        );
+    }
+
+    /// Overwrites a part of the board behind everybody's back: pages of a shared mapping are those
+    /// of the file.
+    fn scribble(path: &Path, random: &mut Random, from: u64, bytes: usize) {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        let noise: Vec<u8> = (0..bytes).map(|_| random.next().to_le_bytes()[0]).collect();
+        file.write_all_at(&noise, from).unwrap();
+    }
+
+    fn look_at_everything(board: &Board, attached: &Attached) {
+        for farm in &attached.farms {
+            if let Some(plan) = farm.plan.read(farm.record) {
+                let (eligible, turns) = farm.plan.capacity();
+                assert!(plan.eligible.len() <= eligible && plan.turns.len() <= turns);
+                let indices = plan.eligible.iter().chain(plan.turns);
+                for index in indices {
+                    // Whatever it is: a record within the mapping, or none.
+                    let known = board.member(MemberId(index.load(Relaxed)));
+                    known.map(|record| record.hot.elected.load(Relaxed));
+                }
+            }
+            for seat in &farm.members {
+                let admin = &seat.record.admin;
+                assert!((1..=10_000).contains(&admin.weight()));
+                assert!(admin.lbset() <= 99 && admin.flags() <= 0x7f);
+                assert!(i64::try_from(seat.record.hot.in_flight()).is_ok());
+                board.inflight(seat.id);
+            }
+        }
+        for live in board.live_slots() {
+            assert!(board.cell(live.slot, MemberId(0)).is_some());
+        }
+    }
+
+    pub fn garbage_makes_numbers_wrong_and_nothing_else() {
+        let mut random = Random(21);
+        let storage = storage(&directory("garbage"));
+        let path = storage.path();
+        let more: Vec<String> = (0..70).map(|n| format!("http://m{n}")).collect();
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let mut taken_over = 0;
+        for round in 0..60 {
+            let specs = [farm("f", &MEMBERS), farm("gone", &["http://a"])];
+            let (board, attached) = Board::open(storage.clone(), 8, &specs, 1).unwrap();
+            let trusted = round > 0 && attached.notices.is_empty();
+            taken_over += i32::from(trusted);
+            attached.farms[0]
+                .plan
+                .publish(attached.farms[0].record, &[0, 1, 2], &[0, 1, 2]);
+            let length = usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
+
+            let seed = random.next();
+            let hostile = child(|| {
+                board.claim(std::process::id()).unwrap();
+                let mut random = Random(seed);
+                // Everything; or all but the description; or a little.
+                match round % 3 {
+                    0 => scribble(path, &mut random, 0, length),
+                    1 => scribble(path, &mut random, 8192 + 128, length / 4),
+                    _ => {
+                        let from = random.below(length as u64 / 2);
+                        scribble(path, &mut random, from, 64);
+                    }
+                }
+            });
+            let status = waitpid(hostile, None).unwrap();
+            assert!(
+                matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)),
+                "{status:?}"
+            );
+
+            look_at_everything(&board, &attached);
+            board.release(number(hostile));
+            board.release(u32::try_from(random.below(1 << 32)).unwrap());
+            let mut board = restarted(board);
+            let urls = &more[..usize::try_from(random.below(70)).unwrap()];
+            let attached = board
+                .attach(&[farm("f", &MEMBERS), farm("new", urls)])
+                .unwrap();
+            look_at_everything(&board, &attached);
+            for _ in 0..3 {
+                board.reconcile();
+            }
+            board.sweep(|_| false);
+            assert_eq!(board.live_slots(), []);
+
+            // The board is usable again: exact counts, and plans that are read as published.
+            let seats = members(&attached);
+            let next = child(|| {
+                let slot = board.claim(std::process::id()).unwrap();
+                for seat in &seats {
+                    let cell = board.cell(slot, seat.id).unwrap();
+                    slots::open(cell, &seat.record.hot.inflight);
+                }
+            });
+            waitpid(next, None).unwrap();
+            board.reconcile();
+            board.reconcile();
+            for seat in &seats {
+                assert_eq!(seat.record.hot.inflight.load(Relaxed), 1, "{:?}", seat.id);
+            }
+            assert_eq!(board.release(number(next)).requests, seats.len() as u64);
+            let farm = &attached.farms[0];
+            farm.plan.publish(farm.record, &[4, 2], &[4, 2, 4]);
+            let plan = farm.plan.read(farm.record).unwrap();
+            let turns: Vec<u32> = plan.turns.iter().map(|turn| turn.load(Relaxed)).collect();
+            assert_eq!((plan.eligible.len(), turns), (2, vec![4, 2, 4]));
+
+            // A full start takes the file over or sets it aside, whatever is in it.
+            let from = random.below(length as u64 - 8);
+            scribble(path, &mut random, from, 8);
+            board.close();
+        }
+        let (_, attached) = Board::open(storage.clone(), 8, &[], 1).unwrap();
+        assert!(matches!(
+            attached.notices.as_slice(),
+            [] | [Notice::SetAside { .. }]
+        ));
+        println!("garbage: {taken_over} of 59 scribbled files were still taken over");
+        assert!((1..59).contains(&taken_over), "both ways are to be gone");
+    }
+
+    pub fn a_dead_writer_holds_no_lock() {
+        let spec = [farm("f", &MEMBERS), farm("g", &[])];
+        let (board, _) = Board::open(Storage::Memory, 8, &spec, 1).unwrap();
+        let (ready, tell) = pipe().unwrap();
+        let (mut ready, mut tell) = (File::from(ready), File::from(tell));
+        let writer = child(|| {
+            let _held = board.lock(FarmId(0), Duration::from_secs(1)).unwrap();
+            tell.write_all(b"!").unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+        ready.read_exact(&mut [0]).unwrap();
+        let patience = Duration::from_millis(3);
+        assert!(matches!(
+            board.lock(FarmId(0), patience),
+            Err(LockError::Busy)
+        ));
+        assert!(
+            board.lock(FarmId(1), patience).is_ok(),
+            "another farm's lock is free"
+        );
+        kill(writer, Signal::SIGKILL).unwrap();
+        waitpid(writer, None).unwrap();
+        assert!(board.lock(FarmId(0), Duration::ZERO).is_ok());
+
+        // A child does not inherit a lock, and its end does not take its parent's away.
+        let _held = board.lock(FarmId(0), Duration::ZERO).unwrap();
+        let idle = child(|| {
+            assert!(board.lock(FarmId(1), patience).is_ok());
+        });
+        waitpid(idle, None).unwrap();
+        let other = child(|| assert!(board.lock(FarmId(0), patience).is_err()));
+        let status = waitpid(other, None).unwrap();
+        assert!(
+            matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)),
+            "{status:?}"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! The manual and the table of parameters say the same.
+
+use athena_engine::config::param::{LATER, PARAMS, Param, Whose};
+use std::collections::BTreeMap;
+
+const MANUAL: &str = include_str!("../../docs/mod_athena.md");
+
+/// One entry of the manual: what its little table says.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    description: String,
+    syntax: String,
+    default: String,
+    context: String,
+}
+
+/// The text of the section `## title`; empty without such a section.
+fn section(title: &str) -> &'static str {
+    let heading = format!("\n## {title}\n");
+    let (_, behind) = MANUAL.split_once(&heading).unwrap_or_default();
+    behind.split("\n## ").next().unwrap_or_default()
+}
+
+/// The entries (`### key`) of a section.
+fn entries(title: &str) -> BTreeMap<String, Entry> {
+    let mut entries = BTreeMap::new();
+    for text in section(title).split("\n### ").skip(1) {
+        let key = text.lines().next().unwrap_or_default().to_owned();
+        let row = |name: &str| {
+            let start = format!("| {name}: | ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&start));
+            let cell = line.and_then(|line| line.strip_suffix(" |"));
+            cell.unwrap_or("no such row").trim_matches('`').to_owned()
+        };
+        let entry = Entry {
+            description: row("Description"),
+            syntax: row("Syntax"),
+            default: row("Default"),
+            context: row("Context"),
+        };
+        assert!(
+            entries.insert(key.clone(), entry).is_none(),
+            "{key} stands twice"
+        );
+    }
+    entries
+}
+
+/// The entry that a parameter should have.
+fn entry(param: &Param, context: &str) -> (String, Entry) {
+    let mut about = param.about.chars();
+    let first = about.next().map(|c| c.to_ascii_uppercase());
+    let entry = Entry {
+        description: first.into_iter().chain(about).collect(),
+        syntax: param.syntax.to_owned(),
+        default: param.default.to_owned(),
+        context: context.to_owned(),
+    };
+    (param.key.to_owned(), entry)
+}
+
+#[test]
+fn each_parameter_of_farms_has_its_entry_and_no_other_has() {
+    let farms = PARAMS.iter().filter(|param| param.whose() != Whose::Member);
+    let table: BTreeMap<_, _> = farms.map(|param| entry(param, "farm")).collect();
+    assert_eq!(entries("Parameters of farms"), table);
+}
+
+#[test]
+fn each_parameter_of_members_has_its_entry_and_no_other_has() {
+    let members = PARAMS.iter().filter(|param| param.whose() != Whose::Farm);
+    let table: BTreeMap<_, _> = members.map(|param| entry(param, "member")).collect();
+    assert_eq!(entries("Parameters of members"), table);
+}
+
+#[test]
+fn what_is_refused_by_name_is_listed() {
+    let text = section("Not available in this version");
+    let mut listed: Vec<_> = text.split('`').skip(1).step_by(2).collect();
+    let mut later: Vec<_> = LATER.iter().map(|(key, _)| *key).collect();
+    listed.sort_unstable();
+    later.sort_unstable();
+    assert_eq!(listed, later);
+}
+
+/// Links within the manual lead to a heading (GitHub's anchors).
+#[test]
+fn links_lead_somewhere() {
+    let anchor = |heading: &str| -> String {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        let spaced: String = heading.to_lowercase().chars().filter(kept).collect();
+        spaced.replace(' ', "-")
+    };
+    let headings: Vec<_> = MANUAL
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("## ")
+                .or_else(|| line.strip_prefix("### "))
+        })
+        .map(anchor)
+        .collect();
+    let links: Vec<_> = MANUAL
+        .split("](#")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .collect();
+    assert!(!links.is_empty());
+    for link in links {
+        assert!(headings.iter().any(|heading| heading == link), "#{link}");
+    }
+}

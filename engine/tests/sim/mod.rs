@@ -1,0 +1,332 @@
+//! A discrete-event simulation of one farm: the real methods, plan and estimator on records of the
+//! heap; simulated members, clients and clock. The same seed gives the same run.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a simulation may panic"
+)]
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use athena_engine::board::record::{FarmRecord, MemberRecord};
+use athena_engine::method::{Roster, Sight, by_name};
+use athena_engine::plan::{Plan, PlanMember, compile};
+use athena_engine::{MemberId, Micros, ewma};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub const MILLISECOND: Micros = 1_000;
+pub const SECOND: Micros = 1_000_000;
+/// Half-life of the estimates in all simulations.
+const HALF_LIFE: Micros = 10 * SECOND;
+/// The clock at the start: a machine that has been up for a while.
+const START: Micros = 1_000 * SECOND;
+
+/// A farm's records and plan, as any number of processes share them.
+pub struct Farm {
+    record: FarmRecord,
+    members: Vec<MemberRecord>,
+    in_service: Vec<bool>,
+    eligible: Vec<AtomicU32>,
+    turns: Vec<AtomicU32>,
+    base: u64,
+}
+
+impl Farm {
+    /// A farm of members with these weights, in hundredths.
+    pub fn new(weights: impl IntoIterator<Item = u32>) -> Self {
+        let members: Vec<MemberRecord> = (0..)
+            .zip(weights)
+            .map(|(position, weight)| {
+                let member = MemberRecord::default();
+                member.admin.weight.store(weight, Ordering::Relaxed);
+                member.admin.position.store(position, Ordering::Relaxed);
+                member
+            })
+            .collect();
+        let mut farm = Self {
+            record: FarmRecord::default(),
+            in_service: vec![true; members.len()],
+            members,
+            eligible: Vec::new(),
+            turns: Vec::new(),
+            base: 0,
+        };
+        farm.publish();
+        farm
+    }
+
+    /// Takes a member out of service or puts it back.
+    pub fn set_in_service(&mut self, member: usize, in_service: bool) {
+        self.in_service[member] = in_service;
+        self.publish();
+    }
+
+    /// One election.
+    pub fn pick(&self, method: &str, now: Micros, random: &mut fastrand::Rng) -> Option<usize> {
+        let sight = Sight {
+            farm: &self.record,
+            plan: Plan {
+                eligible: &self.eligible,
+                turns: &self.turns,
+                base: self.base,
+            },
+            roster: self,
+            now,
+            half_life: HALF_LIFE,
+        };
+        let method = by_name(method).expect("a method of the menu");
+        method.pick(&sight, random).map(|id| id.0 as usize)
+    }
+
+    fn publish(&mut self) {
+        let listed: Vec<PlanMember> = (0..)
+            .zip(self.members.iter().zip(&self.in_service))
+            .map(|(id, (member, &healthy))| PlanMember::of(MemberId(id), member, healthy))
+            .collect();
+        let plan = compile(&listed, 10_000);
+        self.eligible = plan.eligible.into_iter().map(AtomicU32::new).collect();
+        self.turns = plan.turns.into_iter().map(AtomicU32::new).collect();
+        self.base = self.record.hot.ticket.load(Ordering::Relaxed);
+    }
+}
+
+impl Roster for Farm {
+    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
+        self.members.get(id.0 as usize)
+    }
+
+    fn eligible(&self, id: MemberId) -> bool {
+        self.in_service.get(id.0 as usize).copied().unwrap_or(false)
+    }
+}
+
+/// What a member makes of a request once it begins to work on it.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// A good answer after this time.
+    After(Micros),
+    /// A failure after this time.
+    FailsAfter(Micros),
+}
+
+/// How a member answers, by the time since the start of the simulation.
+type Behaviour = Box<dyn Fn(Micros, &mut fastrand::Rng) -> Answer>;
+
+struct Server {
+    behaviour: Behaviour,
+    free_places: usize,
+    queue: VecDeque<Request>,
+}
+
+/// Who sends requests.
+#[derive(Clone, Copy)]
+pub enum Clients {
+    /// Requests arrive by a Poisson process of this rate, whatever becomes of them.
+    Open { per_second: f64 },
+    /// Each client sends its next request when it has its answer.
+    Closed { clients: usize },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Request {
+    arrived: Micros,
+    member: usize,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Arrival,
+    End { request: Request, good: bool },
+    Service { member: usize, on: bool },
+}
+
+/// What became of a request; times are from the start of the simulation.
+pub struct Outcome {
+    pub arrived: Micros,
+    pub member: usize,
+    pub took: Micros,
+    pub good: bool,
+}
+
+/// A farm with its members, clients and the future.
+pub struct Simulation {
+    farm: Farm,
+    method: &'static str,
+    servers: Vec<Server>,
+    clients: Clients,
+    random: fastrand::Rng,
+    /// Time, a running number that keeps events of one instant in order, and the event.
+    future: BinaryHeap<Reverse<(Micros, u64, Event)>>,
+    scheduled: u64,
+    outcomes: Vec<Outcome>,
+}
+
+impl Simulation {
+    /// Equally weighted members, each working on up to `places` requests at once.
+    pub fn new(method: &'static str, places: usize, members: Vec<Behaviour>, seed: u64) -> Self {
+        let server = |behaviour| Server {
+            behaviour,
+            free_places: places,
+            queue: VecDeque::new(),
+        };
+        Self {
+            farm: Farm::new(members.iter().map(|_| 100)),
+            method,
+            servers: members.into_iter().map(server).collect(),
+            clients: Clients::Closed { clients: 0 },
+            random: fastrand::Rng::with_seed(seed),
+            future: BinaryHeap::new(),
+            scheduled: 0,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// Takes a member out of service for a time.
+    pub fn outage(mut self, member: usize, from: Micros, to: Micros) -> Self {
+        self.schedule(from, Event::Service { member, on: false });
+        self.schedule(to, Event::Service { member, on: true });
+        self
+    }
+
+    /// Lets the clients send requests until then, and waits for the last answer.
+    pub fn run(mut self, clients: Clients, until: Micros) -> Report {
+        self.clients = clients;
+        let first = match clients {
+            Clients::Open { .. } => 1,
+            Clients::Closed { clients } => clients,
+        };
+        (0..first).for_each(|_| self.schedule(0, Event::Arrival));
+        while let Some(Reverse((now, _, event))) = self.future.pop() {
+            match event {
+                Event::Arrival if now < until => self.arrive(now),
+                Event::Arrival => {}
+                Event::End { request, good } => self.end(now, request, good),
+                Event::Service { member, on } => self.farm.set_in_service(member, on),
+            }
+        }
+        let in_flight = |member: &MemberRecord| member.hot.inflight.load(Ordering::Relaxed);
+        assert!(
+            self.farm
+                .members
+                .iter()
+                .map(in_flight)
+                .all(|count| count == 0)
+        );
+        Report(self.outcomes)
+    }
+
+    fn schedule(&mut self, at: Micros, event: Event) {
+        self.scheduled += 1;
+        self.future.push(Reverse((at, self.scheduled, event)));
+    }
+
+    fn arrive(&mut self, now: Micros) {
+        if let Clients::Open { per_second } = self.clients {
+            let pause = exponential(SECOND as f64 / per_second, &mut self.random);
+            self.schedule(now + pause, Event::Arrival);
+        }
+        let picked = self.farm.pick(self.method, START + now, &mut self.random);
+        let member = picked.expect("some member is in service");
+        self.farm.members[member]
+            .hot
+            .inflight
+            .fetch_add(1, Ordering::Relaxed);
+        self.servers[member].queue.push_back(Request {
+            arrived: now,
+            member,
+        });
+        self.work(now, member);
+    }
+
+    /// Begins what the member has places for.
+    fn work(&mut self, now: Micros, member: usize) {
+        let server = &mut self.servers[member];
+        if server.free_places == 0 {
+            return;
+        }
+        if let Some(request) = server.queue.pop_front() {
+            server.free_places -= 1;
+            let (takes, good) = match (server.behaviour)(now, &mut self.random) {
+                Answer::After(time) => (time, true),
+                Answer::FailsAfter(time) => (time, false),
+            };
+            self.schedule(now + takes, Event::End { request, good });
+        }
+    }
+
+    fn end(&mut self, now: Micros, request: Request, good: bool) {
+        let Request { arrived, member } = request;
+        let hot = &self.farm.members[member].hot;
+        hot.inflight.fetch_sub(1, Ordering::Relaxed);
+        let took = now - arrived;
+        let account = if good { ewma::observe } else { ewma::penalise };
+        account(hot, took as f64, START + now, HALF_LIFE);
+        self.outcomes.push(Outcome {
+            arrived,
+            member,
+            took,
+            good,
+        });
+        self.servers[member].free_places += 1;
+        self.work(now, member);
+        if let Clients::Closed { .. } = self.clients {
+            self.schedule(now, Event::Arrival);
+        }
+    }
+}
+
+/// What became of all requests.
+pub struct Report(pub Vec<Outcome>);
+
+impl Report {
+    /// The part of the requests that `what` holds for.
+    pub fn share(&self, what: impl Fn(&Outcome) -> bool) -> f64 {
+        self.0.iter().filter(|outcome| what(outcome)).count() as f64 / self.0.len() as f64
+    }
+
+    /// The part that a member got of the requests of a time.
+    pub fn share_of(&self, member: usize, from: Micros, to: Micros) -> f64 {
+        let during = |outcome: &Outcome| (from..to).contains(&outcome.arrived);
+        self.share(|outcome| during(outcome) && outcome.member == member) / self.share(during)
+    }
+
+    /// The time within which this part of the requests was over.
+    pub fn percentile(&self, part: f64) -> Micros {
+        let mut times: Vec<Micros> = self.0.iter().map(|outcome| outcome.took).collect();
+        times.sort_unstable();
+        times[((times.len() - 1) as f64 * part).round() as usize]
+    }
+}
+
+/// Answers after an exponentially distributed time.
+pub fn exponential_member(mean: Micros) -> Behaviour {
+    Box::new(move |_, random| Answer::After(exponential(mean as f64, random)))
+}
+
+/// Answers within `spread` of a time, each equally likely.
+pub fn steady_member(time: Micros, spread: Micros) -> Behaviour {
+    Box::new(move |_, random| Answer::After(random.u64(time - spread..=time + spread)))
+}
+
+/// Behaves like `usual`, but takes this long for what begins between two times.
+pub fn stuck_member(usual: Behaviour, takes: Micros, from: Micros, to: Micros) -> Behaviour {
+    Box::new(move |now, random| {
+        let stuck = (from..to).contains(&now);
+        if stuck {
+            Answer::After(takes)
+        } else {
+            usual(now, random)
+        }
+    })
+}
+
+/// Fails after this time.
+pub fn failing_member(time: Micros) -> Behaviour {
+    Box::new(move |_, _| Answer::FailsAfter(time))
+}
+
+fn exponential(mean: f64, random: &mut fastrand::Rng) -> Micros {
+    (-mean * (1.0 - random.f64()).ln()).round() as Micros
+}

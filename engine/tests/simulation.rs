@@ -1,0 +1,138 @@
+//! The methods at work: what shares members get and how long requests take, in simulated time.
+//!
+//! The scenarios are those by which peers are measured (Linkerd's "Beyond Round Robin", Envoy's
+//! scheduler tests, the fast-failing sinkhole). Everything is seeded; `--nocapture` shows the figures.
+
+#![cfg(not(loom))]
+
+mod sim;
+
+use athena_engine::Micros;
+use sim::{
+    Clients, Farm, MILLISECOND, SECOND, Simulation, exponential_member, failing_member,
+    steady_member, stuck_member,
+};
+
+/// Processes share nothing but the records; here they are threads, so that their elections really
+/// interleave.
+#[test]
+fn weighted_rotation_is_exact_over_concurrent_processes() {
+    let weights = [100, 100, 250, 700];
+    let cycle = 2 + 2 + 5 + 14;
+    let farm = Farm::new(weights);
+    let picks: Vec<usize> = std::thread::scope(|scope| {
+        let process = |seed| {
+            let farm = &farm;
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                let picks = (0..cycle * 500).map(|_| farm.pick("roundrobin", SECOND, &mut random));
+                picks
+                    .map(|pick| pick.expect("a member"))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let processes: Vec<_> = (0..4).map(process).collect();
+        processes
+            .into_iter()
+            .flat_map(|process| process.join().expect("no panic"))
+            .collect()
+    });
+    let shares = (0..4).map(|member| picks.iter().filter(|&&pick| pick == member).count());
+    assert_eq!(
+        shares.collect::<Vec<_>>(),
+        [2, 2, 5, 14].map(|weight| weight * 500 * 4)
+    );
+}
+
+/// Four members that answer in 5 ms and one that takes 50 ms, each working on 8 requests at once.
+#[test]
+fn leasttime_keeps_off_a_slow_member() {
+    let p99 = |method| {
+        let members = [5, 5, 5, 5, 50]
+            .map(|time| exponential_member(time * MILLISECOND))
+            .into();
+        let report = Simulation::new(method, 8, members, 1)
+            .run(Clients::Open { per_second: 800.0 }, 60 * SECOND);
+        let slow = report.share_of(4, 0, 60 * SECOND);
+        println!(
+            "{method}: p99 {} us, {slow:.4} to the slow one",
+            report.percentile(0.99)
+        );
+        report.percentile(0.99)
+    };
+    let (leasttime, leastconn, roundrobin) =
+        (p99("leasttime"), p99("leastconn"), p99("roundrobin"));
+    assert!(leasttime < leastconn && leasttime < roundrobin);
+}
+
+/// Linkerd's: 11 members of 167 ms, one of which takes 2 s for 30 s; a client waits 1 s.
+#[test]
+fn leasttime_gives_a_stuck_member_up() {
+    let within_a_second = |method| {
+        let usual = || steady_member(167 * MILLISECOND, 5 * MILLISECOND);
+        let mut members: Vec<_> = (0..10).map(|_| usual()).collect();
+        members.push(stuck_member(usual(), 2 * SECOND, 15 * SECOND, 45 * SECOND));
+        let report = Simulation::new(method, 1_000, members, 2)
+            .run(Clients::Open { per_second: 250.0 }, 60 * SECOND);
+        let share = report.share(|outcome| outcome.took <= SECOND);
+        println!("{method}: {share:.5} within 1 s");
+        share
+    };
+    let (leasttime, leastconn) = (within_a_second("leasttime"), within_a_second("leastconn"));
+    assert!(leasttime >= 0.995 && leasttime > leastconn);
+    assert!(within_a_second("roundrobin") < 0.96);
+}
+
+fn sinkhole(method: &'static str, clients: usize) -> f64 {
+    let mut members: Vec<_> = (0..3)
+        .map(|_| steady_member(20 * MILLISECOND, 2 * MILLISECOND))
+        .collect();
+    members.push(failing_member(MILLISECOND / 5));
+    let report =
+        Simulation::new(method, 1_000, members, 3).run(Clients::Closed { clients }, 10 * SECOND);
+    let failed = report.share(|outcome| !outcome.good);
+    println!("{method}, {clients} clients: {failed:.5} failed");
+    failed
+}
+
+/// Three members that answer in 20 ms and one that fails at once.
+#[test]
+fn a_fast_failing_member_is_no_sinkhole() {
+    assert!(sinkhole("leasttime", 32) <= 0.10);
+    assert!(sinkhole("leastconn", 32) > 0.5, "what penalties are for");
+}
+
+/// With enough requests in flight at the others, a single penalty is cheap; it has to grow.
+#[test]
+fn a_fast_failing_member_is_no_sinkhole_under_pressure() {
+    assert!(sinkhole("leasttime", 600) <= 0.10);
+}
+
+/// The part of the requests that the first of four equal members gets in the second after it came
+/// back; its first answers may take longer then.
+fn share_after_recovery(first_answers: Option<Micros>, seed: u64) -> f64 {
+    let usual = || steady_member(20 * MILLISECOND, MILLISECOND);
+    let back = 105 * SECOND;
+    let returning = match first_answers {
+        Some(time) => stuck_member(usual(), time, back, back + 2 * SECOND),
+        None => usual(),
+    };
+    let members = vec![returning, usual(), usual(), usual()];
+    let share = Simulation::new("leasttime", 1_000, members, seed)
+        .outage(0, 5 * SECOND, back)
+        .run(Clients::Open { per_second: 400.0 }, back + 5 * SECOND)
+        .share_of(0, back, back + SECOND);
+    println!("{share:.4} in the first second, first answers after {first_answers:?}");
+    share
+}
+
+/// Its estimate has faded to nothing meanwhile; that must not make it the fastest of all, least of
+/// all while it has not answered yet. One that answers as before has had fewer peaks so far than the
+/// others: a little more than its quarter is right.
+#[test]
+fn a_recovered_member_gets_no_more_than_its_share() {
+    for seed in 0..2 {
+        assert!((0.20..=0.28).contains(&share_after_recovery(None, seed)));
+        assert!((0.00..=0.05).contains(&share_after_recovery(Some(2 * SECOND), seed)));
+    }
+}

@@ -1,0 +1,37 @@
+/* Macros and inline functions of httpd and APR that no binding generator can see. No logic. */
+#include "httpd.h"
+#include "http_config.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "mod_proxy.h"
+#include "util_filter.h"
+#include "shim.h"
+
+APLOG_USE_MODULE(athena);
+
+
+int ath_shim_rlog_wanted(const request_rec *r, int level)
+{
+    return APLOG_R_IS_LEVEL(r, level);
+}
+
+void ath_shim_log(int level, apr_status_t status, const server_rec *s, const char *text)
+{
+    ap_log_error(APLOG_MARK, level, status, s, "%s", text);
+}
+
+void ath_shim_rlog(int level, apr_status_t status, const request_rec *r, const char *text)
+{
+    ap_log_rerror(APLOG_MARK, level, status, r, "%s", text);
+}
+
+void *ath_shim_get_config(const ap_conf_vector_t *vector, const module *m)
+{
+    return ap_get_module_config(vector, m);
+}
+
+void ath_shim_set_config(ap_conf_vector_t *vector, const module *m, void *value)
+{
+    ap_set_module_config(vector, m, value);
+}

@@ -1,0 +1,350 @@
+//! Counting: an attempt opens on the board when it begins and is settled there once, whatever
+//! becomes of it; what it came to moves the member's estimate and health.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use athena_engine::attempt::{Outcome, Verdict, verdict};
+use athena_engine::board::record::flags;
+use athena_engine::board::slots;
+use athena_engine::dispatch::{Lineup, Reason};
+use athena_engine::health::{self, Cause};
+use athena_engine::{Micros, ewma};
+
+use crate::farm::{Farm, Member};
+use crate::ffi::{self, APR_SUCCESS, DECLINED};
+use crate::guard::guard;
+use crate::log::{self, Level};
+use crate::record::{Kind, Record};
+use crate::serve::Call;
+use crate::{clock, filter, outcome, proxy, refresh, runtime};
+
+/// Opens the elected member's attempt on the board ([`slots::open`]).
+///
+/// # Safety
+/// `r` is live and `record` its own; `member` belongs to `farm`.
+pub unsafe fn open(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm, member: &Member) {
+    let hot = &member.record().hot;
+    match cell(member) {
+        Some(cell) => slots::open(cell, &hot.inflight),
+        None => {
+            hot.inflight.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    hot.elected.fetch_add(1, Ordering::Relaxed);
+    record.open.store(true, Ordering::Release);
+    if !record.registered {
+        record.registered = true;
+        farm.seat.record.hot.elected.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise; the record lives in the same pool, and cleanups run before
+        // the pool's memory goes.
+        unsafe {
+            ffi::apr_pool_cleanup_register(
+                (*r).pool,
+                std::ptr::from_mut(record).cast(),
+                Some(pool_cleanup),
+                Some(ffi::apr_pool_cleanup_null),
+            );
+        }
+    }
+}
+
+/// The attempt begins. The second one at the same member, on a fresh connection, opens anew.
+///
+/// # Safety
+/// As [`open`].
+pub unsafe fn begin(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm, member: &Member) {
+    if !record.open.load(Ordering::Acquire) {
+        // SAFETY: the caller's promise.
+        unsafe { open(r, record, farm, member) };
+    }
+    record.began = clock::now();
+}
+
+/// The net under everything: the request's pool goes while an attempt is still open.
+unsafe extern "C" fn pool_cleanup(data: *mut c_void) -> ffi::apr_status_t {
+    guard!("pool cleanup", APR_SUCCESS, {
+        // SAFETY: registered with the record by `open`.
+        if let Some(record) = unsafe { data.cast::<Record>().as_ref() } {
+            abandon(record);
+        }
+        APR_SUCCESS
+    })
+}
+
+/// Gives back the place of an attempt whose end nobody saw.
+pub fn abandon(record: &Record) {
+    if let Some(member) = record.member()
+        && record.close()
+    {
+        give_back(member);
+        member.record().hot.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Gives back the place of an attempt that was not made.
+pub fn withdraw(record: &Record) {
+    if let Some(member) = record.member()
+        && record.close()
+    {
+        give_back(member);
+    }
+}
+
+fn give_back(member: &Member) {
+    let hot = &member.record().hot;
+    match cell(member) {
+        Some(cell) => slots::close(cell, &hot.inflight),
+        None => {
+            hot.inflight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn cell(member: &Member) -> Option<&AtomicU32> {
+    // SAFETY: null or a cell of the board, which stays mapped for the life of the process.
+    unsafe { member.cell.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Settles the attempt: counts, estimate, health.
+///
+/// # Safety
+/// As [`open`].
+pub unsafe fn settle(
+    r: *mut ffi::request_rec,
+    record: &mut Record,
+    farm: &Farm,
+    member: &Member,
+    outcome: Outcome,
+) {
+    if !record.close() {
+        return;
+    }
+    give_back(member);
+    let now = clock::now();
+    // SAFETY: the caller's promise.
+    unsafe { count(r, member, outcome) };
+    estimate(record, farm, member, outcome, now);
+    if !farm.observed {
+        judge(record, farm, member, outcome, now);
+    }
+}
+
+unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) {
+    let hot = &member.record().hot;
+    let answered = matches!(
+        outcome,
+        Outcome::Answered(_) | Outcome::BrokenInBody(_) | Outcome::ClientGone
+    );
+    if answered {
+        hot.served.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        let (sent, received) = unsafe { ((*r).bytes_sent, body_length(r)) };
+        hot.bytes_out
+            .fetch_add(u64::try_from(sent).unwrap_or(0), Ordering::Relaxed);
+        if received > 0 {
+            hot.bytes_in.fetch_add(received, Ordering::Relaxed);
+        }
+    } else {
+        hot.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Body bytes that the request announced or had read.
+unsafe fn body_length(r: *mut ffi::request_rec) -> u64 {
+    // SAFETY: the caller's promise; header values are NUL-terminated.
+    unsafe {
+        let announced = ffi::apr_table_get((*r).headers_in, c"Content-Length".as_ptr());
+        if announced.is_null() {
+            return u64::try_from((*r).read_length).unwrap_or(0);
+        }
+        std::ffi::CStr::from_ptr(announced)
+            .to_str()
+            .ok()
+            .and_then(|length| length.trim().parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+/// The time to first byte moves the estimate; a failure moves it as the slowest answer would, so
+/// that failing fast is no recommendation.
+fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: Micros) {
+    let hot = &member.record().hot;
+    let elapsed = match record.first_byte {
+        0 => now.saturating_sub(record.began),
+        first_byte => first_byte.saturating_sub(record.began),
+    };
+    match outcome {
+        Outcome::Answered(101) | Outcome::ClientGone | Outcome::NotTheMember(_) => {}
+        Outcome::PoolExhausted | Outcome::Broken { fresh: false } => {}
+        Outcome::Answered(status) if status < 500 => {
+            ewma::observe(hot, elapsed as f64, now, farm.half_life());
+        }
+        _ => ewma::penalise(hot, elapsed as f64, now, farm.half_life()),
+    }
+}
+
+/// Moves the member's health by what the attempt says about it.
+fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: Micros) {
+    let health = &member.record().health;
+    let ignore = member.record().admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
+    let probe = record.reason.is_probe();
+    match verdict(outcome, outcome::rules(farm)) {
+        Verdict::Silent => {}
+        Verdict::Good => {
+            health::success(health);
+            if probe {
+                recovered(farm, member, now);
+            }
+        }
+        Verdict::Out(_) if ignore => {}
+        Verdict::Out(cause) => out(farm, member, cause, member.retry(), now),
+        Verdict::Failure => {
+            let streak = health::failure(health);
+            let limit = farm.params.eject_after;
+            if probe && answers_again(health, outcome) {
+                recovered(farm, member, now);
+            } else if probe || limit.is_some_and(|limit| streak >= limit && !ignore) {
+                eject(farm, member, now);
+            }
+        }
+    }
+}
+
+/// A member that went out because nobody could connect to it is back when it answers at all; one
+/// that was ejected for its answers has to give a good one.
+fn answers_again(health: &athena_engine::board::record::MemberHealth, outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Answered(_))
+        && matches!(
+            health::cause(health),
+            Cause::Connect | Cause::Timeout | Cause::Configured
+        )
+}
+
+fn recovered(farm: &Farm, member: &Member, now: Micros) {
+    if health::recover(&member.record().health, now) {
+        log::server(
+            Level::Notice,
+            farm.server_rec,
+            &format!(
+                "ATH0111: farm {}: member {} is back in service",
+                farm.name, member.name
+            ),
+        );
+    }
+    member.mirror_error(false);
+    refresh::request(farm);
+}
+
+/// Puts the member in error for `time`; the first to find out says so.
+fn out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
+    if health::fail(&member.record().health, cause, now, time) {
+        taken_out(farm, member, cause, time, now);
+    } else if time > 0 {
+        next_probe(farm, now.saturating_add(time));
+        member.mirror_error(true);
+    }
+}
+
+fn taken_out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
+    next_probe(farm, now.saturating_add(time));
+    member.mirror_error(true);
+    log::server(
+        Level::Warning,
+        farm.server_rec,
+        &format!(
+            "ATH0110: farm {}: member {} is out of service for {} s: {}. One request will probe \
+             it then",
+            farm.name,
+            member.name,
+            time / 1_000_000,
+            cause.word()
+        ),
+    );
+    refresh::request(farm);
+}
+
+fn next_probe(farm: &Farm, at: Micros) {
+    farm.seat
+        .record
+        .hot
+        .next_probe_at
+        .fetch_min(at, Ordering::SeqCst);
+}
+
+/// Outlier ejection: at most `maxeject` percent of the members (at least one) may be out for it.
+fn eject(farm: &Farm, member: &Member, now: Micros) {
+    let health = &member.record().health;
+    if health::cause(health) == Cause::Ejected {
+        // Its probe failed: out again, for longer.
+        let before = health.ejections.fetch_add(1, Ordering::Relaxed);
+        let time = health::ejection_time(farm.eject_base(), before);
+        return out(farm, member, Cause::Ejected, time, now);
+    }
+    let is_out = |member: &&Member| health::cause(&member.record().health) == Cause::Ejected;
+    let ejected = farm.members.iter().filter(is_out).count();
+    let allowed = (farm.members.len() * usize::from(farm.params.max_eject) / 100).max(1);
+    if ejected < allowed && health::eject(health, now, farm.eject_base()) {
+        taken_out(
+            farm,
+            member,
+            Cause::Ejected,
+            farm.retry(member.seat.id),
+            now,
+        );
+    }
+}
+
+/// Engine off: mod_proxy_balancer steers, but when one of our methods chooses for it, the members'
+/// counts and estimates must be right. One attempt, passed through.
+///
+/// # Safety
+/// The arguments are those of mod_proxy's scheme handler.
+pub unsafe fn observe(
+    r: *mut ffi::request_rec,
+    worker: *mut ffi::proxy_worker,
+    conf: *mut ffi::proxy_server_conf,
+    url: *mut c_char,
+    proxy_name: *const c_char,
+    proxy_port: ffi::apr_port_t,
+) -> c_int {
+    let Some((farm, member)) = runtime::observed(worker) else {
+        return DECLINED;
+    };
+    let Some(proxy) = proxy::get() else {
+        return DECLINED;
+    };
+    let Some(record) = Record::create(r, Kind::Observed) else {
+        return DECLINED;
+    };
+    let call = Call {
+        r,
+        conf,
+        proxy_name,
+        proxy_port,
+    };
+    record.farm = farm;
+    record.member = member;
+    record.reason = Reason::Method;
+    // SAFETY: the caller's promise.
+    unsafe {
+        filter::begin(r, record, farm);
+        begin(r, record, farm, member);
+        let before = filter::connections();
+        record.nested = true;
+        let status = (proxy.run_scheme_handler)(
+            call.r,
+            worker,
+            call.conf,
+            url,
+            call.proxy_name,
+            call.proxy_port,
+        );
+        record.nested = false;
+        record.connected = filter::connections() != before;
+        filter::end(r, record);
+        let outcome = outcome::classify(r, record, member, status);
+        settle(r, record, farm, member, outcome);
+        status
+    }
+}

@@ -1,0 +1,115 @@
+//! From a proxy URL to a farm, and from a farm to a member's URL.
+//!
+//! mod_proxy canonicalises a target for its scheme before it knows the member. For a farm that is
+//! too early: the raw path is kept (as mod_proxy_balancer does since 2.4.60) and canonicalised for
+//! the member's own scheme, afresh at each attempt, so that nothing is ever encoded twice.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use athena_engine::config::target::Target;
+
+use crate::farm::Member;
+use crate::ffi::{self, DECLINED, OK};
+use crate::guard::guard;
+use crate::record::Record;
+use crate::runtime::{self, FarmRef};
+use crate::{pool, proxy};
+
+/// The `canon_handler` hook: recognises a farm and keeps its raw path.
+pub unsafe extern "C" fn canon_handler(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
+    guard!("canon_handler", ffi::HTTP_INTERNAL_SERVER_ERROR, {
+        // SAFETY: mod_proxy calls with a live request and a NUL-terminated URL in its pool.
+        unsafe { canonicalise(r, url) }
+    })
+}
+
+unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*r).proxyreq != ffi::PROXYREQ_REVERSE || Record::of(r).is_some_and(|rec| rec.nested) {
+            return DECLINED;
+        }
+        // A unix socket was named: the host is that socket's, never a farm's.
+        if !ffi::apr_table_get((*r).notes, c"uds_path".as_ptr()).is_null() {
+            return DECLINED;
+        }
+        // Found in map_to_storage already, and still the same target.
+        if Record::of(r).is_some_and(|record| record.walked == (*r).filename) {
+            return OK;
+        }
+        let Some((found, rest)) = find_farm(r, CStr::from_ptr(url)) else {
+            return DECLINED;
+        };
+        if Record::for_farm(r, found, rest).is_none() {
+            return ffi::HTTP_INTERNAL_SERVER_ERROR;
+        }
+        (*r).filename = pool::concat(r, &[c"proxy:", CStr::from_ptr(url)]);
+        OK
+    }
+}
+
+/// The farm that a proxy URL names, and the rest of the URL behind the name (in place).
+///
+/// # Safety
+/// `r` is live; `url` outlives the request.
+pub unsafe fn find_farm(r: *mut ffi::request_rec, url: &CStr) -> Option<(FarmRef, *const c_char)> {
+    let bytes = url.to_bytes();
+    let target = Target::parse(bytes)?;
+    // SAFETY: the caller's promise.
+    let farms = runtime::farms_of(unsafe { (*r).server })?;
+    let found = farms.find(&target)?;
+    let offset = bytes.len() - target.rest.len();
+    // SAFETY: the offset lies within the string, its NUL included.
+    Some((found, unsafe { url.as_ptr().add(offset) }))
+}
+
+/// Builds the member's URL for this request, canonical for the member's scheme, and leaves it in
+/// `r->filename` behind `proxy:`. `Err` is the status that mod_proxy's canonicalisation refused with.
+///
+/// # Safety
+/// `r` is live and belongs to the farm request of `record`.
+pub unsafe fn member_url(
+    r: *mut ffi::request_rec,
+    record: &mut Record,
+    member: &Member,
+) -> Result<*mut c_char, c_int> {
+    // SAFETY: raw_path was set by `canonicalise` and lives in the request's pool.
+    unsafe {
+        let name = member.url().to_bytes();
+        let rest = CStr::from_ptr(record.raw_path);
+        let starts_path = rest.to_bytes().first() == Some(&b'/');
+        // A member's trailing slash and the path's leading one are the same slash.
+        let base = match name.strip_suffix(b"/") {
+            Some(base) if starts_path => base,
+            _ => name,
+        };
+        url_for(r, record, base, rest)
+    }
+}
+
+/// Canonicalises `base` followed by `rest` for its scheme.
+///
+/// # Safety
+/// As [`member_url`].
+pub unsafe fn url_for(
+    r: *mut ffi::request_rec,
+    record: &mut Record,
+    base: &[u8],
+    rest: &CStr,
+) -> Result<*mut c_char, c_int> {
+    let Some(proxy) = proxy::get() else {
+        return Err(ffi::HTTP_INTERNAL_SERVER_ERROR);
+    };
+    // SAFETY: the caller's promise; mod_proxy's function is called as mod_proxy itself would.
+    unsafe {
+        (*r).filename = pool::concat_bytes(r, &[b"proxy:", base, rest.to_bytes()]);
+        record.nested = true;
+        let status = (proxy.canon_url)(r);
+        record.nested = false;
+        if status != OK {
+            return Err(status);
+        }
+        // The canon handlers leave "proxy:" in front; 6 is its length.
+        Ok((*r).filename.add(6))
+    }
+}

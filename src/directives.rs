@@ -1,0 +1,328 @@
+//! The module's directives. The old ones (`AthFarm`, `LBServerCluster`, `LBProxyPass`) are turned
+//! into mod_proxy's lines before httpd looks them up ([`crate::tree`]); they are declared here for
+//! the places where that does not happen, so that httpd says where they belong.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+use athena_engine::config::param::MemberParams;
+use athena_engine::config::trust::Trust;
+use athena_engine::config::words;
+
+use crate::conf::{self, BoardFile, EnginePath, ServerConf};
+use crate::guard::guard;
+use crate::{ffi, pool, proxy};
+
+/// What a directive's reader gives: an error text for the administrator.
+type Reading = Result<(), String>;
+type Reader = fn(&Line) -> Reading;
+
+/// One line being read.
+struct Line {
+    parms: *mut ffi::cmd_parms,
+    section: *mut c_void,
+    args: String,
+}
+
+/// The line that [`crate::tree`] inserts for parameters of ours:
+/// `AthParams DIRECTIVE FARM MEMBER key=value…`.
+pub const PARAMS: &CStr = c"AthParams";
+/// The line it inserts into a `<Proxy>` section that holds rules for requests.
+pub const RULES: &CStr = c"AthRules";
+/// The line it puts in the place of one that is wrong: `AthError MESSAGE`.
+pub const ERROR: &CStr = c"AthError";
+
+macro_rules! directive {
+    ($name:expr, $reader:expr, $context:expr, $help:expr) => {{
+        unsafe extern "C" fn entry(
+            parms: *mut ffi::cmd_parms,
+            section: *mut c_void,
+            args: *const c_char,
+        ) -> *const c_char {
+            guard!("directive", c"mod_athena: internal error".as_ptr(), {
+                // SAFETY: httpd calls with a live line and NUL-terminated arguments.
+                unsafe { read(parms, section, args, $reader) }
+            })
+        }
+        ffi::command_rec {
+            name: $name.as_ptr(),
+            func: ffi::cmd_func {
+                raw_args: Some(entry),
+            },
+            cmd_data: std::ptr::null_mut(),
+            req_override: $context,
+            args_how: ffi::RAW_ARGS,
+            errmsg: $help.as_ptr(),
+        }
+    }};
+}
+
+const SERVER: c_int = ffi::RSRC_CONF;
+const ANYWHERE: c_int = ffi::RSRC_CONF | ffi::ACCESS_CONF;
+
+/// httpd's table of our directives.
+pub struct Table([ffi::command_rec; 11]);
+
+// SAFETY: read-only data; the pointers in it are to static strings.
+unsafe impl Sync for Table {}
+
+impl Table {
+    /// As the module record wants it.
+    pub const fn as_ptr(&'static self) -> *const ffi::command_rec {
+        self.0.as_ptr()
+    }
+}
+
+pub static TABLE: Table = Table([
+    directive!(
+        c"AthEngine",
+        engine,
+        SERVER,
+        c"On or Off: whether farms are served by this module"
+    ),
+    directive!(
+        c"AthSHMFile",
+        board_file,
+        SERVER,
+        c"the board's file, or none"
+    ),
+    directive!(
+        c"AthPath",
+        path,
+        SERVER,
+        c"the path the engine answers at, or none"
+    ),
+    directive!(
+        c"AthTrust",
+        trust,
+        SERVER,
+        c"networks that may ask the engine, all or none"
+    ),
+    directive!(
+        c"AthFarm",
+        misplaced,
+        SERVER,
+        c"a farm: NAME URL [URL...] [key=value...]"
+    ),
+    directive!(
+        c"LBServerCluster",
+        misplaced,
+        SERVER,
+        c"a member of a farm: NAME URL"
+    ),
+    directive!(
+        c"LBProxyPass",
+        misplaced,
+        SERVER,
+        c"a path served by a farm: PATH NAME"
+    ),
+    directive!(
+        PARAMS,
+        params,
+        ANYWHERE,
+        c"inserted by mod_athena for its parameters"
+    ),
+    directive!(
+        RULES,
+        rules,
+        ANYWHERE,
+        c"inserted by mod_athena into <Proxy> sections with rules"
+    ),
+    directive!(
+        ERROR,
+        error,
+        ANYWHERE,
+        c"inserted by mod_athena in place of a line that is wrong"
+    ),
+    ffi::command_rec {
+        name: std::ptr::null(),
+        func: ffi::cmd_func { raw_args: None },
+        cmd_data: std::ptr::null_mut(),
+        req_override: 0,
+        args_how: ffi::RAW_ARGS,
+        errmsg: std::ptr::null(),
+    },
+]);
+
+unsafe fn read(
+    parms: *mut ffi::cmd_parms,
+    section: *mut c_void,
+    args: *const c_char,
+    reader: Reader,
+) -> *const c_char {
+    // SAFETY: the caller's promise.
+    let args = unsafe { CStr::from_ptr(args) }
+        .to_string_lossy()
+        .into_owned();
+    match reader(&Line {
+        parms,
+        section,
+        args,
+    }) {
+        Ok(()) => std::ptr::null(),
+        // SAFETY: the caller's promise; the text must outlive this call, in the line's pool.
+        Err(text) => unsafe { pool::text((*parms).pool, &text).cast_const() },
+    }
+}
+
+impl Line {
+    fn server(&self) -> Result<&'static mut ServerConf, String> {
+        // SAFETY: httpd reads a line for a live server.
+        ServerConf::of(unsafe { (*self.parms).server }).ok_or_else(|| "no server".to_owned())
+    }
+
+    /// Refuses the line outside the main server.
+    fn main_server_only(&self) -> Reading {
+        // SAFETY: httpd calls with a live line; the answer is NULL or a text in its pool.
+        unsafe {
+            let error = ffi::ap_check_cmd_context(self.parms, ffi::GLOBAL_ONLY as _);
+            if error.is_null() {
+                return Ok(());
+            }
+            Err(CStr::from_ptr(error).to_string_lossy().into_owned())
+        }
+    }
+
+    fn words(&self) -> Vec<String> {
+        words::split(&self.args)
+            .map(std::borrow::Cow::into_owned)
+            .collect()
+    }
+
+    /// The line's only word.
+    fn word(&self, directive: &str, allowed: &str) -> Result<String, String> {
+        match self.words().as_slice() {
+            [word] => Ok(word.clone()),
+            _ => Err(format!(
+                "{directive} {}: takes one argument, {allowed}",
+                self.args
+            )),
+        }
+    }
+}
+
+fn engine(line: &Line) -> Reading {
+    line.main_server_only()?;
+    let word = line.word("AthEngine", "On or Off")?;
+    let on = match word.to_ascii_lowercase().as_str() {
+        "on" => true,
+        "off" => false,
+        _ => return Err(format!("AthEngine {word}: must be On or Off")),
+    };
+    if on && proxy::get().is_none() {
+        return Err(
+            "AthEngine On: mod_proxy is not loaded; add LoadModule proxy_module (in \
+                    Debian: a2enmod proxy proxy_http)"
+                .to_owned(),
+        );
+    }
+    line.server()?.engine = on;
+    Ok(())
+}
+
+fn board_file(line: &Line) -> Reading {
+    line.main_server_only()?;
+    let word = line.word("AthSHMFile", "a file's path or none")?;
+    let file = if word.eq_ignore_ascii_case("none") {
+        BoardFile::None
+    } else if word.is_empty() {
+        return Err("AthSHMFile: the path is empty; name a file, or none".to_owned());
+    } else {
+        BoardFile::Path(word)
+    };
+    line.server()?.board_file = Some(file);
+    Ok(())
+}
+
+fn path(line: &Line) -> Reading {
+    let word = line.word("AthPath", "a path or none")?;
+    let path = if word.eq_ignore_ascii_case("none") {
+        EnginePath::Off
+    } else {
+        let trimmed = word.trim_end_matches('/');
+        if !trimmed.starts_with('/') || trimmed.contains(['?', '#', '%']) {
+            return Err(format!(
+                "AthPath {word}: must be none, or a path that begins with / and is not / alone, \
+                 such as /athena"
+            ));
+        }
+        EnginePath::At(trimmed.to_owned())
+    };
+    line.server()?.path = Some(path);
+    Ok(())
+}
+
+fn trust(line: &Line) -> Reading {
+    let trust = Trust::parse(&line.args).map_err(|error| error.to_string())?;
+    line.server()?.trust = Some(trust);
+    Ok(())
+}
+
+fn misplaced(_line: &Line) -> Reading {
+    Err(
+        "stands where a farm cannot be declared: move it out of its section, into the main server \
+         or a virtual host"
+            .to_owned(),
+    )
+}
+
+fn rules(line: &Line) -> Reading {
+    conf::mark_rules(line.section);
+    Ok(())
+}
+
+fn error(line: &Line) -> Reading {
+    Err(line.words().concat())
+}
+
+fn params(line: &Line) -> Reading {
+    let words = line.words();
+    let [directive, farm, member, pairs @ ..] = words.as_slice() else {
+        return Ok(());
+    };
+    let conf = line.server()?;
+    let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+    if member.is_empty() {
+        let params = conf.farm_params(farm);
+        for (key, value) in pairs {
+            params
+                .set(key, value)
+                .map_err(|error| format!("{directive} {error}"))?;
+        }
+        return Ok(());
+    }
+    let mut params = MemberParams::default();
+    for (key, value) in pairs {
+        params
+            .set(key, value)
+            .map_err(|error| format!("{directive} {error}"))?;
+    }
+    let worker = find_worker(line, farm, member)
+        .ok_or_else(|| format!("{directive} {member}: mod_proxy does not know this member"))?;
+    conf.members.insert(worker, params);
+    Ok(())
+}
+
+/// The worker that mod_proxy made of the BalancerMember line before this one.
+fn find_worker(line: &Line, farm: &str, member: &str) -> Option<*mut ffi::proxy_worker> {
+    let proxy = proxy::get()?;
+    // SAFETY: httpd reads a line for a live server; mod_proxy's functions only read the strings.
+    unsafe {
+        let pool = (*line.parms).temp_pool;
+        let conf = proxy.conf((*line.parms).server);
+        let name = pool::text(pool, &format!("balancer://{farm}"));
+        let balancer = (proxy.get_balancer)(pool, conf, name, 0);
+        // mod_proxy looks workers up by their URL, without the socket in front of it.
+        let url = member.rsplit_once('|').map_or(member, |(_, url)| url);
+        let url = if member.starts_with("unix:") {
+            url
+        } else {
+            member
+        };
+        let worker = if balancer.is_null() {
+            balancer.cast()
+        } else {
+            (proxy.get_worker)(pool, balancer, conf, pool::text(pool, url))
+        };
+        (!worker.is_null()).then_some(worker)
+    }
+}

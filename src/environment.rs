@@ -1,0 +1,89 @@
+//! What a request's environment says about its farm and member, for `LogFormat`, mod_headers and
+//! expressions.
+
+use std::ffi::{CStr, c_char};
+
+use athena_engine::dispatch::Reason;
+
+use crate::record::Record;
+use crate::{ffi, pool};
+
+/// A member was elected: `BALANCER_NAME`, `BALANCER_WORKER_NAME`, `BALANCER_WORKER_ROUTE`,
+/// `ATH_FARM`, `ATH_MEMBER`, `ATH_REASON`.
+pub fn elected(r: *mut ffi::request_rec, record: &Record) {
+    let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
+        return;
+    };
+    // SAFETY: live request; the values live as long as the configuration or the request's pool.
+    unsafe {
+        if let Some(shared) = record
+            .balancer
+            .as_ref()
+            .and_then(|balancer| balancer.s.as_ref())
+        {
+            set(r, c"BALANCER_NAME", shared.name.as_ptr());
+        }
+        set(r, c"BALANCER_WORKER_NAME", member.url().as_ptr());
+        set(r, c"BALANCER_WORKER_ROUTE", member.route().as_ptr());
+        set(r, c"ATH_FARM", farm.c_name.as_ptr());
+        set(r, c"ATH_MEMBER", member.c_name.as_ptr());
+        set(r, c"ATH_REASON", c_word(record.reason).as_ptr());
+    }
+}
+
+/// The reason's word ([`Reason::word`]) as C wants it.
+fn c_word(reason: Reason) -> &'static CStr {
+    match reason {
+        Reason::Method => c"method",
+        Reason::Probe => c"probe",
+        Reason::Remaining => c"remaining",
+        Reason::Forced => c"forced",
+    }
+}
+
+/// The last attempt is over: `ATH_ATTEMPTS`, and `ATH_TTFB_US` when a first byte came.
+pub fn settled(r: *mut ffi::request_rec, record: &Record) {
+    // SAFETY: live request.
+    unsafe {
+        match record.attempts() {
+            1 => set(r, c"ATH_ATTEMPTS", c"1".as_ptr()),
+            attempts => set(r, c"ATH_ATTEMPTS", number((*r).pool, attempts as u64)),
+        }
+        if record.first_byte != 0 {
+            let waited = record.first_byte.saturating_sub(record.began);
+            set(r, c"ATH_TTFB_US", number((*r).pool, waited));
+        }
+    }
+}
+
+/// Sets a variable to a value that outlives the request.
+///
+/// # Safety
+/// `r` is live; `value` is NUL-terminated and outlives it.
+unsafe fn set(r: *mut ffi::request_rec, name: &'static CStr, value: *const c_char) {
+    // SAFETY: the caller's promise; `name` is static.
+    unsafe { ffi::apr_table_setn((*r).subprocess_env, name.as_ptr(), value) }
+}
+
+unsafe fn number(pool: *mut ffi::apr_pool_t, value: u64) -> *const c_char {
+    // 20 digits hold any u64.
+    let mut digits = [0u8; 20];
+    let mut start = digits.len();
+    let mut left = value;
+    loop {
+        start -= 1;
+        if let Some(place) = digits.get_mut(start) {
+            // A remainder of ten fits a byte.
+            *place = b'0' + (left % 10) as u8;
+        }
+        left /= 10;
+        if left == 0 || start == 0 {
+            break;
+        }
+    }
+    let text = digits
+        .get(start..)
+        .and_then(|digits| std::str::from_utf8(digits).ok());
+    // SAFETY: the caller's promise.
+    unsafe { pool::text(pool, text.unwrap_or("0")) }
+}

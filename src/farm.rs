@@ -1,0 +1,328 @@
+//! A farm and its members as this process knows them: mod_proxy's structures on one side, the
+//! board's records on the other.
+
+use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::time::Duration;
+
+use athena_engine::board::record::{MemberRecord, flags};
+use athena_engine::board::{FarmSeat, MemberSeat};
+use athena_engine::config::param::FarmParams;
+use athena_engine::dispatch::Lineup;
+use athena_engine::health::{self, Cause};
+use athena_engine::method::Method;
+use athena_engine::{MemberId, Micros};
+
+use crate::ffi;
+
+/// Status bits of mod_proxy that keep a worker from being used, our own error state left out.
+const NOT_SERVING: u32 = (ffi::PROXY_WORKER_DISABLED
+    | ffi::PROXY_WORKER_STOPPED
+    | ffi::PROXY_WORKER_IN_SHUTDOWN
+    | ffi::PROXY_WORKER_HC_FAIL) as u32;
+
+/// mod_proxy's status bits and the flags they are on the board.
+const LETTERS: [(i32, u32); 7] = [
+    (ffi::PROXY_WORKER_DISABLED, flags::DISABLED),
+    (ffi::PROXY_WORKER_STOPPED, flags::STOPPED),
+    (ffi::PROXY_WORKER_IGNORE_ERRORS, flags::IGNORE_ERRORS),
+    (ffi::PROXY_WORKER_HOT_STANDBY, flags::STANDBY),
+    (ffi::PROXY_WORKER_HOT_SPARE, flags::SPARE),
+    (ffi::PROXY_WORKER_DRAIN, flags::DRAIN),
+    (ffi::PROXY_WORKER_HC_FAIL, flags::CHECK_FAILED),
+];
+
+/// One member.
+pub struct Member {
+    /// mod_proxy's worker: address, connection pool, protocol.
+    pub worker: *mut ffi::proxy_worker,
+    pub seat: MemberSeat,
+    /// Its name for people: `host:port`, or what `name=` says.
+    pub name: String,
+    pub c_name: CString,
+    /// This child's own in-flight cell on the board; null in the parent and without a slot.
+    pub cell: AtomicPtr<AtomicU32>,
+    /// What mod_proxy's shared part said when it was last taken over: flags, factor, set.
+    seen: [AtomicU32; 3],
+}
+
+/// One farm.
+pub struct Farm {
+    /// Its name, lower case.
+    pub name: String,
+    pub c_name: CString,
+    /// The engine is off: mod_proxy_balancer steers, and asks our method.
+    pub observed: bool,
+    /// The server that defines it: `main`, or the virtual host's name.
+    pub server: String,
+    /// That server, for log lines.
+    pub server_rec: *mut ffi::server_rec,
+    pub seat: FarmSeat,
+    pub members: Vec<Member>,
+    pub params: FarmParams,
+    /// `failonstatus` and `failontimeout`, as mod_proxy parsed them.
+    pub fail_on_status: Vec<u16>,
+    pub fail_on_timeout: bool,
+    /// The balancer of the server that defines the farm.
+    pub balancer: *mut ffi::proxy_balancer,
+    /// The provider the configuration named, and the method it stands for.
+    pub provider: (*const ffi::proxy_balancer_method, &'static dyn Method),
+    /// What mod_proxy is handed as the worker of a request to this farm: never in error, so that
+    /// its own retry loop stays out of the way; the attempts go to the members' workers.
+    pub front: *mut ffi::proxy_worker,
+    /// The members by their places on the board.
+    pub roll: Roll,
+}
+
+/// Positions of members by board index: from the lowest index of the farm on, `u32::MAX` where a
+/// record is another farm's.
+pub struct Roll {
+    first: u32,
+    positions: Vec<u32>,
+}
+
+// SAFETY: the raw pointers are mod_proxy's own structures, which httpd's threads share by design;
+// everything else is atomic or never written after the start.
+unsafe impl Sync for Farm {}
+// SAFETY: as above; nothing is bound to a thread.
+unsafe impl Send for Farm {}
+
+impl Member {
+    /// A member over its worker and its seat on the board.
+    pub fn new(worker: *mut ffi::proxy_worker, seat: MemberSeat, name: String) -> Self {
+        let member = Self {
+            worker,
+            seat,
+            c_name: CString::new(name.as_str()).unwrap_or_default(),
+            name,
+            cell: AtomicPtr::default(),
+            seen: [const { AtomicU32::new(0) }; 3],
+        };
+        member.look();
+        member
+    }
+
+    /// The member's record.
+    pub fn record(&self) -> &'static MemberRecord {
+        self.seat.record
+    }
+
+    /// mod_proxy's shared part of the worker.
+    pub fn shared(&self) -> *mut ffi::proxy_worker_shared {
+        // SAFETY: workers and their shared parts live as long as the configuration.
+        unsafe { (*self.worker).s }
+    }
+
+    /// The URL as mod_proxy keeps it.
+    pub fn url(&self) -> &CStr {
+        // SAFETY: name_ex is NUL-terminated within the shared part (mod_proxy writes it by
+        // ap_proxy_strncpy) and is written at configuration time only.
+        unsafe { CStr::from_ptr((*self.shared()).name_ex.as_ptr()) }
+    }
+
+    /// The session route; empty for none.
+    pub fn route(&self) -> &CStr {
+        // SAFETY: as `url`; balancer-manager writes the route by ap_proxy_strncpy, which never
+        // leaves the array without a NUL.
+        unsafe { CStr::from_ptr((*self.shared()).route.as_ptr()) }
+    }
+
+    /// mod_proxy's status bits now.
+    pub fn status(&self) -> u32 {
+        // SAFETY: an aligned integer that other threads may write: read as the atomic it is used
+        // as by every process.
+        unsafe { AtomicU32::from_ptr(&raw mut (*self.shared()).status) }.load(Ordering::Relaxed)
+    }
+
+    /// Shows our error state to mod_proxy, so that its pages and its connection pool agree.
+    pub fn mirror_error(&self, in_error: bool) {
+        let bit = ffi::PROXY_WORKER_IN_ERROR as u32;
+        // SAFETY: as `status`; error_time is only read for display and by mod_proxy's own retry.
+        unsafe {
+            let status = AtomicU32::from_ptr(&raw mut (*self.shared()).status);
+            if in_error {
+                (*self.shared()).error_time = ffi::apr_time_now();
+                status.fetch_or(bit, Ordering::Relaxed);
+            } else {
+                status.fetch_and(!bit, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// `retry`, in microseconds.
+    pub fn retry(&self) -> Micros {
+        // SAFETY: as `url`.
+        let (set, retry) = unsafe { ((*self.shared()).retry_set(), (*self.shared()).retry) };
+        if set == 0 {
+            return u64::from(ffi::PROXY_WORKER_DEFAULT_RETRY.unsigned_abs()) * 1_000_000;
+        }
+        u64::try_from(retry).unwrap_or(0)
+    }
+
+    /// Flags of the board for mod_proxy's status bits.
+    pub fn flags_of(status: u32) -> u32 {
+        LETTERS
+            .iter()
+            .filter(|(bit, _)| status & bit.unsigned_abs() != 0)
+            .fold(0, |set, (_, flag)| set | flag)
+    }
+
+    /// Reads mod_proxy's shared part: flags of the board, factor, set.
+    fn read_shared(&self) -> [u32; 3] {
+        // SAFETY: as `status`.
+        let (factor, set) = unsafe { ((*self.shared()).lbfactor, (*self.shared()).lbset) };
+        [
+            Self::flags_of(self.status()),
+            factor.unsigned_abs(),
+            set.unsigned_abs(),
+        ]
+    }
+
+    /// Notes what mod_proxy's shared part says now.
+    fn look(&self) {
+        for (seen, value) in self.seen.iter().zip(self.read_shared()) {
+            seen.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes the values in force on the board into mod_proxy's shared part (at a start, before
+    /// any child runs), so that both agree after a restart.
+    pub fn push(&self) {
+        let admin = &self.record().admin;
+        let in_force = admin.flags.load(Ordering::Relaxed);
+        let weight = admin.weight.load(Ordering::Relaxed).clamp(1, 10_000);
+        let set = admin.lbset.load(Ordering::Relaxed).min(99);
+        // SAFETY: the parent alone runs at this time.
+        unsafe {
+            let shared = self.shared();
+            for (bit, flag) in LETTERS {
+                let bit = bit.unsigned_abs();
+                if in_force & flag != 0 {
+                    (*shared).status |= bit;
+                } else {
+                    (*shared).status &= !bit;
+                }
+            }
+            (*shared).lbfactor = weight.cast_signed();
+            (*shared).lbset = set.cast_signed();
+        }
+        self.look();
+    }
+
+    /// Takes over what balancer-manager or a health check changed in mod_proxy's shared part since
+    /// the last look. True when something did.
+    pub fn pull(&self) -> bool {
+        let admin = &self.record().admin;
+        let mut changed = false;
+        // Only what differs from the last look: the rest may have been changed on the board.
+        for ((now, seen), place) in self.read_shared().into_iter().zip(&self.seen).zip([
+            &admin.flags,
+            &admin.weight,
+            &admin.lbset,
+        ]) {
+            if seen.swap(now, Ordering::Relaxed) != now {
+                place.store(now, Ordering::Relaxed);
+                changed = true;
+            }
+        }
+        changed
+    }
+}
+
+impl Farm {
+    /// The member behind a board index.
+    pub fn member_by_id(&self, id: MemberId) -> Option<&Member> {
+        self.members.get(self.roll.position(id)?)
+    }
+
+    /// The farm's method: what the balancer names now (balancer-manager may change it).
+    pub fn method(&self, balancer: *mut ffi::proxy_balancer) -> &'static dyn Method {
+        // SAFETY: balancers live as long as the configuration; the provider pointer is replaced
+        // whole by balancer-manager, and providers are static.
+        let provider =
+            unsafe { balancer.as_ref() }.map_or(self.provider.0, |b| b.lbmethod.cast_const());
+        if provider == self.provider.0 {
+            return self.provider.1;
+        }
+        crate::provider::method_of(provider).unwrap_or(self.provider.1)
+    }
+
+    /// `halflife`.
+    pub fn half_life(&self) -> Micros {
+        micros(self.params.half_life)
+    }
+
+    /// `retrybudget`, in percent.
+    pub fn retry_budget(&self) -> u32 {
+        self.params.retry_budget
+    }
+
+    /// `ejecttime`.
+    pub fn eject_base(&self) -> Micros {
+        micros(self.params.eject_time)
+    }
+}
+
+fn micros(time: Duration) -> Micros {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Roll {
+    /// The roll of these members.
+    pub fn of(members: &[Member]) -> Self {
+        let ids = || members.iter().map(|member| member.seat.id.0);
+        let first = ids().min().unwrap_or(0);
+        let span = ids().max().map_or(0, |last| (last - first) as usize + 1);
+        let mut positions = vec![u32::MAX; span];
+        for (position, id) in (0u32..).zip(ids()) {
+            if let Some(place) = positions.get_mut((id - first) as usize) {
+                *place = position;
+            }
+        }
+        Self { first, positions }
+    }
+
+    fn position(&self, id: MemberId) -> Option<usize> {
+        let offset = id.0.checked_sub(self.first)?;
+        self.positions
+            .get(offset as usize)
+            .map(|position| *position as usize)
+    }
+}
+
+impl Lineup for Farm {
+    fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)> {
+        let member = self.members.get(position)?;
+        Some((member.seat.id, member.record()))
+    }
+
+    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
+        self.member_by_id(id).map(Member::record)
+    }
+
+    fn serves(&self, id: MemberId) -> bool {
+        let error = if self.observed {
+            ffi::PROXY_WORKER_IN_ERROR.unsigned_abs()
+        } else {
+            0
+        };
+        self.member_by_id(id)
+            .is_some_and(|member| member.status() & (NOT_SERVING | error) == 0)
+    }
+
+    fn retry(&self, id: MemberId) -> Micros {
+        let Some(member) = self.member_by_id(id) else {
+            return 0;
+        };
+        let health = &member.record().health;
+        if health::cause(health) == Cause::Ejected {
+            let ejections = health.ejections.load(Ordering::Relaxed);
+            return health::ejection_time(self.eject_base(), ejections.saturating_sub(1));
+        }
+        member.retry()
+    }
+}

@@ -1,0 +1,181 @@
+//! The output filter of a farm's requests: sees the first byte of an answer, and throws away an
+//! answer that another member is to replace (`retryon`).
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use athena_engine::budget;
+
+use crate::farm::Farm;
+use crate::ffi;
+use crate::guard::guard;
+use crate::record::{Answer, Kind, Record};
+use crate::{clock, outcome, serve};
+
+const NAME: &std::ffi::CStr = c"ATHENA_FIRST_BYTE";
+
+static HANDLE: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Registers the filter, in front of all others: none of them may see an answer that is taken back.
+pub fn register() {
+    // SAFETY: called from register_hooks; the name is static.
+    let handle = unsafe {
+        ffi::ap_register_output_filter(
+            NAME.as_ptr(),
+            Some(output),
+            None,
+            ffi::AP_FTYPE_RESOURCE - 1,
+        )
+    };
+    HANDLE.store(handle, Ordering::Release);
+}
+
+/// Readies the request for an attempt.
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn begin(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) {
+    record.answer = Answer::Awaited;
+    record.first_byte = 0;
+    record.connected = false;
+    // SAFETY: the caller's promise; tables and filters belong to the request.
+    unsafe {
+        let connection = (*r).connection;
+        // For kept-alive clients mod_proxy_http answers a broken connection by closing the
+        // client's without a word, and still returns OK. With no kept-alive requests on the
+        // connection it says 502, which is for us to deal with.
+        if record.kind == Kind::Farm {
+            record.keepalives = Some((*connection).keepalives);
+            (*connection).keepalives = 0;
+        }
+        if record.filter.is_null() {
+            record.filter = ffi::ap_add_output_filter_handle(
+                HANDLE.load(Ordering::Acquire),
+                std::ptr::from_mut(record).cast(),
+                r,
+                connection,
+            );
+        }
+        if !farm.params.retry_on.is_empty() && record.headers.is_null() {
+            record.headers = ffi::apr_table_copy((*r).pool, (*r).headers_out);
+            record.err_headers = ffi::apr_table_copy((*r).pool, (*r).err_headers_out);
+        }
+    }
+}
+
+/// Ends the attempt's view of the connection.
+///
+/// # Safety
+/// As [`begin`].
+pub unsafe fn end(r: *mut ffi::request_rec, record: &mut Record) {
+    // SAFETY: the caller's promise.
+    unsafe { restore_keepalives(r, record) }
+}
+
+/// Takes back what an attempt that will be repeated elsewhere left in the request.
+///
+/// # Safety
+/// As [`begin`].
+pub unsafe fn take_back(r: *mut ffi::request_rec, record: &mut Record) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for note in [
+            c"error-notes",
+            c"verbose-error-to",
+            c"proxy-error-override",
+            c"proxy-status",
+            c"proxy_timedout",
+        ] {
+            ffi::apr_table_unset((*r).notes, note.as_ptr());
+        }
+        if record.headers.is_null() {
+            return;
+        }
+        (*r).headers_out = ffi::apr_table_copy((*r).pool, record.headers);
+        (*r).err_headers_out = ffi::apr_table_copy((*r).pool, record.err_headers);
+        (*r).status = ffi::HTTP_OK;
+        (*r).status_line = std::ptr::null();
+    }
+}
+
+unsafe fn restore_keepalives(r: *mut ffi::request_rec, record: &mut Record) {
+    if let Some(keepalives) = record.keepalives.take() {
+        // SAFETY: the caller's promise.
+        unsafe { (*(*r).connection).keepalives = keepalives }
+    }
+}
+
+unsafe extern "C" fn output(
+    filter: *mut ffi::ap_filter_t,
+    brigade: *mut ffi::apr_bucket_brigade,
+) -> ffi::apr_status_t {
+    guard!("output filter", ffi::APR_EGENERAL, {
+        // SAFETY: httpd calls with a live filter, whose context `begin` set to the record of the
+        // request it is on, and a live brigade.
+        unsafe {
+            let r = (*filter).r;
+            let Some(record) = (*filter).ctx.cast::<Record>().as_mut() else {
+                return ffi::ap_pass_brigade((*filter).next, brigade);
+            };
+            if record.answer == Answer::Awaited {
+                record.first_byte = clock::now();
+                if another_member_waits(r, record) {
+                    record.answer = Answer::Discarded;
+                } else {
+                    record.answer = Answer::Passed;
+                    restore_keepalives(r, record);
+                    let next = (*filter).next;
+                    ffi::ap_remove_output_filter(filter);
+                    record.filter = std::ptr::null_mut();
+                    return ffi::ap_pass_brigade(next, brigade);
+                }
+            }
+            if record.answer == Answer::Discarded {
+                ffi::apr_brigade_cleanup(brigade.cast());
+                return ffi::APR_SUCCESS;
+            }
+            ffi::ap_pass_brigade((*filter).next, brigade)
+        }
+    })
+}
+
+/// `retryon` names this status, the request may be replayed, the budget allows it, and there is a
+/// member to go to: found out before the first byte is thrown away, since it cannot be had again.
+unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &mut Record) -> bool {
+    let Some(farm) = record.farm() else {
+        return false;
+    };
+    // SAFETY: the caller's promise.
+    let status = unsafe { (*r).status };
+    let named = u16::try_from(status).is_ok_and(|status| farm.params.retry_on.contains(&status));
+    if !named || record.kind != Kind::Farm || !outcome::request(r, record).may_replay() {
+        return false;
+    }
+    if !budget::allow(farm.seat.record, farm.retry_budget(), clock::now()) {
+        return false;
+    }
+    record.successor = serve::choose(record, farm);
+    record.successor.is_some()
+}
+
+/// The `pre_connection` hook: called for each new connection, those to members included, in the
+/// thread that makes them.
+pub unsafe extern "C" fn pre_connection(
+    _connection: *mut ffi::conn_rec,
+    _socket: *mut std::ffi::c_void,
+) -> c_int {
+    guard!("pre_connection", ffi::DECLINED, {
+        CONNECTIONS.with(|made| made.set(made.get().wrapping_add(1)));
+        ffi::DECLINED
+    })
+}
+
+thread_local! {
+    /// Connections that httpd set up in this thread; an attempt compares before and after.
+    static CONNECTIONS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// How many connections httpd has set up in this thread so far.
+pub fn connections() -> u32 {
+    CONNECTIONS.with(std::cell::Cell::get)
+}

@@ -1,0 +1,72 @@
+//! The per-generation part: one mapping of this configuration pass that holds mod_proxy's shared
+//! structures of the workers, where mod_proxy_balancer is not there to share them. Without it each
+//! child would keep its own copy, and make each discovery for itself.
+
+use std::ffi::c_int;
+
+use crate::{ffi, proxy};
+
+/// Structures grow at their ends within httpd 2.4: mod_proxy copies as many bytes as its own
+/// structure has, which may be more than the one this module was built with.
+const SLACK: usize = 512;
+const STRIDE: usize = (size_of::<ffi::proxy_worker_shared>() + SLACK).next_multiple_of(64);
+
+/// Shared anonymous memory of one generation; unmapped in the parent when its configuration goes.
+pub struct Generation {
+    base: *mut u8,
+    length: usize,
+}
+
+impl Generation {
+    /// Moves the workers' shared parts into a new mapping.
+    ///
+    /// # Safety
+    /// Called in the parent, before any child of this configuration exists; the workers live as
+    /// long as the configuration.
+    pub unsafe fn share(workers: &[*mut ffi::proxy_worker]) -> Option<Self> {
+        let proxy = proxy::get()?;
+        let length = workers.len() * STRIDE;
+        if length == 0 {
+            return None;
+        }
+        // SAFETY: a fresh anonymous mapping; the result is checked. It is zeroed, so that
+        // mod_proxy takes no slot for one that is in use already.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return None;
+        }
+        let generation = Self {
+            base: base.cast(),
+            length,
+        };
+        for (index, worker) in workers.iter().enumerate() {
+            // SAFETY: slot `index` lies within the mapping; the caller's promise for the worker.
+            unsafe {
+                let slot = generation.base.add(index * STRIDE).cast();
+                (proxy.share_worker)(*worker, slot, c_int::try_from(index).unwrap_or(c_int::MAX));
+                // mod_proxy_hcheck skips workers that were never updated.
+                if (*slot).updated == 0 {
+                    (*slot).updated = ffi::apr_time_now();
+                }
+            }
+        }
+        Some(generation)
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `share` with this length; the configuration that pointed into it is
+        // being destroyed.
+        unsafe { libc::munmap(self.base.cast(), self.length) };
+    }
+}

@@ -1,0 +1,171 @@
+//! mod_athena: the httpd edge. This file is the table of contents: the module record, then which
+//! hook goes where and why in that order.
+//!
+//! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] → [`runtime`]
+//! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`outcome`] → [`account`];
+//!   [`filter`] sees the first byte, [`unusable`] is for when nothing is left
+//! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
+//!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits
+//! * who else asks: [`paths`] and [`api`], [`status_page`], [`provider`]
+
+mod access;
+mod account;
+mod api;
+mod assemble;
+mod canon;
+mod clock;
+mod conf;
+mod directives;
+mod environment;
+mod farm;
+mod ffi;
+mod filter;
+mod generation;
+mod guard;
+mod log;
+mod outcome;
+mod paths;
+mod pool;
+mod provider;
+mod proxy;
+mod random;
+mod record;
+mod refresh;
+mod retained;
+mod runtime;
+mod serve;
+mod status_page;
+mod tree;
+mod unusable;
+mod watch;
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::{null, null_mut};
+
+use ffi::OK;
+use guard::guard;
+
+/// The module record that `LoadModule athena_module` looks for.
+#[unsafe(no_mangle)]
+pub static mut athena_module: ffi::module = ffi::module_struct {
+    version: ffi::MODULE_MAGIC_NUMBER_MAJOR,
+    minor_version: ffi::MODULE_MAGIC_NUMBER_MINOR,
+    module_index: -1,
+    name: NAME.as_ptr(),
+    dynamic_load_handle: null_mut(),
+    next: null_mut(),
+    // The cookie is a bit pattern, "AP24".
+    magic: ffi::MODULE_MAGIC_COOKIE as _,
+    rewrite_args: None,
+    create_dir_config: Some(conf::create_section),
+    merge_dir_config: None,
+    create_server_config: Some(conf::create_server),
+    merge_server_config: Some(conf::merge_server),
+    cmds: directives::TABLE.as_ptr(),
+    register_hooks: Some(register_hooks),
+    flags: 0,
+};
+
+/// The name for `<IfModule mod_athena.c>` and for other modules' ordering lists.
+const NAME: &CStr = c"mod_athena.c";
+
+/// The module record, as httpd's configuration functions want it.
+fn athena_module_ptr() -> *mut ffi::module {
+    &raw mut athena_module
+}
+
+/// Names of modules for hook ordering, NULL-terminated.
+struct Names<const N: usize>([*const c_char; N]);
+
+// SAFETY: pointers to static strings, never written.
+unsafe impl<const N: usize> Sync for Names<N> {}
+
+static BALANCER: Names<2> = Names([c"mod_proxy_balancer.c".as_ptr(), null()]);
+static AFTER_SHARED: Names<3> = Names([
+    c"mod_proxy_balancer.c".as_ptr(),
+    c"mod_proxy.c".as_ptr(),
+    null(),
+]);
+static WATCHDOG: Names<2> = Names([c"mod_watchdog.c".as_ptr(), null()]);
+
+/// Hooks of httpd itself. mod_proxy's own hooks need its addresses, see [`pre_config`].
+unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
+    guard!("register_hooks", (), {
+        let none = null();
+        let first = ffi::APR_HOOK_REALLY_FIRST;
+        // SAFETY: httpd calls while modules register; functions and names are static.
+        unsafe {
+            // Before any module sees a line of the configuration.
+            ffi::ap_hook_pre_config(Some(pre_config), none, none, first);
+            // After mod_proxy_balancer has shared its workers, before the watchdog starts.
+            ffi::ap_hook_post_config(
+                Some(assemble::post_config),
+                AFTER_SHARED.0.as_ptr(),
+                WATCHDOG.0.as_ptr(),
+                ffi::APR_HOOK_LAST,
+            );
+            ffi::ap_hook_child_init(Some(runtime::child_init), none, none, ffi::APR_HOOK_MIDDLE);
+            ffi::ap_hook_child_status(Some(runtime::child_status), none, none, first);
+            // The engine's paths come before every mapping.
+            ffi::ap_hook_pre_translate_name(Some(paths::pre_translate_name), none, none, first);
+            ffi::ap_hook_translate_name(Some(paths::translate_name), none, none, first);
+            ffi::ap_hook_map_to_storage(Some(paths::map_to_storage), none, none, first);
+            ffi::ap_hook_handler(Some(paths::handler), none, none, first);
+            // Before mod_proxy's own walk of the <Proxy> sections.
+            ffi::ap_hook_map_to_storage(Some(access::map_to_storage), none, none, first);
+            // Sees the connections that mod_proxy makes to members.
+            ffi::ap_hook_pre_connection(Some(filter::pre_connection), none, none, first);
+            ffi::apr_optional_hook_add(
+                c"status_hook".as_ptr(),
+                Some(std::mem::transmute::<StatusHook, unsafe extern "C" fn()>(
+                    status_page::status,
+                )),
+                none,
+                none,
+                ffi::APR_HOOK_MIDDLE,
+            );
+        }
+        filter::register();
+    });
+}
+
+type StatusHook = unsafe extern "C" fn(*mut ffi::request_rec, c_int) -> c_int;
+
+/// All modules are loaded, no line is read yet: finds mod_proxy, hooks into it, and rewrites the
+/// parsed configuration.
+unsafe extern "C" fn pre_config(
+    pool: *mut ffi::apr_pool_t,
+    _log: *mut ffi::apr_pool_t,
+    _temp: *mut ffi::apr_pool_t,
+) -> c_int {
+    guard!("pre_config", ffi::HTTP_INTERNAL_SERVER_ERROR, {
+        runtime::forget();
+        // SAFETY: httpd calls with the configuration's pool and its own parsed tree.
+        unsafe {
+            if let Some(proxy) = proxy::find() {
+                hook_into(proxy);
+                provider::register(pool);
+            }
+            let findings = tree::rewrite(pool, &raw mut ffi::ap_conftree);
+            assemble::keep(findings);
+        }
+        OK
+    })
+}
+
+/// mod_proxy's hooks run until one does not decline: ours come first, mod_proxy_balancer's after.
+unsafe fn hook_into(proxy: &proxy::Proxy) {
+    let first = ffi::APR_HOOK_REALLY_FIRST;
+    // SAFETY: the hook functions were looked up in the mod_proxy that is loaded; the hook sorter
+    // wants the name of the module that is registering.
+    unsafe {
+        let registering = ffi::apr_hook_debug_current;
+        ffi::apr_hook_debug_current = NAME.as_ptr();
+        let before = BALANCER.0.as_ptr();
+        (proxy.hook_canon_handler)(canon::canon_handler, null(), before, first);
+        (proxy.hook_pre_request)(serve::pre_request, null(), before, first);
+        (proxy.hook_scheme_handler)(serve::scheme_handler, null(), before, first);
+        (proxy.hook_post_request)(serve::post_request, null(), before, first);
+        ffi::apr_hook_debug_current = registering;
+    }
+}

@@ -1,0 +1,175 @@
+//! The engine's own paths (`AthPath`): found before any mapping can take them, guarded, answered.
+
+use std::ffi::{CStr, c_int};
+use std::net::IpAddr;
+
+use athena_engine::config::host;
+use athena_engine::config::trust::Trust;
+
+use crate::conf::{EnginePath, ServerConf};
+use crate::ffi::{self, DECLINED, OK};
+use crate::guard::guard;
+use crate::log::{self, Level};
+use crate::record::{Kind, Record};
+use crate::{api, pool};
+
+const DEFAULT_PATH: &str = "/athena";
+
+/// The `pre_translate_name` hook: keeps `ProxyPass … mapping=encoded` from taking the path.
+pub unsafe extern "C" fn pre_translate_name(r: *mut ffi::request_rec) -> c_int {
+    guard!("pre_translate_name", DECLINED, {
+        // SAFETY: httpd calls with a live request.
+        if unsafe { is_ours(r) } { OK } else { DECLINED }
+    })
+}
+
+/// The `translate_name` hook: claims the path before ProxyPass, Alias and RewriteRule.
+pub unsafe extern "C" fn translate_name(r: *mut ffi::request_rec) -> c_int {
+    guard!("translate_name", DECLINED, {
+        // SAFETY: httpd calls with a live request.
+        unsafe {
+            if !is_ours(r) || Record::create(r, Kind::Engine).is_none() {
+                return DECLINED;
+            }
+            (*r).filename = pool::concat(r, &[c"athena:", CStr::from_ptr((*r).uri)]);
+            OK
+        }
+    })
+}
+
+/// The `map_to_storage` hook: there is nothing of the path on disk.
+pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
+    guard!("map_to_storage", DECLINED, {
+        if is_claimed(r) { OK } else { DECLINED }
+    })
+}
+
+/// The `handler` hook.
+pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
+    guard!("handler", ffi::HTTP_INTERNAL_SERVER_ERROR, {
+        if !is_claimed(r) {
+            return DECLINED;
+        }
+        // SAFETY: httpd calls with a live request.
+        unsafe {
+            if let Err(reason) = may(r) {
+                log::request(Level::Warning, r, &format!("ATH0130: refused: {reason}"));
+                return ffi::HTTP_FORBIDDEN;
+            }
+            let status = ffi::ap_discard_request_body(r);
+            if status != OK {
+                return status;
+            }
+            api::answer(r, below(r))
+        }
+    })
+}
+
+fn is_claimed(r: *mut ffi::request_rec) -> bool {
+    Record::of(r).is_some_and(|record| record.kind == Kind::Engine)
+}
+
+/// The path the engine answers at in a server; `None` when it answers nowhere.
+fn path_of(s: *const ffi::server_rec) -> Option<&'static str> {
+    if !ServerConf::main()?.engine {
+        return None;
+    }
+    match ServerConf::of(s)?.path.as_ref() {
+        None => Some(DEFAULT_PATH),
+        Some(EnginePath::At(path)) => Some(path),
+        Some(EnginePath::Off) => None,
+    }
+}
+
+unsafe fn is_ours(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*r).uri.is_null() || (*r).proxyreq != ffi::PROXYREQ_NONE {
+            return false;
+        }
+        let Some(path) = path_of((*r).server) else {
+            return false;
+        };
+        let uri = CStr::from_ptr((*r).uri).to_bytes();
+        uri.strip_prefix(path.as_bytes())
+            .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
+    }
+}
+
+/// The request's path below the engine's own.
+unsafe fn below<'a>(r: *mut ffi::request_rec) -> &'a [u8] {
+    // SAFETY: the caller's promise; the URI lives as long as the request.
+    unsafe {
+        let uri = CStr::from_ptr((*r).uri).to_bytes();
+        let skip = path_of((*r).server).map_or(0, str::len);
+        uri.get(skip..).unwrap_or_default()
+    }
+}
+
+/// Who may: both the connection's and the effective client address are trusted, a forwarded
+/// request is not loopback's, and the Host is one that a browser cannot have been lured to.
+unsafe fn may(r: *mut ffi::request_rec) -> Result<(), String> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let default = Trust::default();
+        let trust = ServerConf::of((*r).server).and_then(|conf| conf.trust.as_ref());
+        let trust = trust.unwrap_or(&default);
+        for ip in [(*r).useragent_ip, (*(*r).connection).client_ip] {
+            let text = if ip.is_null() {
+                ""
+            } else {
+                CStr::from_ptr(ip).to_str().unwrap_or("")
+            };
+            let address: IpAddr = text
+                .parse()
+                .map_err(|_| format!("the client address {text:?} is none"))?;
+            if !trust.trusts(address) {
+                return Err(format!("{address} is not among the networks of AthTrust"));
+            }
+            if address.to_canonical().is_loopback() && !trust.is_all() {
+                for header in [c"Forwarded", c"X-Forwarded-For", c"Via"] {
+                    if !ffi::apr_table_get((*r).headers_in, header.as_ptr()).is_null() {
+                        return Err(format!(
+                            "a request from {address} with {} was forwarded, and is not loopback's",
+                            header.to_string_lossy()
+                        ));
+                    }
+                }
+            }
+        }
+        acceptable_host(r)
+    }
+}
+
+unsafe fn acceptable_host(r: *mut ffi::request_rec) -> Result<(), String> {
+    // SAFETY: the caller's promise; names of servers live as long as the configuration.
+    unsafe {
+        let given = ffi::apr_table_get((*r).headers_in, c"Host".as_ptr());
+        if given.is_null() {
+            return Ok(());
+        }
+        let given = CStr::from_ptr(given).to_string_lossy();
+        let server = (*r).server;
+        let mut names = Vec::new();
+        if !(*server).server_hostname.is_null() {
+            names.push((*server).server_hostname.cast_const());
+        }
+        for list in [(*server).names, (*server).wild_names] {
+            for entry in crate::proxy::elements::<*const std::ffi::c_char>(list) {
+                names.push(*entry);
+            }
+        }
+        let names: Vec<_> = names
+            .into_iter()
+            .filter(|name| !name.is_null())
+            .map(|name| CStr::from_ptr(name).to_string_lossy())
+            .collect();
+        if host::accepts(&given, names.iter().map(AsRef::as_ref)) {
+            Ok(())
+        } else {
+            Err(format!(
+                "Host {given:?} is neither a name of this server nor an address"
+            ))
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Strings in a request's pool.
+
+use std::ffi::{CStr, c_char};
+
+use crate::ffi;
+
+/// The pieces one after the other, NUL-terminated, in the request's pool.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn concat(r: *mut ffi::request_rec, pieces: &[&CStr]) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    unsafe { gather((*r).pool, pieces.iter().map(|piece| piece.to_bytes())) }
+}
+
+/// As [`concat`], from bytes without NUL.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn concat_bytes(r: *mut ffi::request_rec, pieces: &[&[u8]]) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    unsafe { gather((*r).pool, pieces.iter().copied()) }
+}
+
+/// A text in a pool; ends at the first NUL it may hold.
+///
+/// # Safety
+/// `pool` is live.
+pub unsafe fn text(pool: *mut ffi::apr_pool_t, text: &str) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    unsafe { gather(pool, std::iter::once(text.as_bytes())) }
+}
+
+unsafe fn gather<'a>(
+    pool: *mut ffi::apr_pool_t,
+    pieces: impl Iterator<Item = &'a [u8]> + Clone,
+) -> *mut c_char {
+    let length: usize = pieces.clone().map(<[u8]>::len).sum();
+    // SAFETY: apr_palloc gives `length + 1` bytes or aborts the process (httpd's abort function);
+    // the pieces are copied one behind the other within them.
+    unsafe {
+        let start: *mut c_char = ffi::apr_palloc(pool, length + 1).cast();
+        let mut end = start;
+        for piece in pieces {
+            std::ptr::copy_nonoverlapping(piece.as_ptr().cast(), end, piece.len());
+            end = end.add(piece.len());
+        }
+        *end = 0;
+        start
+    }
+}

@@ -1,0 +1,73 @@
+//! Keeps a farm's published plan true: whoever changes what it is made of marks it stale, and a
+//! child of the current generation compiles it anew under the farm's lock.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use athena_engine::dispatch::Lineup;
+use athena_engine::plan::{PlanMember, compile};
+
+use crate::farm::Farm;
+use crate::log::{self, Level};
+use crate::runtime;
+
+/// A compilation takes milliseconds at most; a holder that takes longer is stopped or hostile.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Marks the plan stale and compiles it.
+pub fn request(farm: &Farm) {
+    farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
+    if_stale(farm);
+}
+
+/// Compiles the plan when somebody marked it stale.
+pub fn if_stale(farm: &Farm) {
+    if farm.seat.record.cold.stale.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let Some(board) = runtime::board() else {
+        return;
+    };
+    // An older generation knows other members; it leaves the mark for the current one.
+    if !board.is_current() {
+        return;
+    }
+    let Ok(lock) = board.lock(farm.seat.id, PATIENCE) else {
+        log::server(
+            Level::Warning,
+            farm.server_rec,
+            &format!(
+                "ATH0120: farm {}: the board's lock was not to be had; its members' change takes \
+                 effect with the next request that gets it",
+                farm.name
+            ),
+        );
+        return;
+    };
+    if farm.seat.record.cold.stale.swap(0, Ordering::SeqCst) != 0 {
+        publish(farm);
+    }
+    drop(lock);
+}
+
+/// Compiles and publishes; the caller holds the lock, or is the parent before there are children.
+pub fn publish(farm: &Farm) {
+    let members: Vec<PlanMember> = farm
+        .members
+        .iter()
+        .map(|member| {
+            let record = member.record();
+            let healthy = record.health.retry_at.load(Ordering::SeqCst) == 0;
+            PlanMember::of(
+                member.seat.id,
+                record,
+                healthy && farm.serves(member.seat.id),
+            )
+        })
+        .collect();
+    let (_, turns) = farm.seat.plan.capacity();
+    let compiled = compile(&members, turns);
+    farm.seat
+        .plan
+        .publish(farm.seat.record, &compiled.eligible, &compiled.turns);
+}

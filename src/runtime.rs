@@ -1,0 +1,197 @@
+//! What is in force in this process: the board, the farms of the running configuration, and this
+//! child's slot.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::c_int;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use athena_engine::board::Board;
+use athena_engine::config::target::{Target, farm_name};
+
+use crate::conf::ServerConf;
+use crate::farm::{Farm, Member};
+use crate::generation::Generation;
+use crate::guard::guard;
+use crate::log::{self, Level};
+use crate::{ffi, random};
+
+/// Everything of one configuration pass. Dropped with the configuration, in the parent.
+pub struct Runtime {
+    pub board: Board,
+    /// Never moved or changed once built: requests hold pointers into it.
+    pub farms: Vec<Farm>,
+    /// Keeps mod_proxy's shared parts mapped.
+    pub _generation: Option<Generation>,
+}
+
+/// A farm as one server reaches it.
+#[derive(Clone, Copy)]
+pub struct FarmRef {
+    pub farm: *const Farm,
+    /// That server's copy of the balancer.
+    pub balancer: *mut ffi::proxy_balancer,
+}
+
+/// The farms a server can reach, by name.
+#[derive(Default)]
+pub struct FarmTable {
+    pub by_name: HashMap<String, FarmRef>,
+    /// Names that `AthFarm` or `LBServerCluster` declared.
+    pub declared: BTreeSet<String>,
+    pub rules: Rules,
+}
+
+/// What the server's `<Proxy>` and `<ProxyMatch>` sections hold for requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// Nothing but members and parameters.
+    #[default]
+    None,
+    Plain,
+    /// Some of their patterns have named groups.
+    WithGroups,
+}
+
+impl FarmTable {
+    /// The farm that a proxy URL names.
+    pub fn find(&self, target: &Target<'_>) -> Option<FarmRef> {
+        let name = farm_name(target, |name| self.is_declared(name))?;
+        self.by_name.get(name.as_ref()).copied()
+    }
+
+    /// A name that is a farm's even with a dot in it.
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.declared.contains(name)
+    }
+}
+
+static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(ptr::null_mut());
+
+/// What is in force; `None` while the configuration is read, or without farms of ours.
+pub fn get() -> Option<&'static Runtime> {
+    // SAFETY: null, or what `install` was given; it is dropped only after `forget`, when no
+    // request of this process is left.
+    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+}
+
+/// The board in force.
+pub fn board() -> Option<&'static Board> {
+    get().map(|runtime| &runtime.board)
+}
+
+/// Puts a configuration's runtime in force, and drops it with the configuration's pool.
+///
+/// # Safety
+/// `pool` is the configuration's; called in the parent.
+pub unsafe fn install(pool: *mut ffi::apr_pool_t, runtime: Runtime) {
+    // SAFETY: the caller's promise. The cleanup registered last runs first: nobody finds the
+    // runtime after it began to go.
+    unsafe {
+        let runtime = crate::conf::in_pool(pool, runtime);
+        CURRENT.store(runtime.cast(), Ordering::Release);
+        ffi::apr_pool_cleanup_register(
+            pool,
+            ptr::null(),
+            Some(leave),
+            Some(ffi::apr_pool_cleanup_null),
+        );
+    }
+}
+
+unsafe extern "C" fn leave(_data: *mut std::ffi::c_void) -> ffi::apr_status_t {
+    guard!("configuration cleanup", ffi::APR_SUCCESS, {
+        forget();
+        ffi::APR_SUCCESS
+    })
+}
+
+/// Nothing is in force: a new configuration pass begins, perhaps with this library still loaded.
+pub fn forget() {
+    CURRENT.store(ptr::null_mut(), Ordering::Release);
+}
+
+/// The farms of a server while the engine is on.
+pub fn farms_of(s: *const ffi::server_rec) -> Option<&'static FarmTable> {
+    get()?;
+    let table = &ServerConf::of(s)?.table;
+    (!table.by_name.is_empty()).then_some(table)
+}
+
+/// The farm over a balancer, for providers: vhosts' copies share the members' array.
+pub fn farm_of_balancer(balancer: *mut ffi::proxy_balancer) -> Option<&'static Farm> {
+    // SAFETY: mod_proxy_balancer calls with a live balancer.
+    let workers = unsafe { balancer.as_ref()? }.workers;
+    get()?.farms.iter().find(|farm| {
+        // SAFETY: balancers live as long as the configuration.
+        unsafe { farm.balancer.as_ref() }.is_some_and(|own| own.workers == workers)
+    })
+}
+
+/// Engine off: the farm and member behind a worker that mod_proxy_balancer chose by our method.
+pub fn observed(worker: *mut ffi::proxy_worker) -> Option<(&'static Farm, &'static Member)> {
+    get()?
+        .farms
+        .iter()
+        .filter(|farm| farm.observed)
+        .find_map(|farm| {
+            farm.members
+                .iter()
+                .find(|member| member.worker == worker)
+                .map(|member| (farm, member))
+        })
+}
+
+/// The `child_init` hook: claims a slot on the board.
+pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
+    guard!("child_init", (), {
+        random::forget();
+        let Some(runtime) = get() else { return };
+        let Some(slot) = runtime.board.claim(std::process::id()) else {
+            log::server(
+                Level::Warning,
+                s,
+                "ATH0121: all child slots of the board are taken: the requests of this child are \
+                 counted, but cannot be taken back should it be killed",
+            );
+            return;
+        };
+        for member in runtime.farms.iter().flat_map(|farm| &farm.members) {
+            if let Some(cell) = runtime.board.cell(slot, member.seat.id) {
+                member
+                    .cell
+                    .store(ptr::from_ref(cell).cast_mut(), Ordering::Release);
+            }
+        }
+    });
+}
+
+/// The `child_status` hook, in the parent: what a dead child had under way is over.
+pub unsafe extern "C" fn child_status(
+    s: *mut ffi::server_rec,
+    pid: libc::pid_t,
+    _generation: ffi::ap_generation_t,
+    _slot: c_int,
+    state: ffi::mpm_child_status,
+) {
+    guard!("child_status", (), {
+        if state == ffi::MPM_CHILD_STARTED {
+            return;
+        }
+        let (Some(runtime), Ok(pid)) = (get(), u32::try_from(pid)) else {
+            return;
+        };
+        let repaired = runtime.board.release(pid);
+        if repaired.requests > 0 {
+            log::server(
+                Level::Notice,
+                s,
+                &format!(
+                    "ATH0122: child {pid} ended with {} requests to members under way; they are \
+                     no longer counted",
+                    repaired.requests
+                ),
+            );
+        }
+    });
+}

@@ -1,0 +1,337 @@
+//! A request to a farm: elect a member, make the attempt, see what follows.
+//!
+//! mod_proxy's own loop around `pre_request` and the scheme handlers knows only "this worker is
+//! unusable now". The attempts are therefore made here, inside one call of our scheme handler:
+//! mod_proxy is handed the farm's [front](crate::farm::Farm::front) worker and sees one call and
+//! one result.
+
+use std::ffi::{c_char, c_int};
+
+use athena_engine::attempt::{self, Next, Outcome};
+use athena_engine::budget;
+use athena_engine::dispatch::{Elected, Election, Reason};
+
+use crate::account;
+use crate::farm::{Farm, Member};
+use crate::ffi::{self, DECLINED, OK};
+use crate::guard::guard;
+use crate::log::{self, Level};
+use crate::outcome;
+use crate::record::{Answer, Kind, Record};
+use crate::unusable;
+use crate::{access, canon, clock, environment, filter, proxy, random, refresh};
+
+/// The `pre_request` hook: elects the first member.
+pub unsafe extern "C" fn pre_request(
+    worker: *mut *mut ffi::proxy_worker,
+    balancer: *mut *mut ffi::proxy_balancer,
+    r: *mut ffi::request_rec,
+    _conf: *mut ffi::proxy_server_conf,
+    url: *mut *mut c_char,
+) -> c_int {
+    guard!("pre_request", ffi::HTTP_SERVICE_UNAVAILABLE, {
+        let Some(record) = Record::of(r).filter(|record| record.kind == Kind::Farm) else {
+            return DECLINED;
+        };
+        let Some(farm) = record.farm() else {
+            return DECLINED;
+        };
+        // SAFETY: mod_proxy calls with a live request and valid places for its results.
+        unsafe {
+            let refused = access::late(r, record, farm);
+            if refused != OK {
+                return refused;
+            }
+            *worker = farm.front;
+            *balancer = record.balancer;
+            if !next_member(r, record, farm) {
+                return unusable::before(r, record, farm, url);
+            }
+            match current_url(r, record) {
+                // What a ProxyRemote line is compared with.
+                Ok(member_url) => *url = member_url,
+                Err(status) => return status,
+            }
+            OK
+        }
+    })
+}
+
+/// The `scheme_handler` hook: makes the attempts.
+pub unsafe extern "C" fn scheme_handler(
+    r: *mut ffi::request_rec,
+    worker: *mut ffi::proxy_worker,
+    conf: *mut ffi::proxy_server_conf,
+    url: *mut c_char,
+    proxy_name: *const c_char,
+    proxy_port: ffi::apr_port_t,
+) -> c_int {
+    guard!("scheme_handler", ffi::HTTP_INTERNAL_SERVER_ERROR, {
+        // SAFETY: mod_proxy calls with live structures.
+        let observe = || unsafe { account::observe(r, worker, conf, url, proxy_name, proxy_port) };
+        let Some(record) = Record::of(r) else {
+            return observe();
+        };
+        if record.nested {
+            return DECLINED;
+        }
+        if record.kind != Kind::Farm {
+            return observe();
+        }
+        let Some(farm) = record.farm().filter(|farm| farm.front == worker) else {
+            return DECLINED;
+        };
+        let call = Call {
+            r,
+            conf,
+            proxy_name,
+            proxy_port,
+        };
+        // SAFETY: as above.
+        unsafe { serve(&call, record, farm, url) }
+    })
+}
+
+/// The `post_request` hook: nothing is left to settle but an attempt that a panic left open. `OK`
+/// keeps mod_proxy_balancer's own bookkeeping away from the front worker.
+pub unsafe extern "C" fn post_request(
+    _worker: *mut ffi::proxy_worker,
+    _balancer: *mut ffi::proxy_balancer,
+    r: *mut ffi::request_rec,
+    _conf: *mut ffi::proxy_server_conf,
+) -> c_int {
+    guard!("post_request", DECLINED, {
+        let Some(record) = Record::of(r).filter(|record| record.kind == Kind::Farm) else {
+            return DECLINED;
+        };
+        account::abandon(record);
+        OK
+    })
+}
+
+/// What stays the same over the attempts of one request.
+pub struct Call {
+    pub r: *mut ffi::request_rec,
+    pub conf: *mut ffi::proxy_server_conf,
+    pub proxy_name: *const c_char,
+    pub proxy_port: ffi::apr_port_t,
+}
+
+unsafe fn serve(call: &Call, record: &mut Record, farm: &Farm, first: *mut c_char) -> c_int {
+    let r = call.r;
+    let mut url = first;
+    loop {
+        let Some(member) = record.member() else {
+            // SAFETY: the caller's promise.
+            return unsafe { unusable::proxied(call, record, farm) };
+        };
+        // SAFETY: the caller's promise; the member belongs to the request's farm.
+        let (status, outcome) = unsafe { attempt(call, record, farm, member, url) };
+        let rules = outcome::rules(farm);
+        let mut next = attempt::next(outcome, outcome::request(r, record), rules);
+        if next == Next::Replay && !replay_allowed(record, farm) {
+            next = Next::Finish;
+        }
+        explain(r, farm, member, record, outcome, next);
+        match next {
+            Next::Finish => return finish(r, record, outcome, status),
+            Next::Again => record.refreshed = true,
+            Next::Failover | Next::Replay => {
+                if next == Next::Replay {
+                    record.replays += 1;
+                }
+                let found = match record.successor.take() {
+                    Some((successor, reason)) => take(r, record, farm, successor, reason),
+                    // SAFETY: as above.
+                    None => unsafe { next_member(r, record, farm) },
+                };
+                if !found {
+                    if next == Next::Replay {
+                        return finish(r, record, outcome, status);
+                    }
+                    // SAFETY: as above.
+                    return unsafe { unusable::during(call, record, farm) };
+                }
+            }
+        }
+        // SAFETY: as above.
+        unsafe {
+            filter::take_back(r, record);
+            match current_url(r, record) {
+                Ok(next_url) => url = next_url,
+                Err(status) => return status,
+            }
+        }
+    }
+}
+
+/// The result of a request whose last attempt this was. An answer that was not sent on by
+/// mod_proxy still needs a status for the client.
+fn finish(r: *mut ffi::request_rec, record: &Record, outcome: Outcome, status: c_int) -> c_int {
+    environment::settled(r, record);
+    match outcome {
+        // Without `ProxyErrorOverride`-like handling, a pool that is full is an overload.
+        Outcome::Broken { .. } if status == OK => ffi::HTTP_BAD_GATEWAY,
+        _ => status,
+    }
+}
+
+/// A replay needs the farm's retry budget; a discarded answer has paid already.
+fn replay_allowed(record: &Record, farm: &Farm) -> bool {
+    record.successor.is_some() || budget::allow(farm.seat.record, farm.retry_budget(), clock::now())
+}
+
+/// One attempt at one member: its result for the client and what it came to.
+unsafe fn attempt(
+    call: &Call,
+    record: &mut Record,
+    farm: &Farm,
+    member: &Member,
+    url: *mut c_char,
+) -> (c_int, Outcome) {
+    let r = call.r;
+    let Some(proxy) = proxy::get() else {
+        return (DECLINED, Outcome::NotTheMember(500));
+    };
+    // SAFETY: the caller's promise: live request, worker and configuration.
+    unsafe {
+        if (*member.worker).local_status & ffi::PROXY_WORKER_INITIALIZED.unsigned_abs() == 0 {
+            (proxy.initialize_worker)(member.worker, (*r).server, (*call.conf).pool);
+        }
+        if member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0 {
+            // mod_proxy refuses connections of a worker in error; who may try is decided here.
+            member.mirror_error(false);
+        }
+        filter::begin(r, record, farm);
+        account::begin(r, record, farm, member);
+        let before = filter::connections();
+        record.nested = true;
+        let status = (proxy.run_scheme_handler)(
+            r,
+            member.worker,
+            call.conf,
+            url,
+            call.proxy_name,
+            call.proxy_port,
+        );
+        record.nested = false;
+        record.connected = filter::connections() != before;
+        filter::end(r, record);
+        let outcome = outcome::classify(r, record, member, status);
+        account::settle(r, record, farm, member, outcome);
+        (status, outcome)
+    }
+}
+
+/// Elects the next member for the request and makes it the record's. False when nothing is usable.
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn next_member(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) -> bool {
+    record.member = std::ptr::null();
+    record.refreshed = false;
+    let Some((member, reason)) = choose(record, farm) else {
+        return false;
+    };
+    take(r, record, farm, member, reason)
+}
+
+/// Elects a member that this request has not been to.
+pub fn choose(record: &Record, farm: &Farm) -> Option<(*const Member, Reason)> {
+    refresh::if_stale(farm);
+    if record.attempts() > outcome::max_attempts(farm, record.balancer)
+        || farm
+            .seat
+            .record
+            .cold
+            .off
+            .load(std::sync::atomic::Ordering::Relaxed)
+            != 0
+    {
+        return None;
+    }
+    let election = Election {
+        farm: farm.seat.record,
+        plan: farm.seat.plan.read(farm.seat.record),
+        lineup: farm,
+        method: farm.method(record.balancer),
+        tried: record.tried(),
+        // A fallback comes first: nobody has to wait for a member that may still be down.
+        force: farm.params.fallback.is_none() && outcome::force_recovery(record.balancer),
+        half_life: farm.half_life(),
+        now: clock::now(),
+    };
+    let Elected { id, reason } = random::with(|random| election.run(random))?;
+    farm.member_by_id(id)
+        .map(|member| (std::ptr::from_ref(member), reason))
+}
+
+/// Makes a member the record's. False when the request has had its share of attempts.
+fn take(
+    r: *mut ffi::request_rec,
+    record: &mut Record,
+    farm: &Farm,
+    member: *const Member,
+    reason: Reason,
+) -> bool {
+    // SAFETY: members live as long as the configuration.
+    let Some(elected) = (unsafe { member.as_ref() }) else {
+        return false;
+    };
+    if !record.note_tried(elected.seat.id) {
+        return false;
+    }
+    record.member = member;
+    record.reason = reason;
+    // At once, so that the next choice, in whatever child, sees this one.
+    // SAFETY: called for a live request and its own record.
+    unsafe { account::open(r, record, farm, elected) };
+    environment::elected(r, record);
+    true
+}
+
+/// The URL of the record's member for this request. `Err`: mod_proxy refused to make one, which is
+/// not the member's fault.
+unsafe fn current_url(r: *mut ffi::request_rec, record: &mut Record) -> Result<*mut c_char, c_int> {
+    let Some(member) = record.member() else {
+        return Err(ffi::HTTP_SERVICE_UNAVAILABLE);
+    };
+    // SAFETY: the caller's promise.
+    unsafe { canon::member_url(r, record, member) }.inspect_err(|_| account::withdraw(record))
+}
+
+/// `LogLevel athena:debug`: one line for every choice and what became of it.
+fn explain(
+    r: *mut ffi::request_rec,
+    farm: &Farm,
+    member: &Member,
+    record: &Record,
+    outcome: Outcome,
+    next: Next,
+) {
+    if !log::debug_wanted(r) {
+        return;
+    }
+    let hot = &member.record().hot;
+    let ordering = std::sync::atomic::Ordering::Relaxed;
+    log::request(
+        Level::Debug,
+        r,
+        &format!(
+            "ATH0100: farm {} method {} attempt {}: member {} ({}), {} in flight, ewma {} us; \
+             outcome {outcome:?}, next {next:?}{}",
+            farm.name,
+            farm.method(record.balancer).name(),
+            record.attempts(),
+            member.name,
+            record.reason.word(),
+            hot.inflight.load(ordering).max(0),
+            f64::from_bits(hot.ewma.load(ordering)),
+            if record.answer == Answer::Discarded {
+                ", answer discarded"
+            } else {
+                ""
+            },
+        ),
+    );
+}

@@ -1,0 +1,595 @@
+//! The parsed configuration, before any module reads it: our own parameters are taken off
+//! mod_proxy's lines and stand in lines of their own ([`crate::directives::PARAMS`]), and the old
+//! directives become mod_proxy's. Works in whatever order the modules were loaded.
+//!
+//! A line that is wrong becomes `AthError`, so that httpd reports it at its own file and line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, c_char};
+
+use athena_engine::config::line::{Line, take};
+use athena_engine::config::rewrite::{self, Plain};
+use athena_engine::config::target::{self, Target};
+use athena_engine::config::words;
+
+use crate::{directives, ffi, pool};
+
+type Node = ffi::ap_directive_t;
+
+/// Where a list of lines stands: the main server, or a virtual host's section.
+type ServerId = usize;
+
+/// What the walk found that only makes sense once all servers are known.
+#[derive(Default)]
+pub struct Findings {
+    /// Farms that `AthFarm` or `LBServerCluster` declared: these may have a dot in their name.
+    pub declared: BTreeSet<String>,
+    /// Farms without a member.
+    pub empty: BTreeSet<String>,
+    /// Targets that look like a farm and name none, as texts for the log.
+    pub strangers: Vec<String>,
+}
+
+/// One server's lines.
+struct Server {
+    head: *mut *mut Node,
+    /// `ServerName` of a virtual host, for messages.
+    name: String,
+    /// Farms this server defines.
+    farms: BTreeMap<String, FarmLines>,
+    /// Both `BalancerInherit Off` and `ProxyPassInherit Off` stand here.
+    inherits: Inherits,
+}
+
+/// What a server says about its inheritance of the main server's farms (merge_proxy_config in
+/// mod_proxy.c: either one suffices to inherit).
+#[derive(Clone, Copy, Default)]
+struct Inherits {
+    balancers: Option<bool>,
+    passes: Option<bool>,
+}
+
+#[derive(Default)]
+struct FarmLines {
+    /// The first line that gives it a member.
+    member: Option<*mut Node>,
+}
+
+/// What surrounds a line.
+#[derive(Clone, Default)]
+struct Around {
+    server: ServerId,
+    /// The name of the `<Proxy>` section.
+    proxy: Option<String>,
+    /// The name of the `<Location>` section.
+    location: Option<String>,
+}
+
+/// Rewrites the tree of this configuration pass.
+///
+/// # Safety
+/// Called from pre_config with httpd's own tree and the configuration's pool, in one thread.
+pub unsafe fn rewrite(pool: *mut ffi::apr_pool_t, root: *mut *mut Node) -> Findings {
+    let mut walk = Walk {
+        pool,
+        servers: Vec::new(),
+        findings: Findings::default(),
+        sets: Vec::new(),
+    };
+    // SAFETY: the caller's promise; every node reached is httpd's or made in the same pool.
+    unsafe {
+        walk.modernise(root, true);
+        walk.collect(root);
+        walk.refuse_hidden_members();
+        walk.list_empty_farms();
+        for server in 0..walk.servers.len() {
+            if let Some(head) = walk.servers.get(server).map(|server| server.head) {
+                walk.lines(
+                    head,
+                    &Around {
+                        server,
+                        ..Around::default()
+                    },
+                );
+            }
+        }
+        walk.append_sets();
+    }
+    walk.findings
+}
+
+struct Walk {
+    pool: *mut ffi::apr_pool_t,
+    servers: Vec<Server>,
+    findings: Findings,
+    /// `ProxySet` lines to append to a server's list: mod_proxy sets only what is defined by then.
+    sets: Vec<(ServerId, String, *mut Node)>,
+}
+
+impl Walk {
+    /// Turns the old directives into mod_proxy's lines. `outside`: not within a section other than
+    /// a virtual host's.
+    unsafe fn modernise(&mut self, head: *mut *mut Node, outside: bool) {
+        // SAFETY: the tree's own links.
+        unsafe {
+            let mut node = *head;
+            while !node.is_null() {
+                let next = (*node).next;
+                let name = text((*node).directive);
+                let args = text((*node).args);
+                let plain = match name.to_ascii_lowercase().as_str() {
+                    _ if !outside => None,
+                    "athfarm" => Some(rewrite::ath_farm(&args)),
+                    "lbservercluster" => Some(rewrite::lb_server_cluster(&args)),
+                    "lbproxypass" => Some(rewrite::lb_proxy_pass(&args)),
+                    _ => None,
+                };
+                match plain {
+                    Some(Ok(lines)) => {
+                        if !name.eq_ignore_ascii_case("lbproxypass")
+                            && let Some(farm) = words::split(&args).next()
+                        {
+                            self.findings.declared.insert(farm.to_ascii_lowercase());
+                        }
+                        self.replace(node, lines);
+                    }
+                    Some(Err(error)) => self.refuse(node, &error.to_string()),
+                    None if !(*node).first_child.is_null() => {
+                        let host = name.eq_ignore_ascii_case("<VirtualHost");
+                        self.modernise(&raw mut (*node).first_child, outside && host);
+                    }
+                    None => {}
+                }
+                node = next;
+            }
+        }
+    }
+
+    /// Replaces a line by others, in place.
+    unsafe fn replace(&self, node: *mut Node, lines: Vec<Plain>) {
+        // SAFETY: the tree's own links; new nodes live in the configuration's pool.
+        unsafe {
+            let mut last = node;
+            for (index, line) in lines.into_iter().enumerate() {
+                if index > 0 {
+                    last = self.insert_after(last, "", "");
+                }
+                self.write(last, line);
+            }
+        }
+    }
+
+    unsafe fn write(&self, node: *mut Node, line: Plain) {
+        let (name, args, children) = match line {
+            Plain::Directive { name, args } => (name, args, Vec::new()),
+            Plain::Section {
+                name,
+                args,
+                children,
+            } => (name, args, children),
+        };
+        // SAFETY: as `replace`.
+        unsafe {
+            (*node).directive = pool::text(self.pool, name);
+            (*node).args = pool::text(self.pool, &args);
+            (*node).first_child = std::ptr::null_mut();
+            let mut last: *mut Node = std::ptr::null_mut();
+            for child in children {
+                last = if last.is_null() {
+                    self.first_child(node, "", "")
+                } else {
+                    self.insert_after(last, "", "")
+                };
+                self.write(last, child);
+            }
+        }
+    }
+
+    /// Lists the servers and the farms each defines.
+    unsafe fn collect(&mut self, root: *mut *mut Node) {
+        // SAFETY: as `modernise`.
+        unsafe {
+            self.collect_server(root);
+            let mut node = *root;
+            while !node.is_null() {
+                if text((*node).directive).eq_ignore_ascii_case("<VirtualHost") {
+                    self.collect_server(&raw mut (*node).first_child);
+                }
+                node = (*node).next;
+            }
+        }
+    }
+
+    unsafe fn collect_server(&mut self, head: *mut *mut Node) {
+        let mut server = Server {
+            head,
+            name: String::new(),
+            farms: BTreeMap::new(),
+            inherits: Inherits::default(),
+        };
+        // SAFETY: as `modernise`.
+        unsafe {
+            each(*head, &mut |node| {
+                let name = text((*node).directive).to_ascii_lowercase();
+                let args = text((*node).args);
+                let first = words::split(args.trim_end_matches('>')).next();
+                let first = first.as_deref().unwrap_or_default();
+                match name.as_str() {
+                    "<proxy" => {
+                        if let Some(farm) = balancer_name(first) {
+                            let lines = server.farms.entry(farm).or_default();
+                            each((*node).first_child, &mut |child| {
+                                if text((*child).directive).eq_ignore_ascii_case("BalancerMember") {
+                                    lines.member.get_or_insert(child);
+                                }
+                            });
+                        }
+                    }
+                    "balancermember" => {
+                        if let Some(farm) = balancer_name(first) {
+                            server
+                                .farms
+                                .entry(farm)
+                                .or_default()
+                                .member
+                                .get_or_insert(node);
+                        }
+                    }
+                    "proxypass" | "proxypassmatch" => {
+                        for word in words::split(&args) {
+                            if let Some(farm) = balancer_name(&word) {
+                                server.farms.entry(farm).or_default();
+                            }
+                        }
+                    }
+                    "servername" => first.clone_into(&mut server.name),
+                    "balancerinherit" => server.inherits.balancers = Some(is_on(first)),
+                    "proxypassinherit" => server.inherits.passes = Some(is_on(first)),
+                    _ => {}
+                }
+            });
+        }
+        self.servers.push(server);
+    }
+
+    /// mod_proxy's merge drops the members that a virtual host gives to a farm it inherits: a start
+    /// that went well would hide it.
+    unsafe fn refuse_hidden_members(&mut self) {
+        let Some((main, hosts)) = self.servers.split_first() else {
+            return;
+        };
+        let mut hidden = Vec::new();
+        for host in hosts {
+            let or = |own: Option<bool>, base: Option<bool>| own.or(base).unwrap_or(true);
+            let inherits = or(host.inherits.balancers, main.inherits.balancers)
+                || or(host.inherits.passes, main.inherits.passes);
+            for (farm, lines) in host.farms.iter().filter(|_| inherits) {
+                if let Some(node) = lines.member
+                    && main.farms.contains_key(farm)
+                {
+                    hidden.push((node, farm.clone(), host.name.clone()));
+                }
+            }
+        }
+        for (node, farm, host) in hidden {
+            // SAFETY: a node of the tree.
+            unsafe {
+                let member = text((*node).args);
+                self.refuse(
+                    node,
+                    &format!(
+                        "BalancerMember {member}: farm {farm} is inherited from the main server, \
+                         and httpd would drop members that virtual host {host} adds to it: give \
+                         the farm another name here, or write BalancerInherit Off and \
+                         ProxyPassInherit Off in this virtual host"
+                    ),
+                );
+            }
+        }
+    }
+
+    fn list_empty_farms(&mut self) {
+        let Some(main) = self.servers.first() else {
+            return;
+        };
+        let has_members = |server: &Server, farm: &str| {
+            server
+                .farms
+                .get(farm)
+                .is_some_and(|lines| lines.member.is_some())
+        };
+        for server in &self.servers {
+            for farm in server.farms.keys() {
+                if !has_members(server, farm) && !has_members(main, farm) {
+                    self.findings.empty.insert(farm.clone());
+                }
+            }
+        }
+    }
+
+    /// Takes our parameters off the lines of a list and of the sections in it.
+    unsafe fn lines(&mut self, head: *mut *mut Node, around: &Around) {
+        // SAFETY: as `modernise`.
+        unsafe {
+            let mut node = *head;
+            while !node.is_null() {
+                // What is inserted behind this line is not looked at again.
+                let next = (*node).next;
+                let name = text((*node).directive);
+                let lower = name.to_ascii_lowercase();
+                if let Some(line) = Line::from_directive(&name) {
+                    self.line(node, line, around);
+                }
+                self.look_for_strangers(node, &lower, around.server);
+                if !(*node).first_child.is_null() && lower != "<virtualhost" {
+                    self.section(node, &lower, around);
+                }
+                node = next;
+            }
+        }
+    }
+
+    unsafe fn section(&mut self, node: *mut Node, lower: &str, around: &Around) {
+        // SAFETY: as `modernise`.
+        unsafe {
+            let args = text((*node).args);
+            let first = words::split(args.trim_end_matches('>'))
+                .next()
+                .map(|word| word.into_owned());
+            let mut inner = around.clone();
+            match lower {
+                "<proxy" | "<proxymatch" => {
+                    if holds_rules((*node).first_child) {
+                        self.first_child(node, to_str(directives::RULES), "");
+                    }
+                    inner.proxy = (lower == "<proxy").then_some(first).flatten();
+                    let farm = inner.proxy.as_deref().and_then(balancer_name);
+                    if farm.is_some_and(|farm| self.findings.empty.contains(&farm)) {
+                        // mod_proxy makes no balancer of a section with nothing in it.
+                        self.first_child(node, "ProxySet", "nofailover=Off");
+                    }
+                }
+                "<location" | "<locationmatch" => inner.location = first,
+                _ => {}
+            }
+            self.lines(&raw mut (*node).first_child, &inner);
+        }
+    }
+
+    unsafe fn line(&mut self, node: *mut Node, line: Line, around: &Around) {
+        // SAFETY: as `modernise`.
+        unsafe {
+            let args = text((*node).args);
+            let section = match line {
+                Line::BalancerMember | Line::ProxySet => around.proxy.as_deref(),
+                Line::ProxyPass | Line::ProxyPassMatch => around.location.as_deref(),
+                Line::Proxy => None,
+            };
+            let farm_of = |url: &str| self.farm_of(url, around.server);
+            let taken = match take(line, &args, section, farm_of) {
+                Ok(taken) => taken,
+                Err(error) => return self.refuse(node, &error.to_string()),
+            };
+            if taken.kept != args {
+                (*node).args = pool::text(self.pool, &taken.kept);
+            }
+            let Some(farm) = taken.farm else { return };
+            let server = self.defines(&farm, around.server);
+            if !taken.for_farm.is_empty() {
+                let url = words::quote(&format!("balancer://{farm}"));
+                let set = pairs(&taken.for_farm);
+                self.sets.push((server, format!("{url} {set}"), node));
+            }
+            if !taken.params.is_empty() {
+                let shown = line.directive().trim_start_matches('<');
+                let member = taken.member.unwrap_or_default();
+                let head = [shown, farm.as_str(), member.as_str()].map(words::quote);
+                let args = format!("{} {}", head.join(" "), pairs(&taken.params));
+                if member.is_empty() && server != around.server {
+                    self.append(server, to_str(directives::PARAMS), &args, node);
+                } else {
+                    self.insert_after(node, to_str(directives::PARAMS), &args);
+                }
+            }
+        }
+    }
+
+    /// The farm that a URL names in a server, in any spelling.
+    fn farm_of(&self, url: &str, server: ServerId) -> Option<String> {
+        let target = Target::parse(url.as_bytes())?;
+        let declared = |name: &str| self.findings.declared.contains(name);
+        let name = target::farm_name(&target, declared)?.into_owned();
+        self.known(&name, server).then_some(name)
+    }
+
+    fn known(&self, farm: &str, server: ServerId) -> bool {
+        let defines = |id: ServerId| {
+            self.servers
+                .get(id)
+                .is_some_and(|server| server.farms.contains_key(farm))
+        };
+        defines(server) || defines(0)
+    }
+
+    /// The server whose farm a server means by a name: its own, or the main one's.
+    fn defines(&self, farm: &str, server: ServerId) -> ServerId {
+        let own = self
+            .servers
+            .get(server)
+            .is_some_and(|server| server.farms.contains_key(farm));
+        if own { server } else { 0 }
+    }
+
+    /// Targets that look like a farm and name none: each request would end in a failed look-up.
+    unsafe fn look_for_strangers(&mut self, node: *mut Node, lower: &str, server: ServerId) {
+        if !matches!(
+            lower,
+            "proxypass" | "proxypassmatch" | "rewriterule" | "sethandler"
+        ) {
+            return;
+        }
+        // SAFETY: as `modernise`.
+        let (args, file, line) =
+            unsafe { (text((*node).args), text((*node).filename), (*node).line_num) };
+        for word in words::split(&args) {
+            let url = word.strip_prefix("proxy:").unwrap_or(&word);
+            let Some(found) = Target::parse(url.as_bytes()) else {
+                continue;
+            };
+            let proxied = lower != "rewriterule" || proxies(&args);
+            if proxied
+                && !found.userinfo
+                && found.port.is_none()
+                && target::looks_like_farm(found.host)
+                && !is_balancer(&found)
+                && !self.known(&found.host.to_ascii_lowercase(), server)
+            {
+                self.findings.strangers.push(format!(
+                    "{file}:{line}: {word}: no farm here is called {}, so it will be looked up as \
+                     a host name",
+                    found.host
+                ));
+            }
+        }
+    }
+
+    unsafe fn append_sets(&mut self) {
+        for (server, args, origin) in std::mem::take(&mut self.sets) {
+            // SAFETY: as `modernise`.
+            unsafe { self.append(server, "ProxySet", &args, origin) }
+        }
+    }
+
+    /// Adds a line at the end of a server's list, under the file and line of `origin`.
+    unsafe fn append(&self, server: ServerId, name: &str, args: &str, origin: *mut Node) {
+        let Some(server) = self.servers.get(server) else {
+            return;
+        };
+        // SAFETY: as `modernise`.
+        unsafe {
+            let mut last = *server.head;
+            while !last.is_null() && !(*last).next.is_null() {
+                last = (*last).next;
+            }
+            if last.is_null() {
+                return;
+            }
+            let node = self.insert_after(last, name, args);
+            (*node).filename = (*origin).filename;
+            (*node).line_num = (*origin).line_num;
+        }
+    }
+
+    unsafe fn insert_after(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
+        // SAFETY: as `modernise`.
+        unsafe {
+            let new = self.line_like(node, name, args);
+            (*new).parent = (*node).parent;
+            (*new).next = (*node).next;
+            (*node).next = new;
+            new
+        }
+    }
+
+    unsafe fn first_child(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
+        // SAFETY: as `modernise`.
+        unsafe {
+            let new = self.line_like(node, name, args);
+            (*new).parent = node;
+            (*new).next = (*node).first_child;
+            (*node).first_child = new;
+            new
+        }
+    }
+
+    /// A new line that stands where `node` stands in its file.
+    unsafe fn line_like(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
+        // SAFETY: the pool gives memory for a node, written whole before use; all-zero is the
+        // node httpd itself starts from.
+        unsafe {
+            let new: *mut Node = ffi::apr_palloc(self.pool, size_of::<Node>()).cast();
+            new.write(std::mem::zeroed());
+            (*new).directive = pool::text(self.pool, name);
+            (*new).args = pool::text(self.pool, args);
+            (*new).filename = (*node).filename;
+            (*new).line_num = (*node).line_num;
+            new
+        }
+    }
+
+    /// Puts an error in a line's place.
+    unsafe fn refuse(&self, node: *mut Node, message: &str) {
+        // SAFETY: as `modernise`.
+        unsafe {
+            (*node).directive = pool::text(self.pool, to_str(directives::ERROR));
+            (*node).args = pool::text(self.pool, &words::quote(message));
+            (*node).first_child = std::ptr::null_mut();
+        }
+    }
+}
+
+/// Calls `visit` with each line of a list, not of the sections in it.
+unsafe fn each(first: *mut Node, visit: &mut dyn FnMut(*mut Node)) {
+    let mut node = first;
+    while !node.is_null() {
+        visit(node);
+        // SAFETY: the tree's own links.
+        node = unsafe { (*node).next };
+    }
+}
+
+/// A `<Proxy>` section with anything but members and parameters in it.
+unsafe fn holds_rules(first: *mut Node) -> bool {
+    let mut rules = false;
+    // SAFETY: the tree's own links.
+    unsafe {
+        each(first, &mut |node| {
+            let name = text((*node).directive).to_ascii_lowercase();
+            rules |= !matches!(name.as_str(), "balancermember" | "proxyset");
+        });
+    }
+    rules
+}
+
+/// `[P]` or `[proxy]` among a RewriteRule's flags.
+fn proxies(args: &str) -> bool {
+    words::split(args).nth(2).is_some_and(|flags| {
+        flags
+            .trim_matches(['[', ']'])
+            .split(',')
+            .any(|flag| matches!(flag.trim().to_ascii_lowercase().as_str(), "p" | "proxy"))
+    })
+}
+
+fn balancer_name(url: &str) -> Option<String> {
+    let target = Target::parse(url.as_bytes())?;
+    is_balancer(&target).then(|| target.host.to_ascii_lowercase())
+}
+
+fn is_balancer(target: &Target<'_>) -> bool {
+    target.scheme.eq_ignore_ascii_case("balancer")
+}
+
+fn is_on(word: &str) -> bool {
+    word.eq_ignore_ascii_case("on")
+}
+
+fn pairs(pairs: &[(String, String)]) -> String {
+    let quoted: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| words::quote(&format!("{key}={value}")))
+        .collect();
+    quoted.join(" ")
+}
+
+fn text(c: *const c_char) -> String {
+    if c.is_null() {
+        return String::new();
+    }
+    // SAFETY: strings of the tree are NUL-terminated.
+    unsafe { CStr::from_ptr(c) }.to_string_lossy().into_owned()
+}
+
+fn to_str(name: &'static CStr) -> &'static str {
+    name.to_str().unwrap_or_default()
+}

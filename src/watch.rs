@@ -1,0 +1,84 @@
+//! The watch: once a second, in one child, through mod_watchdog. It takes over what
+//! balancer-manager and mod_proxy_hcheck changed (their edits bump no version) and repairs totals
+//! that a killed child left off by one.
+
+use std::ffi::{c_int, c_void};
+
+use crate::ffi::{self, APR_SUCCESS};
+use crate::guard::guard;
+use crate::log::{self, Level};
+use crate::{refresh, runtime};
+
+/// Well within the second that an edit may take to show.
+const EVERY_US: i64 = 500_000;
+
+/// Registers with mod_watchdog. Without it, edits show at restarts only.
+///
+/// # Safety
+/// Called from post_config with the configuration's pool and the main server.
+pub unsafe fn register(pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
+    // SAFETY: optional functions have the types that mod_watchdog.h declares for their names.
+    unsafe {
+        let get: ffi::apr_OFN_ap_watchdog_get_instance_t = std::mem::transmute(
+            ffi::apr_dynamic_fn_retrieve(c"ap_watchdog_get_instance".as_ptr()),
+        );
+        let call: ffi::apr_OFN_ap_watchdog_register_callback_t = std::mem::transmute(
+            ffi::apr_dynamic_fn_retrieve(c"ap_watchdog_register_callback".as_ptr()),
+        );
+        let (Some(get), Some(call)) = (get, call) else {
+            log::server(
+                Level::Warning,
+                s,
+                "ATH0015: mod_watchdog is not loaded: changes made in balancer-manager and by \
+                 health checks take effect at the next restart",
+            );
+            return;
+        };
+        let mut watchdog: *mut ffi::ap_watchdog_t = std::ptr::null_mut();
+        if get(&raw mut watchdog, c"_athena_".as_ptr(), 0, 1, pool) != APR_SUCCESS
+            || call(watchdog, EVERY_US, std::ptr::null(), Some(tick)) != APR_SUCCESS
+        {
+            log::server(
+                Level::Warning,
+                s,
+                "ATH0016: the watch could not be registered",
+            );
+        }
+    }
+}
+
+unsafe extern "C" fn tick(
+    state: c_int,
+    _data: *mut c_void,
+    _pool: *mut ffi::apr_pool_t,
+) -> ffi::apr_status_t {
+    guard!("watch", APR_SUCCESS, {
+        if state == ffi::AP_WATCHDOG_STATE_RUNNING {
+            look();
+        }
+        APR_SUCCESS
+    })
+}
+
+fn look() {
+    let Some(runtime) = runtime::get() else {
+        return;
+    };
+    for farm in &runtime.farms {
+        // Every member is looked at, whatever the first says.
+        let changed = farm.members.iter().filter(|member| member.pull()).count();
+        if changed > 0 {
+            log::server(
+                Level::Info,
+                farm.server_rec,
+                &format!(
+                    "ATH0113: farm {}: {changed} members were changed by hand or check",
+                    farm.name
+                ),
+            );
+            refresh::request(farm);
+        }
+        refresh::if_stale(farm);
+    }
+    runtime.board.reconcile();
+}

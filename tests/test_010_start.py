@@ -1,0 +1,140 @@
+"""Loading, starting, and refusing to start."""
+
+import pytest
+from harness.client import fetch
+from harness.engine import Engine
+from harness.farms import farm, served
+from harness.paths import CONF
+
+A = "http://127.0.0.1:9"  # nothing of these tests is ever sent there
+
+
+@pytest.mark.parametrize("load", ["first", "last"])
+def test_serves_in_any_load_order(httpd, backends, mpm, balancer, load):
+    members = backends(2)
+    server = httpd(mpm, balancer=balancer, load=load, conf=served(members.urls))
+    answers = [fetch(server.port, f"/farm/{n}") for n in range(4)]
+    assert [answer.status for answer in answers] == [200] * 4
+    assert {answer.member for answer in answers} == {0, 1}
+
+
+def test_the_files_that_users_copy(httpd, backends, mpm, balancer):
+    members = backends(3)
+    ports = {f"ATH_BACKEND_{n}": f"127.0.0.1:{port}" for n, port in enumerate(members.ports, 1)}
+    server = httpd(mpm, balancer=balancer, modules=["status"], defines=ports,
+                   conf=f'Include "{CONF}/athena-demo.conf"\nCustomLog access.log athena')
+    assert all(fetch(server.port, f"/reports/{n}").status == 200 for n in range(60))
+    assert members.requests() == [10, 20, 30]
+    assert fetch(server.port, "/quick/").status == 200
+    assert fetch(server.port, "/server-status").status == 200
+    assert [farm["name"] for farm in Engine(server).farms()] == ["farm_one", "farm_two"]
+    log = (server.directory / "access.log").read_text().splitlines()
+    assert len([line for line in log if "farm=farm_one member=127.0.0.1:" in line]) == 60
+
+
+def test_engine_off_changes_nothing(make_httpd, backends):
+    members = backends(2)
+    conf = farm(members.urls, settings="lbmethod=byrequests") + """
+        ProxyPass "/name/" "http://farm_one/"
+        ProxyPass "/balancer/" "balancer://farm_one/"
+    """
+    seen = []
+    for engine in ("stock", "off"):
+        server = make_httpd("event", engine=engine, conf=conf).start()
+        # The farm's name is no host: stock looks it up and fails.
+        server.expect(r"AH00898")
+        members.reset()
+        statuses = [fetch(server.port, path).status for path in
+                    ("/name/x", "/balancer/x", "/athena/api/v1/farms", "/athena/", "/")]
+        seen.append((statuses, members.requests()))
+        server.stop()
+    stock, off = seen
+    assert stock == off
+    assert stock[0][1] == 200
+
+
+@pytest.mark.parametrize("method", ["roundrobin", "leastconn", "leasttime"])
+def test_methods_serve_the_stock_balancer(httpd, backends, method):
+    members = backends(2)
+    conf = farm(members.urls, settings=f"lbmethod={method}")
+    server = httpd("event", engine="off", conf=conf + 'ProxyPass "/" "balancer://farm_one/"')
+    assert all(fetch(server.port, "/").status == 200 for _ in range(10))
+    assert min(members.requests()) > 0
+
+
+REFUSED = {
+    "no flag": ("AthEngine Maybe", ["AthEngine", "On", "Off"]),
+    "no network": ("AthTrust 10.0.0.0/99", ["AthTrust", "10.0.0.0/99", "network"]),
+    "no directory": ("AthSHMFile /nonexistent/place/athena.board",
+                     ["AthSHMFile", "/nonexistent/place/athena.board"]),
+    "member without scheme": (farm(["127.0.0.1:8080"]),
+                              ["BalancerMember", "127.0.0.1:8080", "http://"]),
+    "farm's key on a member": (farm([A], each="ejectafter=3"),
+                               ["BalancerMember", "ejectafter", "farm", "ProxySet"]),
+    "no number": (farm([A], settings="ejectafter=many"), ["ejectafter", "many"]),
+    "too much": (farm([A], settings="retrybudget=500"), ["retrybudget", "500", "100"]),
+    "no status": (farm([A], settings="retryon=abc"), ["retryon", "abc"]),
+    "no time": (farm([A], settings="trytimeout=-1"), ["trytimeout", "-1"]),
+    "no method": (farm([A], settings="lbmethod=fastest"), ["ProxySet", "lbmethod"]),
+}
+
+
+@pytest.mark.parametrize("conf, words", REFUSED.values(), ids=REFUSED)
+def test_refuses(make_httpd, conf, words):
+    said = make_httpd("event").refuses(conf)
+    assert all(word in said for word in words), said
+
+
+def test_unwritable_board_for_a_plain_file(make_httpd, directory):
+    """A board whose place is taken by a directory."""
+    (directory / "athena.board").mkdir()
+    said = make_httpd("event").refuses(f'AthSHMFile "{directory}/athena.board"')
+    assert "AthSHMFile" in said and f"{directory}/athena.board" in said
+
+
+def test_empty_farm_is_a_warning(httpd):
+    server = httpd("event", conf='<Proxy "balancer://farm_none">\n</Proxy>\n' + served([A]))
+    assert server.lines(r"ATH0020: .*farm_none")
+    server.expect(r"ATH0020: .*farm_none")
+
+
+def test_a_target_that_looks_like_a_farm_is_a_warning(httpd):
+    server = httpd("event", conf=served([A]) + 'ProxyPass "/lost/" "http://farm_onr/"')
+    assert server.lines(r"ATH0021: .*farm_onr")
+    server.expect(r"ATH0021: .*farm_onr")
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a board\n" * 1000, bytes(1 << 20)],
+                         ids=["empty", "text", "zeros"])
+def test_damaged_board_is_set_aside(httpd, backends, damage):
+    members = backends(1)
+    server = httpd("event", conf='AthSHMFile "athena.board"\n' + served(members.urls))
+    server.stop()
+    board = next(server.directory.glob("athena.board*"))
+    board.write_bytes(damage)
+    server.start()
+    assert fetch(server.port, "/farm/x").status == 200
+    assert server.lines(r"ATH0011: .*athena\.board")
+    server.expect(r"ATH0011: .*athena\.board")
+
+
+def test_same_section_twice_merges_as_in_stock(httpd, backends):
+    members = backends(2)
+    first, second = members.urls
+    server = httpd("event", conf=farm([first]) + served([second]))
+    assert {fetch(server.port, "/farm/x").member for _ in range(6)} == {0, 1}
+
+
+def test_a_board_survives_another_configuration(httpd, backends):
+    """More farms and members than at the last start: the board grows in place."""
+    members = backends(3)
+    server = httpd("event", conf=served(members.urls[:1]))
+    assert fetch(server.port, "/farm/x").status == 200
+    more = [f"http://127.0.0.1:{port}/p{n}/" for port in members.ports for n in range(100)]
+    server.conf = served(members.urls) + farm(more, name="farm_big")
+    server.graceful()
+    engine = Engine(server)
+    assert len(engine.members("farm_big")) == 300
+    assert engine.column("served") == [1, 0, 0]
+    assert {fetch(server.port, "/farm/x").member for _ in range(9)} == {0, 1, 2}
+

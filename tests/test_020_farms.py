@@ -1,0 +1,194 @@
+"""What selects a farm, and what never does."""
+
+import subprocess
+
+import pytest
+from harness.client import Client, fetch
+from harness.engine import Engine
+from harness.farms import farm, served
+from harness.load import h2load
+from harness.waiting import free_port
+from harness.websocket import echo
+
+ROADS = {
+    "ProxyPass by name": ("/pp/x", "/pp/x", 'ProxyPass "/pp/" "http://farm_one/pp/"'),
+    "ProxyPass by balancer": ("/bal/x", "/bal/x", 'ProxyPass "/bal/" "balancer://farm_one/bal/"'),
+    "https in front of the name": ("/tls/x", "/x", 'ProxyPass "/tls/" "https://farm_one/"'),
+    "default port": ("/port/x", "/x", 'ProxyPass "/port/" "http://farm_one:80/"'),
+    "another case": ("/case/x", "/x", 'ProxyPass "/case/" "http://Farm_ONE/"'),
+    "ProxyPassMatch": ("/match/x", "/m/x", 'ProxyPassMatch "^/match/(.*)$" "http://farm_one/m/$1"'),
+    "ProxyPassMatch, balancer": ("/matchb/x", "/m/x",
+                                 'ProxyPassMatch "^/matchb/(.*)$" "balancer://farm_one/m/$1"'),
+    "Location": ("/loc/x", "/l/x",
+                 '<Location "/loc/">\nProxyPass "http://farm_one/l/"\n</Location>'),
+    "RewriteRule": ("/rw/x", "/r/x", 'RewriteRule "^/rw/(.*)" "http://farm_one/r/$1" [P]'),
+    "RewriteRule, balancer": ("/rwb/x", "/r/x",
+                              'RewriteRule "^/rwb/(.*)" "balancer://farm_one/r/$1" [P]'),
+    # SetHandler appends the file's name, whatever it is.
+    "SetHandler": ("/sh/x", None,
+                   '<Location "/sh/">\nSetHandler "proxy:http://farm_one/"\n</Location>'),
+    "SetHandler, balancer": ("/shb/x", None,
+                             '<Location "/shb/">\nSetHandler "proxy:balancer://farm_one/"\n'
+                             "</Location>"),
+}
+
+
+def test_every_road_leads_to_the_farm(httpd, backends, mpm, balancer):
+    members = backends(2)
+    conf = farm(members.urls) + "RewriteEngine On\n" + "\n".join(line for *_, line in ROADS.values())
+    server = httpd(mpm, balancer=balancer, modules=["rewrite"], conf=conf)
+    for road, (path, target, _) in ROADS.items():
+        answers = [fetch(server.port, path) for _ in range(4)]
+        assert [answer.status for answer in answers] == [200] * 4, road
+        assert {answer.member for answer in answers} == {0, 1}, road
+        if target is not None:
+            assert {answer.header("X-Target") for answer in answers} == {target}, road
+    assert sum(Engine(server).column("served")) == 4 * len(ROADS)
+
+
+def test_per_directory_rewrite(make_httpd, backends):
+    members = backends(2)
+    server = make_httpd("event", modules=["rewrite"])
+    docs = server.directory / "docs"
+    docs.mkdir()
+    server.conf = farm(members.urls) + f"""
+        DocumentRoot "{docs}"
+        <Directory "{docs}">
+          RewriteEngine On
+          RewriteRule "^pd/(.*)" "http://farm_one/p/$1" [P]
+        </Directory>
+    """
+    server.start()
+    answer = fetch(server.port, "/pd/x")
+    assert (answer.status, answer.header("X-Target")) == (200, "/p/x")
+
+
+def test_base_paths_stand_before_the_target(httpd, backends):
+    members = backends(2)
+    urls = [members.urls[0] + "/base", members.urls[1] + "/base/"]
+    server = httpd("event", conf=served(urls))
+    targets = {(answer.member, answer.header("X-Target"))
+               for answer in (fetch(server.port, "/farm/a/b?c") for _ in range(6))}
+    assert targets == {(0, "/base/a/b?c"), (1, "/base/a/b?c")}
+
+
+def test_unix_socket_members(httpd, backends, mpm, balancer):
+    members = backends(2, unix=True)
+    server = httpd(mpm, balancer=balancer, conf=served(members.urls)
+                   + 'ProxyPass "/bal/" "balancer://farm_one/"')
+    for path in ("/farm/x", "/bal/x"):
+        answers = [fetch(server.port, path) for _ in range(6)]
+        assert {answer.member for answer in answers} == {0, 1}
+        assert {answer.header("X-Target") for answer in answers} == {"/x"}
+
+
+def test_https_members(httpd, backends, directory):
+    """A vhost with TLS plays the member."""
+    members = backends(1)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+                    "-keyout", directory / "key", "-out", directory / "cert"], check=True, capture_output=True)
+    port = free_port()
+    server = httpd("event", modules=["ssl", "socache_shmcb", "headers"], conf=f"""
+        Listen 127.0.0.1:{port}
+        SSLSessionCache "shmcb:tls(65536)"
+        SSLProxyEngine On
+        SSLProxyVerify none
+        SSLProxyCheckPeerName Off
+        <VirtualHost 127.0.0.1:{port}>
+          ServerName localhost
+          SSLEngine On
+          SSLCertificateFile "{directory}/cert"
+          SSLCertificateKeyFile "{directory}/key"
+          Header always set X-Over-TLS yes
+          ProxyPass "/" "{members.urls[0]}/"
+        </VirtualHost>
+    """ + served([f"https://127.0.0.1:{port}"]))
+    server.expect(r"AH01882")  # Debian updates OpenSSL without mod_ssl
+    answer = fetch(server.port, "/farm/x")
+    assert (answer.status, answer.member, answer.header("X-Over-TLS")) == (200, 0, "yes")
+
+
+def test_websockets(httpd, backends, mpm, balancer):
+    members = backends(2)
+    server = httpd(mpm, balancer=balancer, conf=served(members.urls, each="upgrade=websocket"))
+    seen = {echo(server.port, "/farm/ws", f"hello {n}") for n in range(4)}
+    assert {text for _, text in seen} == {f"hello {n}" for n in range(4)}
+    assert {member for member, _ in seen} == {0, 1}
+    Engine(server).wait_idle()
+
+
+@pytest.mark.parametrize("mpm", ["worker", "event"])
+def test_http2_clients(httpd, backends, mpm, balancer):
+    members = backends(2)
+    server = httpd(mpm, balancer=balancer, modules=["http2"],
+                   conf="Protocols h2c http/1.1\n" + served(members.urls))
+    assert h2load(server.port, "/farm/x", 200, 4).failed == 0
+    assert members.requests() == [100, 100]
+
+
+def test_virtual_hosts(httpd, backends):
+    shared, own = backends(1), backends(1)
+    own.behave(0, headers=[["X-Own", "yes"]])
+    server = httpd("event", conf=farm(shared.urls) + """
+        <VirtualHost *:${ATH_PORT}>
+          ServerName first.example
+          ProxyPass "/one/" "http://farm_one/"
+        </VirtualHost>
+        <VirtualHost *:${ATH_PORT}>
+          ServerName second.example
+    """ + farm(own.urls, name="farm_own") + """
+          ProxyPass "/one/" "http://farm_one/"
+          ProxyPass "/own/" "http://farm_own/"
+        </VirtualHost>
+    """)
+
+    def ask(host, path):
+        return fetch(server.port, path, headers={"Host": host})
+
+    assert ask("first.example", "/one/x").header("X-Own") is None
+    assert ask("second.example", "/one/x").status == 200
+    assert ask("second.example", "/own/x").header("X-Own") == "yes"
+    assert (shared.requests(), own.requests()) == ([2], [1])
+    assert {farm["name"] for farm in Engine(server).farms()} >= {"farm_one", "farm_own"}
+
+
+def test_members_of_an_inherited_farm(make_httpd, backends):
+    """A vhost that gives an inherited farm members of its own gets them, or a clear error."""
+    shared, own = backends(1), backends(1)
+    own.behave(0, headers=[["X-Own", "yes"]])
+    server = make_httpd("event", conf=farm(shared.urls) + """
+        <VirtualHost *:${ATH_PORT}>
+          ServerName first.example
+    """ + served(own.urls) + "</VirtualHost>\n")
+    try:
+        server.start()
+    except AssertionError:
+        said = server.refuses(server.conf)
+        assert "farm_one" in said and "BalancerInherit" in said
+    else:
+        assert fetch(server.port, "/farm/x").header("X-Own") == "yes"
+
+
+def test_what_never_selects_a_farm(httpd, backends):
+    members = backends(1)
+    server = httpd("event", conf=farm(members.urls) + farm(members.urls, name="farm.dot")
+                   + farm(["http://farm_loop"], name="farm_loop") + """
+        ProxyRequests On
+        ProxyPass "/port/"   "http://farm_one:8081/"
+        ProxyPass "/dot/"    "http://farm.dot/"
+        ProxyPass "/dotbal/" "balancer://farm.dot/"
+        ProxyPass "/longer/" "http://farm_one.invalid/"
+        ProxyPass "/loop/"   "http://farm_loop/"
+    """)
+    # None of these names is a host anywhere: stock looks them up and fails.
+    server.expect(r"AH00898|ATH0021|ATH0112")
+    for path in ("/port/x", "/dot/x", "/longer/x", "/loop/x"):
+        assert fetch(server.port, path).status >= 500, path
+    # A client's own choice of target or Host is not the configuration's.
+    with Client(server.port) as client:
+        forward = client.exchange(b"GET http://farm_one/x HTTP/1.1\r\nHost: farm_one\r\n\r\n")
+        assert forward.status >= 400
+    assert fetch(server.port, "/x", headers={"Host": "farm_one"}).status == 404
+    assert members.requests() == [0]
+    assert fetch(server.port, "/dotbal/x").status == 200

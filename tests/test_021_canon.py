@@ -1,0 +1,75 @@
+"""The target that a member receives equals, byte for byte, that of a direct ProxyPass."""
+
+import pytest
+from harness.client import Client
+from harness.farms import farm
+from harness.httpd import CONNECT_FAILED
+from harness.waiting import free_port
+
+TARGETS = [
+    b"plain", b"a%20b", b"a%25b", b"a%2520b", b"a%3Bb", b"a;b", b"a;jsessionid=1.r?x", b"%C3%A9",
+    b"%c3%a9", b"\xc3\xa9", b"~%7E", b"!$&'()*+,;=:@", b"a%2Bb+c", b"a%2Fb", b"a//b", b"a/./b/../c",
+    b"%5Bx%5D", b"%22%3C%3E", b"%23", b"a%3Fb?c", b"dir/", b"", b"?", b"?a=b%20c&d=%2F+e",
+    b"?u=http://x/?y", b"?%C3%A9=\xc3\xa9", b"?a%20b;c", b"a%20b?c%20d", b"??", b"a?b#",
+]
+
+MODES = {"plain": "", "nocanon": "nocanon", "encoded": "mapping=encoded"}
+
+
+def conf(direct, members, dead):
+    lines = [farm(members), farm([dead, *members], name="farm_retry",
+                                 settings="lbmethod=roundrobin", each="retry=0"),
+             "AllowEncodedSlashes NoDecode", "RewriteEngine On"]
+    for mode, option in MODES.items():
+        for road, target in (("direct", direct), ("name", "http://farm_one"),
+                             ("balancer", "balancer://farm_one"), ("retry", "http://farm_retry"),
+                             ("retrybal", "balancer://farm_retry")):
+            lines.append(f'ProxyPass "/{road}-{mode}/" "{target}/x/" {option}')
+    for road, target in (("direct", direct), ("name", "http://farm_one"),
+                         ("balancer", "balancer://farm_one")):
+        lines.append(f'ProxyPassMatch "^/{road}-match/(.*)$" "{target}/x/$1"')
+        lines.append(f'RewriteRule "^/{road}-rewrite/(.*)" "{target}/x/$1" [P]')
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def ask(httpd, backends, balancer):
+    members = backends(1)
+    dead = f"http://127.0.0.1:{free_port()}"
+    server = httpd("event", balancer=balancer, modules=["rewrite"],
+                   conf=conf(members.urls[0], members.urls, dead))
+
+    with Client(server.port, reconnect=True) as client:
+        def ask(road, mode, target):
+            answer = client.get(f"/{road}-{mode}/".encode() + target)
+            return answer.status, answer.header("X-Target")
+
+        ask.server = server
+        yield ask
+
+
+def test_both_spellings_equal_a_direct_pass(ask):
+    ask.server.expect(r"\[client")
+    differing = []
+    for mode in [*MODES, "match", "rewrite"]:
+        for target in TARGETS:
+            direct = ask("direct", mode, target)
+            for road in ("name", "balancer"):
+                if (got := ask(road, mode, target)) != direct:
+                    differing.append((road, mode, target, got, direct))
+    assert not differing
+
+
+def test_also_on_a_retry(ask):
+    ask.server.expect(CONNECT_FAILED + r"|\[client")
+    differing = []
+    for mode in MODES:
+        for target in TARGETS:
+            direct = ask("direct", mode, target)
+            for road in ("retry", "retrybal"):
+                # Two in a row: one of them begins with the dead member.
+                for got in (ask(road, mode, target), ask(road, mode, target)):
+                    if got != direct:
+                        differing.append((road, mode, target, got, direct))
+    assert not differing
+    assert len(ask.server.lines("AH00957")) >= len(TARGETS)

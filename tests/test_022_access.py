@@ -1,0 +1,87 @@
+"""What `<Proxy>` forbids is forbidden on every road, also where stock lets requests through."""
+
+import pytest
+from harness.client import fetch
+from harness.farms import farm
+
+DENIED = "Require all denied\n</Proxy>\n"
+
+SECTIONS = {
+    "the farm's own": "",  # filled below: Require stands beside the members
+    "trailing slash": f'<Proxy "balancer://closed/">\n{DENIED}',
+    "another case": f'<Proxy "balancer://CLOSED">\n{DENIED}',
+    "by name": f'<Proxy "http://closed/">\n{DENIED}',
+    "wildcard": f'<Proxy "balancer://closed/*">\n{DENIED}',
+    "match": '<ProxyMatch "^balancer://closed/">\nRequire all denied\n</ProxyMatch>\n',
+    "match by name": '<ProxyMatch "^http://closed/">\nRequire all denied\n</ProxyMatch>\n',
+}
+
+ROADS = """
+    RewriteEngine On
+    ProxyPass "/name/"      "http://closed/"
+    ProxyPass "/case/"      "http://Closed/"
+    ProxyPass "/balancer/"  "balancer://closed/"
+    ProxyPass "/balcase/"   "balancer://Closed/"
+    RewriteRule "^/rewrite/(.*)" "http://closed/$1" [P]
+    <Location "/handler/">
+      SetHandler "proxy:http://closed/"
+    </Location>
+    <Location "/handlerbal/">
+      SetHandler "proxy:balancer://closed/"
+    </Location>
+    <Directory "${DOCS}">
+      RewriteEngine On
+      RewriteRule "^perdir/(.*)" "http://closed/$1" [P]
+      RewriteRule "^perdirbal/(.*)" "balancer://closed/$1" [P]
+    </Directory>
+    ProxyPass "/open/" "http://closedish/"
+    ProxyPass "/openbal/" "balancer://closedish/"
+"""
+PATHS = ["name", "case", "balancer", "balcase", "rewrite", "handler", "handlerbal", "perdir",
+         "perdirbal"]
+
+
+def serve(make_httpd, conf, **options):
+    server = make_httpd("event", modules=["rewrite"], **options)
+    docs = server.directory / "docs"
+    docs.mkdir()
+    server.defines["DOCS"] = docs
+    server.conf = 'DocumentRoot "${DOCS}"\n' + conf + ROADS
+    server.expect(r"AH01630")
+    return server.start()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_denied_on_every_road(make_httpd, backends, balancer, name):
+    members = backends(1)
+    closed = farm(members.urls, name="closed")
+    if not SECTIONS[name]:
+        closed = closed.replace("</Proxy>", "Require all denied\n</Proxy>")
+    conf = closed + SECTIONS[name] + farm(members.urls, name="closedish")
+    server = serve(make_httpd, conf, balancer=balancer)
+    statuses = {path: fetch(server.port, f"/{path}/x").status for path in PATHS}
+    assert statuses == dict.fromkeys(PATHS, 403)
+    assert members.requests() == [0]
+    # A name that only begins alike is another farm.
+    assert fetch(server.port, "/open/x").status == 200
+    assert fetch(server.port, "/openbal/x").status == 200
+
+
+def test_a_section_with_a_path_holds_below_it(make_httpd, backends, balancer):
+    members = backends(1)
+    conf = (farm(members.urls, name="closed") + farm(members.urls, name="closedish")
+            + '<Proxy "balancer://closed/secret">\n' + DENIED)
+    server = serve(make_httpd, conf, balancer=balancer)
+    for path in ("name", "balancer"):
+        assert fetch(server.port, f"/{path}/secret/x").status == 403
+        assert fetch(server.port, f"/{path}/public/x").status == 200
+
+
+def test_what_is_allowed_is_served(make_httpd, backends, balancer):
+    members = backends(1)
+    closed = farm(members.urls, name="closed").replace("</Proxy>", "Require local\n</Proxy>")
+    conf = ("<Location />\nRequire all granted\n</Location>\n" + closed
+            + farm(members.urls, name="closedish"))
+    server = serve(make_httpd, conf, balancer=balancer)
+    assert {path: fetch(server.port, f"/{path}/x").status for path in PATHS} \
+        == dict.fromkeys(PATHS, 200)

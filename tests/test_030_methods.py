@@ -1,0 +1,81 @@
+"""The methods' promises, by the back ends' own counts."""
+
+import pytest
+from harness.client import fetch
+from harness.engine import Engine
+from harness.farms import served
+from harness.load import ab, at_once
+
+
+@pytest.mark.parametrize("keepalive", [False, True], ids=["close", "kept"])
+def test_roundrobin_is_exact(httpd, backends, mpm, balancer, keepalive):
+    members = backends(3)
+    server = httpd(mpm, balancer=balancer, children=32,
+                   conf=served(members.urls, settings="lbmethod=roundrobin", weights=[1, 2, 3]))
+    done = ab(server.port, "/farm/x", 6000, 32, keepalive=keepalive)
+    assert (done.complete, done.failed) == (6000, 0)
+    assert members.requests() == [1000, 2000, 3000]
+    engine = Engine(server)
+    engine.wait_idle()
+    assert engine.column("served") == [1000, 2000, 3000]
+
+
+def test_roundrobin_with_fractions_is_exact(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=served(members.urls, settings="lbmethod=roundrobin",
+                                        weights=[1.5, 1]))
+    assert ab(server.port, "/farm/x", 1000, 8).failed == 0
+    assert members.requests() == [600, 400]
+
+
+def test_byrequests_keeps_stock_shares(httpd, backends, mpm):
+    members = backends(3)
+    server = httpd(mpm, balancer=False, children=32,
+                   conf=served(members.urls, settings="lbmethod=byrequests", weights=[1, 2, 3]))
+    assert ab(server.port, "/farm/x", 3000, 32).failed == 0
+    spread = [abs(got - fair) for got, fair in zip(members.requests(), [500, 1000, 1500])]
+    assert max(spread) <= 32, members.requests()
+
+
+@pytest.mark.parametrize("method", ["leastconn", "bybusyness"])
+def test_requests_in_flight_are_spread(httpd, backends, mpm, method):
+    """All at once and slow: each member carries its share, over all children."""
+    members = backends(3)
+    server = httpd(mpm, balancer=False, children=32,
+                   conf=served(members.urls, settings=f"lbmethod={method}"))
+    answers = at_once(30, lambda _: fetch(server.port, "/farm/x?delay=1500"))
+    assert [answer.status for answer in answers] == [200] * 30
+    # Two children may decide on the same picture.
+    assert max(member["peak"] for member in members.stats().values()) <= 12, members.stats()
+
+
+@pytest.mark.parametrize("method", ["leastconn", "leasttime", "bybusyness"])
+def test_a_slow_member_gets_less(httpd, backends, balancer, method):
+    members = backends(3)
+    members.behave(0, delay_ms=40)
+    server = httpd("event", balancer=balancer,
+                   conf=served(members.urls, settings=f"lbmethod={method}"))
+    assert ab(server.port, "/farm/x", 1500, 16).failed == 0
+    slow, *fast = members.requests()
+    assert 0 < slow < min(fast) / 2, members.requests()
+
+
+def test_leasttime_is_no_sinkhole(httpd, backends):
+    """A member that fails at once is the fastest, and must not get the load for it."""
+    members = backends(3)
+    members.behave(0, status=500)
+    for n in (1, 2):
+        members.behave(n, delay_ms=5)
+    server = httpd("event", conf=served(members.urls, settings="lbmethod=leasttime"))
+    ab(server.port, "/farm/x", 1500, 16)
+    failing, *fine = members.requests()
+    assert failing < min(fine), members.requests()
+
+
+def test_weights_count_in_leastconn(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=served(members.urls, settings="lbmethod=leastconn",
+                                        weights=[1, 3]))
+    at_once(32, lambda _: fetch(server.port, "/farm/x?delay=1500"))
+    light, heavy = (member["peak"] for _, member in sorted(members.stats().items()))
+    assert light <= 11 and heavy >= 21, members.stats()

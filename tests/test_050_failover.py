@@ -1,0 +1,237 @@
+"""Members that die and come back."""
+
+import contextlib
+from datetime import datetime
+
+import pytest
+from harness.client import Client, Closed, fetch
+from harness.engine import Engine
+from harness.farms import served
+from harness.httpd import CONNECT_FAILED
+from harness.load import Load, ab
+from harness.waiting import free_port, wait_until
+
+RETRY = 1
+# A member that dies in mid answer, as stock httpd reports it.
+BROKEN = CONNECT_FAILED + r"|AH00898|AH01102|AH01097|AH01098|AH01084|AH10427|AH01110"
+
+
+def get_or_post(n):
+    return ("POST" if n % 4 == 0 else "GET"), "/farm/x"
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_member_killed_and_restarted_under_load(httpd, backends, mpm, balancer):
+    members = backends(3, apart=True)
+    server = httpd(mpm, balancer=balancer, children=32,
+                   conf=served(members.urls, settings="lbmethod=roundrobin",
+                               each=f"retry={RETRY}"))
+    server.expect(BROKEN)
+    with Load(server.port, get_or_post, rate=600, clients=24) as load:
+        wait_until(lambda: len(load.results) >= 600, what="load before the kill")
+        members.kill(1)
+        down = len(load.results)
+        wait_until(lambda: len(load.results) >= down + 900, what="load without the member")
+        members.restart(1)
+        wait_until(lambda: sum(members.stats()[1]["requests"].values()) > 0, RETRY + 1,
+                   "the member serving again")
+        back = len(load.results)
+        wait_until(lambda: len(load.results) >= back + 700, what="load after the return")
+    assert not load.failed("GET")
+    posts = [load.identity(result.number) for result in load.results if result.method == "POST"]
+    deliveries = members.deliveries()
+    assert [identity for identity in posts if len(deliveries[identity]) > 1] == []
+    # Its first second is no more than its fair share: it is probed, then takes its turn.
+    first = next(at for at, result in enumerate(load.results) if at >= down + 900
+                 and result.member == 1)
+    second = [result.member for result in load.results[first:first + 600]]
+    assert second.count(1) <= len(second) // 3 + 10
+    engine = Engine(server)
+    engine.wait_idle()
+    engine.wait_usable(3)
+
+
+def test_requests_in_flight_at_the_kill(httpd, backends, mpm, balancer):
+    """Kept-alive clients, 50 ms answers: each GET is replayed once and answered 200."""
+    members = backends(3, apart=True)
+    for n in range(3):
+        members.behave(n, delay_ms=50)
+    server = httpd(mpm, balancer=balancer, children=32,
+                   conf=served(members.urls, settings="lbmethod=roundrobin", each="retry=60"))
+    server.expect(BROKEN)
+    with Load(server.port, lambda _: ("GET", "/farm/x"), clients=16) as load:
+        wait_until(lambda: len(load.results) >= 300, what="load before the kill")
+        wait_until(lambda: members.stats()[2]["now"] >= 4, what="requests in flight there")
+        members.kill(2)
+        down = len(load.results)
+        wait_until(lambda: len(load.results) >= down + 100, what="load after the kill")
+    assert not load.failed()
+    deliveries = members.deliveries()
+    replayed = [seen for seen in deliveries.values() if len(seen) > 1]
+    assert replayed, "some were in flight"
+    assert all(len(seen) == 2 and seen[0] == 2 for seen in replayed), replayed
+
+
+def test_posts_are_never_replayed(httpd, backends, mpm, balancer):
+    members = backends(3)
+    server = httpd(mpm, balancer=balancer, conf=served(members.urls))
+    server.expect(BROKEN)
+    for n in range(4):
+        answer = fetch(server.port, "/farm/x?close=1", method="POST", body=b"once",
+                       headers={"X-Id": f"fresh-{n}"})
+        assert answer.status == 502
+    with Client(server.port) as client:
+        for n in range(4):
+            client.get("/farm/x")
+            # To a kept client stock httpd closes instead of answering 502: either is honest.
+            with contextlib.suppress(Closed):
+                answer = client.request("POST", "/farm/x?close=1", {"X-Id": f"kept-{n}"}, b"once")
+                assert answer.status == 502
+    deliveries = members.deliveries()
+    assert {identity: len(seen) for identity, seen in deliveries.items()} \
+        == {f"{kind}-{n}": 1 for kind in ("fresh", "kept") for n in range(4)}
+    assert Engine(server).farm()["usable"] == 3
+
+
+@pytest.mark.parametrize("earlier", [0, 1], ids=["fresh client", "kept client"])
+def test_one_bad_url_takes_nobody_down(httpd, backends, mpm, balancer, earlier):
+    members = backends(3)
+    server = httpd(mpm, balancer=balancer, conf=served(members.urls))
+    server.expect(BROKEN)
+    with Client(server.port) as client:
+        for _ in range(earlier):
+            assert client.get("/farm/x").status == 200
+        members.reset()
+        assert client.get("/farm/x?close=1").status == 502
+    assert sorted(members.requests()) == [0, 1, 1]
+    engine = Engine(server)
+    assert engine.farm()["usable"] == 3
+    assert engine.column("up") == [True] * 3
+    assert {fetch(server.port, "/farm/x").member for _ in range(9)} == {0, 1, 2}
+
+
+def test_one_probe_a_retry_period(httpd, backends, balancer):
+    """32 children, one dead member: discovered by what is under way, then one probe a period."""
+    members = backends(2)
+    dead = f"http://127.0.0.1:{free_port()}"
+    server = httpd("prefork", balancer=balancer, children=32,
+                   conf=served([*members.urls, dead], settings="lbmethod=roundrobin",
+                               each=f"retry={RETRY}"))
+    server.expect(CONNECT_FAILED)
+    with Load(server.port, lambda _: ("GET", "/farm/x"), rate=500, clients=32) as load:
+        wait_until(lambda: len(server.lines("AH00957")) >= 1, what="the discovery")
+        seen = len(load.results)
+        wait_until(lambda: len(load.results) >= seen + 2200, what="four periods of load")
+    assert not load.failed()
+    probes = [datetime.strptime(line[1:32], "%a %b %d %H:%M:%S.%f %Y")
+              for line in server.lines("AH00957")]
+    # What was under way at the discovery comes within a fraction of the period.
+    later = [probe for probe in probes if (probe - probes[0]).total_seconds() > RETRY / 2]
+    assert len(probes) - len(later) <= 32
+    gaps = [(b - a).total_seconds() for a, b in zip(later, later[1:])]
+    assert len(later) >= 3 and min(gaps) >= RETRY * 0.95, gaps
+
+
+def test_a_stale_connection_is_no_failure(httpd, backends, balancer):
+    """Back ends that close kept connections unannounced, after every third answer."""
+    members = backends(2)
+    for n in range(2):
+        members.behave(n, close_after=3)
+    server = httpd("event", balancer=balancer, conf=served(members.urls))
+    server.expect(BROKEN)
+    with Client(server.port) as client:
+        assert [client.get("/farm/x").status for _ in range(200)] == [200] * 200
+    engine = Engine(server)
+    assert engine.farm()["usable"] == 2
+    assert engine.column("failed") == [0, 0]
+
+
+def test_answers_of_the_application_mark_nobody(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=served(members.urls))
+    for status in (404, 500, 503):
+        assert [fetch(server.port, f"/farm/x?status={status}").status for _ in range(6)] \
+            == [status] * 6
+    assert Engine(server).farm()["usable"] == 2
+
+
+def test_failonstatus_marks(httpd, backends, balancer):
+    members = backends(2)
+    members.behave(0, status=503)
+    server = httpd("event", balancer=balancer,
+                   conf=served(members.urls, settings="failonstatus=503", each="retry=600"))
+    server.expect(r"AH01174|ATH0110")
+    for _ in range(6):
+        fetch(server.port, "/farm/x")
+    assert members.requests()[0] == 1
+    assert Engine(server).column("usable") == [False, True]
+
+
+def test_retryon_replays_answers(httpd, backends, balancer):
+    members = backends(2)
+    members.behave(0, status=503)
+    server = httpd("event", balancer=balancer,
+                   conf=served(members.urls, settings="retryon=503 retrybudget=100"))
+    assert [fetch(server.port, "/farm/x").status for _ in range(10)] == [200] * 10
+    with Client(server.port) as client:
+        assert [client.get("/farm/x").status for _ in range(10)] == [200] * 10
+    assert members.requests()[0] > 0
+    answers = [fetch(server.port, "/farm/x", method="POST", body=b"once") for _ in range(4)]
+    assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
+
+
+def test_trytimeout_bounds_an_attempt(httpd, backends, balancer):
+    members = backends(2)
+    members.behave(0, delay_ms=5000)
+    server = httpd("event", balancer=balancer, conf=served(members.urls, settings="trytimeout=200"))
+    server.expect(BROKEN)
+    statuses = [fetch(server.port, "/farm/x").status for _ in range(2)]
+    # Neither replayed nor a failure: 504 from the slow one, whichever came first.
+    assert 200 in statuses and (502 in statuses or 504 in statuses), statuses
+    assert Engine(server).farm()["usable"] == 2
+
+
+def test_ejectafter_and_return(httpd, backends, balancer):
+    members = backends(3)
+    members.behave(0, status=500)
+    server = httpd("event", balancer=balancer, conf=served(
+        members.urls, settings="lbmethod=roundrobin ejectafter=3 ejecttime=1 maxeject=50"))
+    server.expect(r"ATH0110")
+    engine = Engine(server)
+    for _ in range(30):
+        fetch(server.port, "/farm/x")
+    assert engine.column("usable") == [False, True, True]
+    assert members.requests()[0] == 3
+    members.behave(0)
+    wait_until(lambda: fetch(server.port, "/farm/x").member == 0, 10, "the ejected one back")
+    assert engine.farm()["usable"] == 3
+
+
+def test_retrybudget_bounds_replays(httpd, backends, balancer):
+    """Every answer breaks: replays stay a fifth of the requests, and three a second."""
+    members = backends(3)
+    server = httpd("event", balancer=balancer, conf=served(members.urls))
+    server.expect(BROKEN)
+    ab(server.port, "/farm/x?close=1", 500, 4)
+    assert 500 < sum(members.requests()) <= 650
+    assert Engine(server).farm()["usable"] == 3
+
+
+def test_nothing_usable(httpd, backends, balancer):
+    dead = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
+    members = backends(1)
+    server = httpd("event", balancer=balancer, conf=served(dead, each="retry=600")
+                   + served(dead, path="/back/", name="farm_back", each="retry=600",
+                            settings=f"fallback={members.urls[0]}/outage")
+                   + served(dead[:1], path="/single/", name="farm_single", each="retry=600",
+                            settings="fallback=redirect:http://www.example.com/outage/"))
+    server.expect(CONNECT_FAILED + r"|ATH0112")
+    # The request that discovers the failure takes part in it, also in a farm of one member.
+    for _ in range(2):
+        answer = fetch(server.port, "/farm/x")
+        assert answer.status == 503 and int(answer.header("Retry-After")) > 0
+        answer = fetch(server.port, "/back/some/path?and=query")
+        assert (answer.status, answer.header("X-Target")) == (200, "/outage")
+        answer = fetch(server.port, "/single/x")
+        assert (answer.status, answer.header("Location")) \
+            == (302, "http://www.example.com/outage/")

@@ -1,0 +1,172 @@
+"""What the engine tells, and to whom."""
+
+import re
+import socket
+
+import pytest
+from harness.client import Client, fetch
+from harness.engine import FARMS, Engine
+from harness.farms import farm, served
+from harness.load import ab
+
+MEMBER = {
+    "name": str, "url": str, "route": str, "weight": float, "lbset": int, "on": bool, "up": bool,
+    "in": bool, "drain": bool, "standby": bool, "usable": bool, "inflight": int, "elected": int,
+    "served": int, "failed": int, "bytes_in": int, "bytes_out": int, "ttfb_ewma_ms": float,
+    "stats": dict,
+}
+FARM = {"name": str, "server": str, "method": str, "on": bool, "usable": int, "elected": int,
+        "members": list}
+
+
+def shape(document, model):
+    assert set(model) <= set(document), set(model) - set(document)
+    wrong = {key: document[key] for key, kind in model.items() if type(document[key]) is not kind}
+    assert not wrong
+
+
+def test_the_farms_document(httpd, backends, mpm, balancer):
+    members = backends(2)
+    server = httpd(mpm, balancer=balancer, conf=served(
+        members.urls, settings="lbmethod=leasttime", each="route=a", weights=[2, 1.5]))
+    assert ab(server.port, "/farm/x", 100, 4).failed == 0
+    engine = Engine(server)
+    engine.wait_idle()
+    (one,) = engine.farms()
+    shape(one, FARM)
+    assert (one["name"], one["server"], one["method"], one["on"], one["usable"]) \
+        == ("farm_one", "main", "leasttime", True, 2)
+    for member, port in zip(one["members"], members.ports, strict=True):
+        shape(member, MEMBER)
+        assert (member["name"], member["url"], member["route"]) \
+            == (f"127.0.0.1:{port}", f"http://127.0.0.1:{port}", "a")
+        assert member["on"] and member["up"] and member["in"] and member["usable"]
+        assert not member["drain"] and not member["standby"]
+    assert [member["weight"] for member in one["members"]] == [2.0, 1.5]
+    answer = fetch(server.port, FARMS)
+    assert answer.header("Content-Type").startswith("application/json")
+
+
+def test_an_unused_member_has_no_time(httpd):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"]))
+    member = Engine(server).members()[0]
+    assert member["ttfb_ewma_ms"] is None and member["served"] == 0
+
+
+def test_names_of_members_that_share_an_address(httpd):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9/a", "http://127.0.0.1:9/b",
+                                       "http://127.0.0.1:10"]))
+    assert Engine(server).column("name") == ["127.0.0.1:9/a", "127.0.0.1:9/b", "127.0.0.1:10"]
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+def test_forwarded_requests_are_not_loopback(httpd, header):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"]))
+    server.expect(r"\[client")
+    value = {"Forwarded": "for=192.0.2.1", "Via": "1.1 proxy"}.get(header, "127.0.0.1")
+    assert fetch(server.port, FARMS, headers={header: value}).status == 403
+    assert fetch(server.port, FARMS).status == 200
+
+
+@pytest.mark.parametrize("host, status", [
+    ("localhost", 200), ("127.0.0.1", 200), ("[::1]", 200), ("LOCALHOST:80", 200),
+    ("evil.example", 403), ("localhost.evil.example", 403),
+])
+def test_host_must_be_ours(httpd, host, status):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"]))
+    server.expect(r"\[client")
+    assert fetch(server.port, FARMS, headers={"Host": host}).status == status
+
+
+def test_effective_address_must_be_trusted_too(httpd):
+    server = httpd("event", modules=["remoteip"], conf=farm(["http://127.0.0.1:9"]) + """
+        RemoteIPHeader X-Client
+        RemoteIPInternalProxy 127.0.0.1
+        <Location "/athena">
+          Require all granted
+        </Location>
+    """)
+    server.expect(r"\[client")
+    assert fetch(server.port, FARMS, headers={"X-Client": "192.0.2.1"}).status == 403
+    assert fetch(server.port, FARMS).status == 200
+
+
+def own_address():
+    """An address of this machine that is not loopback, if it has one. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return probe.getsockname()[0]
+
+
+@pytest.mark.skipif(own_address() is None, reason="this machine has loopback only")
+def test_other_addresses_need_trust(make_httpd):
+    address = own_address()
+    for trust, status in (("", 403), (f"AthTrust {address}", 200)):
+        server = make_httpd("event", conf=farm(["http://127.0.0.1:9"]) + f"""
+            Listen {address}:${{ATH_PORT}}
+            {trust}
+            <Location "/athena">
+              Require all granted
+            </Location>
+        """).start()
+        server.expect(r"\[client")
+        asked = fetch(server.port, FARMS, host=address, headers={"Host": address})
+        assert asked.status == status, trust
+        server.stop()
+
+
+def test_require_holds_besides(httpd):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"])
+                   + '<Location "/athena">\nRequire all denied\n</Location>')
+    server.expect(r"AH01630")
+    assert fetch(server.port, FARMS).status == 403
+
+
+def test_only_reading(httpd):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"]))
+    server.expect(r"\[client")
+    with Client(server.port) as client:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert 400 <= client.request(method, FARMS, {}, b"{}").status < 500, method
+        assert client.request("HEAD", FARMS).status == 200
+    assert fetch(server.port, "/athena/api/v1/nosuch").status == 404
+
+
+def test_a_section_in_mod_status(httpd, backends):
+    members = backends(1)
+    server = httpd("event", modules=["status"], conf=served(members.urls)
+                   + '<Location "/server-status">\nSetHandler server-status\n</Location>')
+    assert fetch(server.port, "/farm/x").status == 200
+    page = fetch(server.port, "/server-status").body.decode()
+    assert "farm_one" in page and f"127.0.0.1:{members.ports[0]}" in page
+
+
+def test_variables_for_the_log(httpd, backends, balancer):
+    members = backends(1)
+    names = ["BALANCER_NAME", "BALANCER_WORKER_NAME", "BALANCER_WORKER_ROUTE", "ATH_FARM",
+             "ATH_MEMBER", "ATH_ATTEMPTS", "ATH_REASON", "ATH_TTFB_US"]
+    fields = " ".join(f"%{{{name}}}e" for name in names)
+    server = httpd("event", balancer=balancer,
+                   conf=served(members.urls, each="route=a") + f'CustomLog access.log "{fields}"')
+    assert fetch(server.port, "/farm/x?delay=20").status == 200
+    server.stop()
+    line = (server.directory / "access.log").read_text().split()
+    told = dict(zip(names, line, strict=True))
+    address = f"127.0.0.1:{members.ports[0]}"
+    assert told["BALANCER_NAME"] == "balancer://farm_one"
+    assert told["BALANCER_WORKER_NAME"] == f"http://{address}"
+    assert (told["BALANCER_WORKER_ROUTE"], told["ATH_FARM"], told["ATH_MEMBER"]) \
+        == ("a", "farm_one", address)
+    assert told["ATH_ATTEMPTS"] == "1" and re.fullmatch(r"[\w-]+", told["ATH_REASON"])
+    assert int(told["ATH_TTFB_US"]) >= 20_000
+
+
+def test_debug_explains_every_choice(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf="LogLevel athena:debug\n" + served(members.urls))
+    for _ in range(5):
+        fetch(server.port, "/farm/x")
+    assert len(server.lines(r"\[athena:debug\].*farm_one.*127\.0\.0\.1:")) >= 5
