@@ -31,7 +31,6 @@ pub unsafe fn open(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm, m
             hot.inflight.fetch_add(1, Ordering::Relaxed);
         }
     }
-    hot.elected.fetch_add(1, Ordering::Relaxed);
     record.open.store(true, Ordering::Release);
     if !record.registered {
         record.registered = true;
@@ -145,7 +144,8 @@ unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) {
         if received > 0 {
             hot.bytes_in.fetch_add(received, Ordering::Relaxed);
         }
-    } else {
+    } else if outcome != Outcome::PoolExhausted && outcome != (Outcome::Broken { fresh: false }) {
+        // Neither of these is the member's doing.
         hot.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -234,6 +234,21 @@ fn recovered(farm: &Farm, member: &Member, now: Micros) {
     }
     member.mirror_error(false);
     refresh::request(farm);
+}
+
+/// A member configured with `status=+E` begins in error; one that was in error before a graceful
+/// restart still is, and mod_proxy's new shared part does not know yet.
+pub fn begin_in_error(farm: &Farm, member: &Member) {
+    let health = &member.record().health;
+    let in_error = member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
+    if in_error && !farm.observed {
+        let (now, retry) = (clock::now(), member.retry());
+        health::fail(health, Cause::Configured, now, retry);
+        next_probe(farm, now.saturating_add(retry));
+    }
+    if !health::healthy(health) {
+        member.mirror_error(true);
+    }
 }
 
 /// Puts the member in error for `time`; the first to find out says so.
@@ -329,6 +344,7 @@ pub unsafe fn observe(
     // SAFETY: the caller's promise.
     unsafe {
         filter::begin(r, record, farm);
+        member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
         begin(r, record, farm, member);
         let before = filter::connections();
         record.nested = true;

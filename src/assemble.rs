@@ -19,7 +19,7 @@ use crate::log::{self, Level};
 use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::tree::Findings;
-use crate::{clock, provider, refresh, retained, watch};
+use crate::{account, clock, provider, refresh, retained, watch};
 
 /// Children of this and of older generations that may live at a time, as a multiple of those httpd
 /// may start: during a graceful restart old ones finish while new ones serve.
@@ -111,7 +111,10 @@ unsafe fn assemble(
             farms.push(draft.finish(pool, seat, !engine));
         }
         for farm in &farms {
-            farm.members.iter().for_each(Member::push);
+            for member in &farm.members {
+                member.push();
+                account::begin_in_error(farm, member);
+            }
             refresh::publish(farm);
         }
         let farms = Runtime {

@@ -2,7 +2,7 @@
 //! board's records on the other.
 
 use std::ffi::{CStr, CString};
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
@@ -146,6 +146,24 @@ impl Member {
             } else {
                 status.fetch_and(!bit, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Shows our counts where balancer-manager reads them.
+    pub fn show_counts(&self, in_flight: u64) {
+        let elected = self.record().hot.elected.load(Ordering::Relaxed);
+        // SAFETY: aligned integers of the shared part, stored as atomics: children of two
+        // generations may do so at a time.
+        unsafe {
+            let shared = self.shared();
+            AtomicUsize::from_ptr(&raw mut (*shared).elected).store(
+                usize::try_from(elected).unwrap_or(usize::MAX),
+                Ordering::Relaxed,
+            );
+            AtomicUsize::from_ptr(&raw mut (*shared).busy).store(
+                usize::try_from(in_flight).unwrap_or(usize::MAX),
+                Ordering::Relaxed,
+            );
         }
     }
 

@@ -6,6 +6,7 @@
 //! one result.
 
 use std::ffi::{c_char, c_int};
+use std::sync::atomic::Ordering;
 
 use athena_engine::attempt::{self, Next, Outcome};
 use athena_engine::budget;
@@ -240,13 +241,7 @@ pub unsafe fn next_member(r: *mut ffi::request_rec, record: &mut Record, farm: &
 pub fn choose(record: &Record, farm: &Farm) -> Option<(*const Member, Reason)> {
     refresh::if_stale(farm);
     if record.attempts() > outcome::max_attempts(farm, record.balancer)
-        || farm
-            .seat
-            .record
-            .cold
-            .off
-            .load(std::sync::atomic::Ordering::Relaxed)
-            != 0
+        || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
         return None;
     }
@@ -283,6 +278,7 @@ fn take(
     }
     record.member = member;
     record.reason = reason;
+    elected.record().hot.elected.fetch_add(1, Ordering::Relaxed);
     // At once, so that the next choice, in whatever child, sees this one.
     // SAFETY: called for a live request and its own record.
     unsafe { account::open(r, record, farm, elected) };
@@ -313,7 +309,6 @@ fn explain(
         return;
     }
     let hot = &member.record().hot;
-    let ordering = std::sync::atomic::Ordering::Relaxed;
     log::request(
         Level::Debug,
         r,
@@ -325,8 +320,8 @@ fn explain(
             record.attempts(),
             member.name,
             record.reason.word(),
-            hot.inflight.load(ordering).max(0),
-            f64::from_bits(hot.ewma.load(ordering)),
+            hot.inflight.load(Ordering::Relaxed).max(0),
+            f64::from_bits(hot.ewma.load(Ordering::Relaxed)),
             if record.answer == Answer::Discarded {
                 ", answer discarded"
             } else {

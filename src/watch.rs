@@ -79,6 +79,9 @@ fn look() {
             refresh::request(farm);
         }
         refresh::if_stale(farm);
+        for member in &farm.members {
+            member.show_counts(runtime.board.inflight(member.seat.id));
+        }
     }
     runtime.board.reconcile();
 }

@@ -63,11 +63,11 @@ impl Cause {
     pub fn word(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Connect => "connect",
-            Self::Status => "status",
-            Self::Timeout => "timeout",
-            Self::Ejected => "ejected",
-            Self::Configured => "configured",
+            Self::Connect => "no connection",
+            Self::Status => "failonstatus",
+            Self::Timeout => "failontimeout",
+            Self::Ejected => "ejectafter",
+            Self::Configured => "status=+E",
         }
     }
 }

@@ -109,3 +109,30 @@ fn links_lead_somewhere() {
         assert!(headings.iter().any(|heading| heading == link), "#{link}");
     }
 }
+
+/// The tags that the edge's sources hold.
+fn tags_in_sources() -> std::io::Result<std::collections::BTreeSet<String>> {
+    let mut tags = std::collections::BTreeSet::new();
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../src");
+    for file in std::fs::read_dir(sources)? {
+        let text = std::fs::read_to_string(file?.path())?;
+        let messages = text.split("\"ATH").skip(1);
+        let numbers = messages
+            .filter_map(|message| message.split_once(':'))
+            .map(|(number, _)| number)
+            .filter(|number| number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()));
+        tags.extend(numbers.map(|number| format!("ATH{number}")));
+    }
+    Ok(tags)
+}
+
+#[test]
+fn each_log_tag_has_its_line_and_no_other_has() {
+    let lines = section("Log messages").lines();
+    let listed = lines
+        .filter_map(|line| line.strip_prefix("| ATH"))
+        .filter_map(|line| line.split(' ').next())
+        .map(|number| format!("ATH{number}"))
+        .collect();
+    assert_eq!(tags_in_sources().unwrap(), listed);
+}
