@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int};
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
-use athena_engine::board::{Board, FarmSeat, FarmSpec, MemberSpec, Storage};
+use athena_engine::board::{Board, BoardError, FarmSeat, FarmSpec, MemberSpec, Storage};
 use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::method::{self, Method};
 
@@ -116,6 +117,8 @@ unsafe fn assemble(
                 account::begin_in_error(farm, member);
             }
             refresh::publish(farm);
+            // A child of the generation before may have been publishing its own at this moment.
+            farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
         }
         let farms = Runtime {
             board,
@@ -481,14 +484,14 @@ unsafe fn open_board(
         .unsigned_abs()
         .clamp(1, 20_000)
         .saturating_mul(SLOTS_PER_CHILD);
-    let failed = |error| {
+    let failed = |error: BoardError| {
         format!(
-            "AthSHMFile: {error}; name a file in a directory that httpd's user at start can write, or none"
+            "AthSHMFile: {error}; name a file in a directory that httpd can write when it starts, \
+             or none"
         )
     };
-    let (board, attached) = match retained::take() {
-        Some(bytes) => {
-            let mut board = Board::resume(&bytes).map_err(failed)?;
+    let (board, attached) = match resume(main) {
+        Some(mut board) => {
             let attached = board.attach(specs).map_err(failed)?;
             (board, attached)
         }
@@ -499,6 +502,34 @@ unsafe fn open_board(
     }
     retained::keep(&board.retain());
     Ok((board, attached.farms))
+}
+
+/// The board of the configuration pass before, at a graceful restart. A board that this version of
+/// the module cannot go on with (it was replaced in between) is left, and its file read anew.
+fn resume(main: *mut ffi::server_rec) -> Option<Board> {
+    let board = match Board::resume(&retained::take()?) {
+        Ok(board) => board,
+        Err(error) => {
+            log::server(Level::Warning, main, &format!("ATH0012: {error}"));
+            return None;
+        }
+    };
+    // Children that ended between two configuration passes, and owners that never were.
+    let repaired = board.sweep(|pid| {
+        libc::pid_t::try_from(pid).is_ok_and(|pid| {
+            // SAFETY: signal 0 only asks whether the process is there.
+            let there = unsafe { libc::kill(pid, 0) } == 0;
+            there || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+        })
+    });
+    if repaired.requests > 0 {
+        let text = format!(
+            "ATH0013: {} requests of children that are gone",
+            repaired.requests
+        );
+        log::server(Level::Notice, main, &text);
+    }
+    Some(board)
 }
 
 /// `AthSHMFile`, resolved.

@@ -19,6 +19,8 @@ _LINE = re.compile(r"^\[[^]]*\] \[(?P<module>[\w-]*):(?P<level>\w+)\] ")
 _BAD_LEVELS = {"warn", "error", "crit", "alert", "emerg"}
 # At level notice, but a child that died is never fine.
 _BAD_NOTICE = re.compile(r"AH0005[0-2]\b|exit signal|panicked at")
+# Said by httpd itself now and then when it stops while a connection closes.
+_STOPPING = re.compile(r"AH03092")
 _UP = re.compile(r"resuming normal operations")
 
 
@@ -228,4 +230,6 @@ class Httpd:
         if found is None:
             # Continuation lines, and what is written before the log is open.
             return bool(_BAD_NOTICE.search(line)) or line.startswith("AH")
+        if _STOPPING.search(line):
+            return False
         return found["level"] in _BAD_LEVELS or bool(_BAD_NOTICE.search(line))
