@@ -2,29 +2,27 @@
 //! tables of names.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_int};
-use std::path::PathBuf;
+use std::ffi::c_int;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use athena_engine::board::{Board, BoardError, FarmSeat, FarmSpec, MemberSpec, Storage};
-use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::board::{FarmSeat, FarmSpec, MemberSpec};
+use athena_engine::config::param::FarmParams;
 use athena_engine::method::{self, Method};
 
-use crate::conf::{self, BoardFile, ServerConf};
+use crate::conf::{self, ServerConf};
 use crate::farm::{Farm, Member, Roll};
 use crate::ffi::{self, OK};
+use crate::front::front;
 use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
+use crate::naming::{farm_name, name_members, server_name, text};
 use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
+use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, clock, provider, refresh, retained, watch};
-
-/// Children of this and of older generations that may live at a time, as a multiple of those httpd
-/// may start: during a graceful restart old ones finish while new ones serve.
-const SLOTS_PER_CHILD: u32 = 3;
+use crate::{account, provider, refresh, watch};
 
 /// What pre_config found in this configuration pass.
 static FINDINGS: Mutex<Option<Findings>> = Mutex::new(None);
@@ -179,46 +177,6 @@ unsafe fn draft(
     Ok((drafts, tables))
 }
 
-/// `main`, or the virtual host's name and port; numbered where that is not unique.
-unsafe fn server_name(
-    s: *mut ffi::server_rec,
-    main: *mut ffi::server_rec,
-    taken: &mut HashMap<String, u32>,
-) -> String {
-    if s == main {
-        return "main".to_owned();
-    }
-    // SAFETY: a live server; its name is NULL or NUL-terminated.
-    let (host, port) = unsafe {
-        let port = (*s)
-            .addrs
-            .as_ref()
-            .map_or((*s).port, |address| address.host_port);
-        (text((*s).server_hostname), port)
-    };
-    let mut name = if port == 0 {
-        host
-    } else {
-        format!("{host}:{port}")
-    };
-    name.truncate(name.floor_char_boundary(80));
-    let count = taken.entry(name.clone()).or_insert(0);
-    *count += 1;
-    if *count > 1 {
-        format!("{name}#{count}")
-    } else {
-        name
-    }
-}
-
-/// The name behind `balancer://`.
-unsafe fn farm_name(balancer: *mut ffi::proxy_balancer) -> String {
-    // SAFETY: a live balancer's name is NUL-terminated.
-    let name = unsafe { text((*(*balancer).s).name.as_ptr()) };
-    let name = name.strip_prefix("balancer://").unwrap_or(&name);
-    name.trim_end_matches('/').to_ascii_lowercase()
-}
-
 type Provider = (*const ffi::proxy_balancer_method, &'static dyn Method);
 
 /// The method of a balancer: what `lbmethod=` names, or httpd's default. With the engine off, only
@@ -276,6 +234,10 @@ impl Draft {
                 conf.as_ref().and_then(|conf| conf.members.get(&worker))
             };
             name_members(&workers, own)
+                .into_iter()
+                .zip(workers)
+                .map(|(name, worker)| MemberDraft { worker, name })
+                .collect::<Vec<_>>()
         };
         if let Some(time) = params.try_timeout {
             for member in &members {
@@ -359,59 +321,6 @@ impl MemberDraft {
     }
 }
 
-/// Members' names: `name=`, or `host:port`, with the path where two share it, or the whole URL.
-unsafe fn name_members<'a>(
-    workers: &[*mut ffi::proxy_worker],
-    own: impl Fn(*mut ffi::proxy_worker) -> Option<&'a MemberParams>,
-) -> Vec<MemberDraft> {
-    // SAFETY: workers of a configuration that has been read.
-    let shared = |worker: *mut ffi::proxy_worker| unsafe { &*(*worker).s };
-    let address = |worker| {
-        let shared = shared(worker);
-        let socket = text(shared.uds_path.as_ptr());
-        if socket.is_empty() {
-            format!("{}:{}", text(shared.hostname_ex.as_ptr()), shared.port)
-        } else {
-            format!("unix:{socket}")
-        }
-    };
-    let path = |worker| {
-        let url = text(shared(worker).name_ex.as_ptr());
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        rest.find('/')
-            .and_then(|at| rest.get(at..))
-            .unwrap_or("")
-            .trim_end_matches('/')
-            .to_owned()
-    };
-    let count = |list: &[String], name: &String| list.iter().filter(|other| *other == name).count();
-    let addresses: Vec<String> = workers.iter().map(|worker| address(*worker)).collect();
-    let with_paths: Vec<String> = workers
-        .iter()
-        .map(|worker| address(*worker) + &path(*worker))
-        .collect();
-    workers
-        .iter()
-        .zip(addresses.iter().zip(&with_paths))
-        .map(|(worker, (address, with_path))| {
-            let given = own(*worker).and_then(|params| params.name.clone());
-            let name = given.unwrap_or_else(|| {
-                if count(&addresses, address) == 1 {
-                    address.clone()
-                } else if count(&with_paths, with_path) == 1 {
-                    with_path.clone()
-                } else {
-                    text(shared(*worker).name_ex.as_ptr())
-                }
-            });
-            MemberDraft {
-                worker: *worker,
-                name,
-            }
-        })
-        .collect()
-}
-
 /// `trytimeout`: mod_proxy's own timeout of the member, which bounds the wait for a first byte (and
 /// each later silence).
 unsafe fn limit(worker: *mut ffi::proxy_worker, time: std::time::Duration) {
@@ -420,39 +329,6 @@ unsafe fn limit(worker: *mut ffi::proxy_worker, time: std::time::Duration) {
         let shared = (*worker).s;
         (*shared).timeout = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         (*shared).set_timeout_set(1);
-    }
-}
-
-/// The worker that mod_proxy is handed for requests to a farm. Never used for a connection.
-unsafe fn front(pool: *mut ffi::apr_pool_t, name: &str) -> *mut ffi::proxy_worker {
-    /// Room for what a later 2.4 may append to its structures.
-    const SLACK: usize = 512;
-    unsafe fn zeroed<T>(pool: *mut ffi::apr_pool_t) -> *mut T {
-        // SAFETY: apr_palloc gives that many bytes or aborts; all-zero is valid for these C
-        // structures.
-        unsafe {
-            let place: *mut u8 = ffi::apr_palloc(pool, size_of::<T>() + SLACK).cast();
-            place.write_bytes(0, size_of::<T>() + SLACK);
-            place.cast()
-        }
-    }
-    // SAFETY: the caller's promise; freshly made structures.
-    unsafe {
-        let worker: *mut ffi::proxy_worker = zeroed(pool);
-        let shared: *mut ffi::proxy_worker_shared = zeroed(pool);
-        let url = format!("balancer://{name}");
-        for (place, byte) in (*shared).name.iter_mut().zip(url.bytes().take(90)) {
-            *place = byte.cast_signed();
-        }
-        for (place, byte) in (*shared).name_ex.iter_mut().zip(url.bytes().take(90)) {
-            *place = byte.cast_signed();
-        }
-        let ready = ffi::PROXY_WORKER_INITIALIZED.unsigned_abs();
-        // Errors on the way to a member are dealt with here: mod_proxy never marks the front.
-        (*shared).status = ready | ffi::PROXY_WORKER_IGNORE_ERRORS.unsigned_abs();
-        (*worker).local_status = ready;
-        (*worker).s = shared;
-        worker
     }
 }
 
@@ -467,87 +343,6 @@ unsafe fn share_workers(drafts: &[Draft]) -> Option<Generation> {
             .flat_map(|draft| draft.members.iter().map(|member| member.worker))
             .collect();
         Generation::share(&private)
-    }
-}
-
-unsafe fn open_board(
-    pool: *mut ffi::apr_pool_t,
-    main: *mut ffi::server_rec,
-    specs: &[FarmSpec],
-) -> Result<(Board, Vec<FarmSeat>), String> {
-    // SAFETY: the caller's promise.
-    let storage = unsafe { storage(pool)? };
-    let mut children = 0;
-    // SAFETY: a query into an integer.
-    unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_HARD_LIMIT_DAEMONS, &raw mut children) };
-    let slots = children
-        .unsigned_abs()
-        .clamp(1, 20_000)
-        .saturating_mul(SLOTS_PER_CHILD);
-    let failed = |error: BoardError| {
-        format!(
-            "AthSHMFile: {error}; name a file in a directory that httpd can write when it starts, \
-             or none"
-        )
-    };
-    let (board, attached) = match resume(main) {
-        Some(mut board) => {
-            let attached = board.attach(specs).map_err(failed)?;
-            (board, attached)
-        }
-        None => Board::open(storage, slots, specs, clock::now()).map_err(failed)?,
-    };
-    for notice in &attached.notices {
-        log::server(Level::Warning, main, &format!("ATH0011: {notice}"));
-    }
-    retained::keep(&board.retain());
-    Ok((board, attached.farms))
-}
-
-/// The board of the configuration pass before, at a graceful restart. A board that this version of
-/// the module cannot go on with (it was replaced in between) is left, and its file read anew.
-fn resume(main: *mut ffi::server_rec) -> Option<Board> {
-    let board = match Board::resume(&retained::take()?) {
-        Ok(board) => board,
-        Err(error) => {
-            log::server(Level::Warning, main, &format!("ATH0012: {error}"));
-            return None;
-        }
-    };
-    // Children that ended between two configuration passes, and owners that never were.
-    let repaired = board.sweep(|pid| {
-        libc::pid_t::try_from(pid).is_ok_and(|pid| {
-            // SAFETY: signal 0 only asks whether the process is there.
-            let there = unsafe { libc::kill(pid, 0) } == 0;
-            there || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
-        })
-    });
-    if repaired.requests > 0 {
-        let text = format!(
-            "ATH0013: {} requests of children that are gone",
-            repaired.requests
-        );
-        log::server(Level::Notice, main, &text);
-    }
-    Some(board)
-}
-
-/// `AthSHMFile`, resolved.
-unsafe fn storage(pool: *mut ffi::apr_pool_t) -> Result<Storage, String> {
-    let file = ServerConf::main().and_then(|conf| conf.board_file.as_ref());
-    let name = match file {
-        Some(BoardFile::None) => return Ok(Storage::Memory),
-        Some(BoardFile::Path(path)) => path,
-        None => "athena.board",
-    };
-    // SAFETY: the caller's promise; httpd reads the name and gives a path in the pool, or NULL.
-    unsafe {
-        let name_c = crate::pool::text(pool, name);
-        let path = ffi::ap_runtime_dir_relative(pool, name_c);
-        if path.is_null() {
-            return Err(format!("AthSHMFile {name}: not a valid path"));
-        }
-        Ok(Storage::File(PathBuf::from(text(path))))
     }
 }
 
@@ -607,12 +402,4 @@ unsafe fn rules_of(s: *mut ffi::server_rec, proxy: &Proxy) -> Rules {
             Rules::None
         }
     }
-}
-
-fn text(c: *const c_char) -> String {
-    if c.is_null() {
-        return String::new();
-    }
-    // SAFETY: NUL-terminated strings of httpd's and mod_proxy's structures.
-    unsafe { CStr::from_ptr(c) }.to_string_lossy().into_owned()
 }

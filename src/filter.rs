@@ -147,8 +147,11 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &mut Record) ->
     };
     // SAFETY: the caller's promise.
     let status = unsafe { (*r).status };
+    if record.kind != Kind::Farm || record.member.is_null() {
+        return false;
+    }
     let named = u16::try_from(status).is_ok_and(|status| farm.params.retry_on.contains(&status));
-    if !named || record.kind != Kind::Farm || !outcome::request(r, record).may_replay() {
+    if !named || !outcome::request(r, record).may_replay() {
         return false;
     }
     if !budget::allow(farm.seat.record, farm.retry_budget(), clock::now()) {

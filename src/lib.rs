@@ -1,7 +1,8 @@
 //! mod_athena: the httpd edge. This file is the table of contents: the module record, then which
 //! hook goes where and why in that order.
 //!
-//! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] → [`runtime`]
+//! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] ([`naming`],
+//!   [`front`], [`seating`]) → [`runtime`]
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`outcome`] → [`account`];
 //!   [`filter`] sees the first byte, [`unusable`] is for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
@@ -20,9 +21,11 @@ mod environment;
 mod farm;
 mod ffi;
 mod filter;
+mod front;
 mod generation;
 mod guard;
 mod log;
+mod naming;
 mod outcome;
 mod paths;
 mod pool;
@@ -33,6 +36,7 @@ mod record;
 mod refresh;
 mod retained;
 mod runtime;
+mod seating;
 mod serve;
 mod status_page;
 mod tree;

@@ -135,7 +135,10 @@ unsafe fn serve(call: &Call, record: &mut Record, farm: &Farm, first: *mut c_cha
         }
         explain(r, farm, member, record, outcome, next);
         match next {
-            Next::Finish => return finish(r, record, outcome, status),
+            Next::Finish => {
+                environment::settled(r, record);
+                return status;
+            }
             Next::Again => record.refreshed = true,
             Next::Failover | Next::Replay => {
                 if next == Next::Replay {
@@ -148,7 +151,8 @@ unsafe fn serve(call: &Call, record: &mut Record, farm: &Farm, first: *mut c_cha
                 };
                 if !found {
                     if next == Next::Replay {
-                        return finish(r, record, outcome, status);
+                        environment::settled(r, record);
+                        return status;
                     }
                     // SAFETY: as above.
                     return unsafe { unusable::during(call, record, farm) };
@@ -163,17 +167,6 @@ unsafe fn serve(call: &Call, record: &mut Record, farm: &Farm, first: *mut c_cha
                 Err(status) => return status,
             }
         }
-    }
-}
-
-/// The result of a request whose last attempt this was. An answer that was not sent on by
-/// mod_proxy still needs a status for the client.
-fn finish(r: *mut ffi::request_rec, record: &Record, outcome: Outcome, status: c_int) -> c_int {
-    environment::settled(r, record);
-    match outcome {
-        // Without `ProxyErrorOverride`-like handling, a pool that is full is an overload.
-        Outcome::Broken { .. } if status == OK => ffi::HTTP_BAD_GATEWAY,
-        _ => status,
     }
 }
 
@@ -196,10 +189,13 @@ unsafe fn attempt(
     };
     // SAFETY: the caller's promise: live request, worker and configuration.
     unsafe {
-        if (*member.worker).local_status & ffi::PROXY_WORKER_INITIALIZED.unsigned_abs() == 0 {
+        let status = member.status();
+        // Both: another thread that is at it marks its own part before the shared one.
+        let ready = (*member.worker).local_status & status;
+        if ready & ffi::PROXY_WORKER_INITIALIZED.unsigned_abs() == 0 {
             (proxy.initialize_worker)(member.worker, (*r).server, (*call.conf).pool);
         }
-        if member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0 {
+        if status & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0 {
             // mod_proxy refuses connections of a worker in error; who may try is decided here.
             member.mirror_error(false);
         }

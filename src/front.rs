@@ -1,0 +1,37 @@
+//! The front worker: what mod_proxy is handed for a request to a farm. It is never in error, so that
+//! mod_proxy's own retry loop stays out of the way, and never used for a connection.
+
+use crate::ffi;
+
+/// The worker that mod_proxy is handed for requests to a farm. Never used for a connection.
+pub unsafe fn front(pool: *mut ffi::apr_pool_t, name: &str) -> *mut ffi::proxy_worker {
+    /// Room for what a later 2.4 may append to its structures.
+    const SLACK: usize = 512;
+    unsafe fn zeroed<T>(pool: *mut ffi::apr_pool_t) -> *mut T {
+        // SAFETY: apr_palloc gives that many bytes or aborts; all-zero is valid for these C
+        // structures.
+        unsafe {
+            let place: *mut u8 = ffi::apr_palloc(pool, size_of::<T>() + SLACK).cast();
+            place.write_bytes(0, size_of::<T>() + SLACK);
+            place.cast()
+        }
+    }
+    // SAFETY: the caller's promise; freshly made structures.
+    unsafe {
+        let worker: *mut ffi::proxy_worker = zeroed(pool);
+        let shared: *mut ffi::proxy_worker_shared = zeroed(pool);
+        let url = format!("balancer://{name}");
+        for (place, byte) in (*shared).name.iter_mut().zip(url.bytes().take(90)) {
+            *place = byte.cast_signed();
+        }
+        for (place, byte) in (*shared).name_ex.iter_mut().zip(url.bytes().take(90)) {
+            *place = byte.cast_signed();
+        }
+        let ready = ffi::PROXY_WORKER_INITIALIZED.unsigned_abs();
+        // Errors on the way to a member are dealt with here: mod_proxy never marks the front.
+        (*shared).status = ready | ffi::PROXY_WORKER_IGNORE_ERRORS.unsigned_abs();
+        (*worker).local_status = ready;
+        (*worker).s = shared;
+        worker
+    }
+}

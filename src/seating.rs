@@ -1,0 +1,95 @@
+//! Seats on the board: opened at a start, resumed at a graceful restart.
+
+use std::path::PathBuf;
+
+use athena_engine::board::{Board, BoardError, FarmSeat, FarmSpec, Storage};
+
+use crate::conf::{BoardFile, ServerConf};
+use crate::log::{self, Level};
+use crate::naming::text;
+use crate::{clock, ffi, retained};
+
+/// Children of this and of older generations that may live at a time, as a multiple of those httpd
+/// may start: during a graceful restart old ones finish while new ones serve.
+const SLOTS_PER_CHILD: u32 = 3;
+
+pub unsafe fn open_board(
+    pool: *mut ffi::apr_pool_t,
+    main: *mut ffi::server_rec,
+    specs: &[FarmSpec],
+) -> Result<(Board, Vec<FarmSeat>), String> {
+    // SAFETY: the caller's promise.
+    let storage = unsafe { storage(pool)? };
+    let mut children = 0;
+    // SAFETY: a query into an integer.
+    unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_HARD_LIMIT_DAEMONS, &raw mut children) };
+    let slots = children
+        .unsigned_abs()
+        .clamp(1, 20_000)
+        .saturating_mul(SLOTS_PER_CHILD);
+    let failed = |error: BoardError| {
+        format!(
+            "AthSHMFile: {error}; name a file in a directory that httpd can write when it starts, \
+             or none"
+        )
+    };
+    let (board, attached) = match resume(main) {
+        Some(mut board) => {
+            let attached = board.attach(specs).map_err(failed)?;
+            (board, attached)
+        }
+        None => Board::open(storage, slots, specs, clock::now()).map_err(failed)?,
+    };
+    for notice in &attached.notices {
+        log::server(Level::Warning, main, &format!("ATH0011: {notice}"));
+    }
+    retained::keep(&board.retain());
+    Ok((board, attached.farms))
+}
+
+/// The board of the configuration pass before, at a graceful restart. A board that this version of
+/// the module cannot go on with (it was replaced in between) is left, and its file read anew.
+pub fn resume(main: *mut ffi::server_rec) -> Option<Board> {
+    let board = match Board::resume(&retained::take()?) {
+        Ok(board) => board,
+        Err(error) => {
+            log::server(Level::Warning, main, &format!("ATH0012: {error}"));
+            return None;
+        }
+    };
+    // Children that ended between two configuration passes, and owners that never were.
+    let repaired = board.sweep(|pid| {
+        libc::pid_t::try_from(pid).is_ok_and(|pid| {
+            // SAFETY: signal 0 only asks whether the process is there.
+            let there = unsafe { libc::kill(pid, 0) } == 0;
+            there || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+        })
+    });
+    if repaired.requests > 0 {
+        let text = format!(
+            "ATH0013: {} requests of children that are gone",
+            repaired.requests
+        );
+        log::server(Level::Notice, main, &text);
+    }
+    Some(board)
+}
+
+/// `AthSHMFile`, resolved.
+pub unsafe fn storage(pool: *mut ffi::apr_pool_t) -> Result<Storage, String> {
+    let file = ServerConf::main().and_then(|conf| conf.board_file.as_ref());
+    let name = match file {
+        Some(BoardFile::None) => return Ok(Storage::Memory),
+        Some(BoardFile::Path(path)) => path,
+        None => "athena.board",
+    };
+    // SAFETY: the caller's promise; httpd reads the name and gives a path in the pool, or NULL.
+    unsafe {
+        let name_c = crate::pool::text(pool, name);
+        let path = ffi::ap_runtime_dir_relative(pool, name_c);
+        if path.is_null() {
+            return Err(format!("AthSHMFile {name}: not a valid path"));
+        }
+        Ok(Storage::File(PathBuf::from(text(path))))
+    }
+}

@@ -1,0 +1,138 @@
+//! Lines of the parsed tree: reading, replacing and adding them.
+
+use std::ffi::CStr;
+
+use athena_engine::config::rewrite::Plain;
+use athena_engine::config::words;
+
+use super::{Node, ServerId, Walk};
+use crate::{directives, ffi, pool};
+
+impl Walk {
+    /// Replaces a line by others, in place.
+    pub(super) unsafe fn replace(&self, node: *mut Node, lines: Vec<Plain>) {
+        // SAFETY: the tree's own links; new nodes live in the configuration's pool.
+        unsafe {
+            let mut last = node;
+            for (index, line) in lines.into_iter().enumerate() {
+                if index > 0 {
+                    last = self.insert_after(last, "", "");
+                }
+                self.write(last, line);
+            }
+        }
+    }
+
+    unsafe fn write(&self, node: *mut Node, line: Plain) {
+        let (name, args, children) = match line {
+            Plain::Directive { name, args } => (name, args, Vec::new()),
+            Plain::Section {
+                name,
+                args,
+                children,
+            } => (name, args, children),
+        };
+        // SAFETY: as `replace`.
+        unsafe {
+            (*node).directive = pool::text(self.pool, name);
+            (*node).args = pool::text(self.pool, &args);
+            (*node).first_child = std::ptr::null_mut();
+            let mut last: *mut Node = std::ptr::null_mut();
+            for child in children {
+                last = if last.is_null() {
+                    self.first_child(node, "", "")
+                } else {
+                    self.insert_after(last, "", "")
+                };
+                self.write(last, child);
+            }
+        }
+    }
+
+    /// Adds a line at the end of a server's list, under the file and line of `origin`.
+    pub(super) unsafe fn append(
+        &self,
+        server: ServerId,
+        name: &str,
+        args: &str,
+        origin: *mut Node,
+    ) {
+        let Some(server) = self.servers.get(server) else {
+            return;
+        };
+        // SAFETY: as `modernise`.
+        unsafe {
+            let mut last = *server.head;
+            while !last.is_null() && !(*last).next.is_null() {
+                last = (*last).next;
+            }
+            if last.is_null() {
+                return;
+            }
+            let node = self.insert_after(last, name, args);
+            (*node).filename = (*origin).filename;
+            (*node).line_num = (*origin).line_num;
+        }
+    }
+
+    pub(super) unsafe fn insert_after(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
+        // SAFETY: as `modernise`.
+        unsafe {
+            let new = self.line_like(node, name, args);
+            (*new).parent = (*node).parent;
+            (*new).next = (*node).next;
+            (*node).next = new;
+            new
+        }
+    }
+
+    pub(super) unsafe fn first_child(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
+        // SAFETY: as `modernise`.
+        unsafe {
+            let new = self.line_like(node, name, args);
+            (*new).parent = node;
+            (*new).next = (*node).first_child;
+            (*node).first_child = new;
+            new
+        }
+    }
+
+    /// A new line that stands where `node` stands in its file.
+    unsafe fn line_like(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
+        // SAFETY: the pool gives memory for a node, written whole before use; all-zero is the
+        // node httpd itself starts from.
+        unsafe {
+            let new: *mut Node = ffi::apr_palloc(self.pool, size_of::<Node>()).cast();
+            new.write(std::mem::zeroed());
+            (*new).directive = pool::text(self.pool, name);
+            (*new).args = pool::text(self.pool, args);
+            (*new).filename = (*node).filename;
+            (*new).line_num = (*node).line_num;
+            new
+        }
+    }
+
+    /// Puts an error in a line's place.
+    pub(super) unsafe fn refuse(&self, node: *mut Node, message: &str) {
+        // SAFETY: as `modernise`.
+        unsafe {
+            (*node).directive = pool::text(self.pool, to_str(directives::ERROR));
+            (*node).args = pool::text(self.pool, &words::quote(message));
+            (*node).first_child = std::ptr::null_mut();
+        }
+    }
+}
+
+/// Calls `visit` with each line of a list, not of the sections in it.
+pub(super) unsafe fn each(first: *mut Node, visit: &mut dyn FnMut(*mut Node)) {
+    let mut node = first;
+    while !node.is_null() {
+        visit(node);
+        // SAFETY: the tree's own links.
+        node = unsafe { (*node).next };
+    }
+}
+
+pub(super) fn to_str(name: &'static CStr) -> &'static str {
+    name.to_str().unwrap_or_default()
+}
