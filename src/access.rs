@@ -28,6 +28,9 @@ pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
             let Some(farms) = runtime::farms_of((*r).server) else {
                 return DECLINED;
             };
+            if farms.rules == Rules::None {
+                return DECLINED;
+            }
             let Some(url) = (*r).filename_url() else {
                 return DECLINED;
             };
@@ -42,8 +45,7 @@ pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
                 return DECLINED;
             };
             match farms.rules {
-                Rules::None => OK,
-                Rules::Plain => {
+                Rules::None | Rules::Plain => {
                     merge(r, farm, url, Walk::Alone);
                     OK
                 }

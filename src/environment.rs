@@ -14,6 +14,7 @@ pub fn elected(r: *mut ffi::request_rec, record: &Record) {
     let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
         return;
     };
+    let first = record.attempts() == 1;
     // SAFETY: live request; the values live as long as the configuration or the request's pool.
     unsafe {
         if let Some(shared) = record
@@ -21,13 +22,13 @@ pub fn elected(r: *mut ffi::request_rec, record: &Record) {
             .as_ref()
             .and_then(|balancer| balancer.s.as_ref())
         {
-            set(r, c"BALANCER_NAME", shared.name.as_ptr());
+            set(r, first, c"BALANCER_NAME", shared.name.as_ptr());
         }
-        set(r, c"BALANCER_WORKER_NAME", member.url().as_ptr());
-        set(r, c"BALANCER_WORKER_ROUTE", member.route().as_ptr());
-        set(r, c"ATH_FARM", farm.c_name.as_ptr());
-        set(r, c"ATH_MEMBER", member.c_name.as_ptr());
-        set(r, c"ATH_REASON", c_word(record.reason).as_ptr());
+        set(r, first, c"BALANCER_WORKER_NAME", member.url().as_ptr());
+        set(r, first, c"BALANCER_WORKER_ROUTE", member.route().as_ptr());
+        set(r, first, c"ATH_FARM", farm.c_name.as_ptr());
+        set(r, first, c"ATH_MEMBER", member.c_name.as_ptr());
+        set(r, first, c"ATH_REASON", c_word(record.reason).as_ptr());
     }
 }
 
@@ -46,23 +47,31 @@ pub fn settled(r: *mut ffi::request_rec, record: &Record) {
     // SAFETY: live request.
     unsafe {
         match record.attempts() {
-            1 => set(r, c"ATH_ATTEMPTS", c"1".as_ptr()),
-            attempts => set(r, c"ATH_ATTEMPTS", number((*r).pool, attempts as u64)),
+            1 => set(r, true, c"ATH_ATTEMPTS", c"1".as_ptr()),
+            attempts => set(r, true, c"ATH_ATTEMPTS", number((*r).pool, attempts as u64)),
         }
         if record.first_byte != 0 {
             let waited = record.first_byte.saturating_sub(record.began);
-            set(r, c"ATH_TTFB_US", number((*r).pool, waited));
+            set(r, true, c"ATH_TTFB_US", number((*r).pool, waited));
         }
     }
 }
 
-/// Sets a variable to a value that outlives the request.
+/// Sets a variable to a value that outlives the request: the first time by adding it, which spares
+/// a search of the table, afterwards by replacing it.
 ///
 /// # Safety
 /// `r` is live; `value` is NUL-terminated and outlives it.
-unsafe fn set(r: *mut ffi::request_rec, name: &'static CStr, value: *const c_char) {
+unsafe fn set(r: *mut ffi::request_rec, first: bool, name: &'static CStr, value: *const c_char) {
     // SAFETY: the caller's promise; `name` is static.
-    unsafe { ffi::apr_table_setn((*r).subprocess_env, name.as_ptr(), value) }
+    unsafe {
+        let table = (*r).subprocess_env;
+        if first {
+            ffi::apr_table_addn(table, name.as_ptr(), value);
+        } else {
+            ffi::apr_table_setn(table, name.as_ptr(), value);
+        }
+    }
 }
 
 unsafe fn number(pool: *mut ffi::apr_pool_t, value: u64) -> *const c_char {

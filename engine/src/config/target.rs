@@ -25,16 +25,22 @@ impl<'a> Target<'a> {
         let colon = url.iter().position(|&b| b == b':')?;
         let (scheme, rest) = url.split_at_checked(colon)?;
         let rest = rest.strip_prefix(b"://")?;
+        // Nearly always a plain name, which has no parts to look for.
+        let mut plain = true;
         let authority_end = rest
             .iter()
-            .position(|b| matches!(b, b'/' | b'?' | b'#'))
+            .position(|b| {
+                plain &= !matches!(b, b':' | b'@' | b'[' | b']');
+                matches!(b, b'/' | b'?' | b'#')
+            })
             .unwrap_or(rest.len());
         let (authority, rest) = rest.split_at_checked(authority_end)?;
         let authority = std::str::from_utf8(authority).ok()?;
-        let (userinfo, host_port) = authority
-            .rsplit_once('@')
-            .map_or((false, authority), |(_, host_port)| (true, host_port));
-        let (host, port) = split_port(host_port)?;
+        let (userinfo, host, port) = if plain {
+            (false, authority, None)
+        } else {
+            split_authority(authority)?
+        };
         (!host.is_empty()).then_some(Self {
             scheme: read_scheme(scheme)?,
             userinfo,
@@ -123,6 +129,15 @@ fn read_scheme(bytes: &[u8]) -> Option<&str> {
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
     let starts = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
     (starts && scheme.bytes().all(inner)).then_some(scheme)
+}
+
+/// Whether there is a user, host and port.
+fn split_authority(authority: &str) -> Option<(bool, &str, Option<u16>)> {
+    let (userinfo, host_port) = authority
+        .rsplit_once('@')
+        .map_or((false, authority), |(_, host_port)| (true, host_port));
+    let (host, port) = split_port(host_port)?;
+    Some((userinfo, host, port))
 }
 
 /// Host and port. As in `apr_uri_parse`, an empty port counts as none.
