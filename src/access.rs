@@ -40,7 +40,7 @@ pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
             let Some(record) = Record::for_farm(r, found, rest) else {
                 return ffi::HTTP_INTERNAL_SERVER_ERROR;
             };
-            record.walked = (*r).filename;
+            record.walked.set((*r).filename);
             let Some(farm) = found.farm.as_ref() else {
                 return DECLINED;
             };
@@ -72,14 +72,14 @@ enum Walk {
 ///
 /// # Safety
 /// `r` is live and `record` its own.
-pub unsafe fn late(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) -> c_int {
+pub unsafe fn late(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
         let none = runtime::farms_of((*r).server).is_none_or(|farms| farms.rules == Rules::None);
-        if none || !record.walked.is_null() {
+        if none || !record.walked.get().is_null() {
             return OK;
         }
-        record.walked = (*r).filename;
+        record.walked.set((*r).filename);
         let rest = CStr::from_ptr(record.raw_path).to_bytes();
         let url = pool::concat_bytes(r, &[b"balancer://", farm.name.as_bytes(), rest]);
         if merge(r, farm, CStr::from_ptr(url), Walk::Alone) {

@@ -15,7 +15,7 @@ use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::record::{Kind, Record};
+use crate::record::Record;
 use crate::serve::Call;
 use crate::{clock, filter, outcome, proxy, refresh, runtime};
 
@@ -23,7 +23,7 @@ use crate::{clock, filter, outcome, proxy, refresh, runtime};
 ///
 /// # Safety
 /// `r` is live and `record` its own; `member` belongs to `farm`.
-pub unsafe fn open(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm, member: &Member) {
+pub unsafe fn open(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
     let hot = &member.record().hot;
     match cell(member) {
         Some(cell) => slots::open(cell, &hot.inflight),
@@ -32,15 +32,15 @@ pub unsafe fn open(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm, m
         }
     }
     record.open.store(true, Ordering::Release);
-    if !record.registered {
-        record.registered = true;
+    if !record.registered.get() {
+        record.registered.set(true);
         farm.seat.record.hot.elected.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's promise; the record lives in the same pool, and cleanups run before
         // the pool's memory goes.
         unsafe {
             ffi::apr_pool_cleanup_register(
                 (*r).pool,
-                std::ptr::from_mut(record).cast(),
+                std::ptr::from_ref(record).cast_mut().cast(),
                 Some(pool_cleanup),
                 Some(ffi::apr_pool_cleanup_null),
             );
@@ -52,12 +52,12 @@ pub unsafe fn open(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm, m
 ///
 /// # Safety
 /// As [`open`].
-pub unsafe fn begin(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm, member: &Member) {
+pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
     if !record.open.load(Ordering::Acquire) {
         // SAFETY: the caller's promise.
         unsafe { open(r, record, farm, member) };
     }
-    record.began = clock::now();
+    record.began.set(clock::now());
 }
 
 /// The net under everything: the request's pool goes while an attempt is still open.
@@ -111,7 +111,7 @@ fn cell(member: &Member) -> Option<&AtomicU32> {
 /// As [`open`].
 pub unsafe fn settle(
     r: *mut ffi::request_rec,
-    record: &mut Record,
+    record: &Record,
     farm: &Farm,
     member: &Member,
     outcome: Outcome,
@@ -170,9 +170,9 @@ unsafe fn body_length(r: *mut ffi::request_rec) -> u64 {
 /// that failing fast is no recommendation.
 fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: Micros) {
     let hot = &member.record().hot;
-    let elapsed = match record.first_byte {
-        0 => now.saturating_sub(record.began),
-        first_byte => first_byte.saturating_sub(record.began),
+    let elapsed = match record.first_byte.get() {
+        0 => now.saturating_sub(record.began.get()),
+        first_byte => first_byte.saturating_sub(record.began.get()),
     };
     match outcome {
         Outcome::Answered(101) | Outcome::ClientGone | Outcome::NotTheMember(_) => {}
@@ -188,7 +188,7 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
 fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: Micros) {
     let health = &member.record().health;
     let ignore = member.record().admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
-    let probe = record.reason.is_probe();
+    let probe = record.reason.get().is_probe();
     match verdict(outcome, outcome::rules(farm)) {
         Verdict::Silent => {}
         Verdict::Good => {
@@ -329,7 +329,7 @@ pub unsafe fn observe(
     let Some(proxy) = proxy::get() else {
         return DECLINED;
     };
-    let Some(record) = Record::create(r, Kind::Observed) else {
+    let Some(record) = Record::observed(r, farm) else {
         return DECLINED;
     };
     let call = Call {
@@ -338,16 +338,15 @@ pub unsafe fn observe(
         proxy_name,
         proxy_port,
     };
-    record.farm = farm;
-    record.member = member;
-    record.reason = Reason::Method;
+    record.member.set(member);
+    record.reason.set(Reason::Method);
     // SAFETY: the caller's promise.
     unsafe {
         filter::begin(r, record, farm);
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
         begin(r, record, farm, member);
         let before = filter::connections();
-        record.nested = true;
+        record.nested.set(true);
         let status = (proxy.run_scheme_handler)(
             call.r,
             worker,
@@ -356,8 +355,8 @@ pub unsafe fn observe(
             call.proxy_name,
             call.proxy_port,
         );
-        record.nested = false;
-        record.connected = filter::connections() != before;
+        record.nested.set(false);
+        record.connected.set(filter::connections() != before);
         filter::end(r, record);
         let outcome = outcome::classify(r, record, member, status);
         settle(r, record, farm, member, outcome);

@@ -26,7 +26,9 @@ pub unsafe extern "C" fn canon_handler(r: *mut ffi::request_rec, url: *mut c_cha
 unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        if (*r).proxyreq != ffi::PROXYREQ_REVERSE || Record::of(r).is_some_and(|rec| rec.nested) {
+        if (*r).proxyreq != ffi::PROXYREQ_REVERSE
+            || Record::of(r).is_some_and(|rec| rec.nested.get())
+        {
             return DECLINED;
         }
         // A unix socket was named: the host is that socket's, never a farm's.
@@ -34,7 +36,7 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
             return DECLINED;
         }
         // Found in map_to_storage already, and still the same target.
-        if Record::of(r).is_some_and(|record| record.walked == (*r).filename) {
+        if Record::of(r).is_some_and(|record| record.walked.get() == (*r).filename) {
             return OK;
         }
         let Some((found, rest)) = find_farm(r, CStr::from_ptr(url)) else {
@@ -70,7 +72,7 @@ pub unsafe fn find_farm(r: *mut ffi::request_rec, url: &CStr) -> Option<(FarmRef
 /// `r` is live and belongs to the farm request of `record`.
 pub unsafe fn member_url(
     r: *mut ffi::request_rec,
-    record: &mut Record,
+    record: &Record,
     member: &Member,
 ) -> Result<*mut c_char, c_int> {
     // SAFETY: raw_path was set by `canonicalise` and lives in the request's pool.
@@ -93,7 +95,7 @@ pub unsafe fn member_url(
 /// As [`member_url`].
 pub unsafe fn url_for(
     r: *mut ffi::request_rec,
-    record: &mut Record,
+    record: &Record,
     base: &[u8],
     rest: &CStr,
 ) -> Result<*mut c_char, c_int> {
@@ -103,9 +105,9 @@ pub unsafe fn url_for(
     // SAFETY: the caller's promise; mod_proxy's function is called as mod_proxy itself would.
     unsafe {
         (*r).filename = pool::concat_bytes(r, &[b"proxy:", base, rest.to_bytes()]);
-        record.nested = true;
+        record.nested.set(true);
         let status = (proxy.canon_url)(r);
-        record.nested = false;
+        record.nested.set(false);
         if status != OK {
             return Err(status);
         }

@@ -28,7 +28,12 @@ pub fn elected(r: *mut ffi::request_rec, record: &Record) {
         set(r, first, c"BALANCER_WORKER_ROUTE", member.route().as_ptr());
         set(r, first, c"ATH_FARM", farm.c_name.as_ptr());
         set(r, first, c"ATH_MEMBER", member.c_name.as_ptr());
-        set(r, first, c"ATH_REASON", c_word(record.reason).as_ptr());
+        set(
+            r,
+            first,
+            c"ATH_REASON",
+            c_word(record.reason.get()).as_ptr(),
+        );
     }
 }
 
@@ -50,8 +55,8 @@ pub fn settled(r: *mut ffi::request_rec, record: &Record) {
             1 => set(r, true, c"ATH_ATTEMPTS", c"1".as_ptr()),
             attempts => set(r, true, c"ATH_ATTEMPTS", number((*r).pool, attempts as u64)),
         }
-        if record.first_byte != 0 {
-            let waited = record.first_byte.saturating_sub(record.began);
+        if record.first_byte.get() != 0 {
+            let waited = record.first_byte.get().saturating_sub(record.began.get());
             set(r, true, c"ATH_TTFB_US", number((*r).pool, waited));
         }
     }

@@ -34,10 +34,10 @@ pub fn register() {
 ///
 /// # Safety
 /// `r` is live and `record` its own.
-pub unsafe fn begin(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) {
-    record.answer = Answer::Awaited;
-    record.first_byte = 0;
-    record.connected = false;
+pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
+    record.answer.set(Answer::Awaited);
+    record.first_byte.set(0);
+    record.connected.set(false);
     // SAFETY: the caller's promise; tables and filters belong to the request.
     unsafe {
         let connection = (*r).connection;
@@ -45,20 +45,24 @@ pub unsafe fn begin(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) 
         // client's without a word, and still returns OK. With no kept-alive requests on the
         // connection it says 502, which is for us to deal with.
         if record.kind == Kind::Farm {
-            record.keepalives = Some((*connection).keepalives);
+            record.keepalives.set(Some((*connection).keepalives));
             (*connection).keepalives = 0;
         }
-        if record.filter.is_null() {
-            record.filter = ffi::ap_add_output_filter_handle(
+        if record.filter.get().is_null() {
+            record.filter.set(ffi::ap_add_output_filter_handle(
                 HANDLE.load(Ordering::Acquire),
-                std::ptr::from_mut(record).cast(),
+                std::ptr::from_ref(record).cast_mut().cast(),
                 r,
                 connection,
-            );
+            ));
         }
-        if !farm.params.retry_on.is_empty() && record.headers.is_null() {
-            record.headers = ffi::apr_table_copy((*r).pool, (*r).headers_out);
-            record.err_headers = ffi::apr_table_copy((*r).pool, (*r).err_headers_out);
+        if !farm.params.retry_on.is_empty() && record.headers.get().is_null() {
+            record
+                .headers
+                .set(ffi::apr_table_copy((*r).pool, (*r).headers_out));
+            record
+                .err_headers
+                .set(ffi::apr_table_copy((*r).pool, (*r).err_headers_out));
         }
     }
 }
@@ -67,7 +71,7 @@ pub unsafe fn begin(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) 
 ///
 /// # Safety
 /// As [`begin`].
-pub unsafe fn end(r: *mut ffi::request_rec, record: &mut Record) {
+pub unsafe fn end(r: *mut ffi::request_rec, record: &Record) {
     // SAFETY: the caller's promise.
     unsafe { restore_keepalives(r, record) }
 }
@@ -76,7 +80,7 @@ pub unsafe fn end(r: *mut ffi::request_rec, record: &mut Record) {
 ///
 /// # Safety
 /// As [`begin`].
-pub unsafe fn take_back(r: *mut ffi::request_rec, record: &mut Record) {
+pub unsafe fn take_back(r: *mut ffi::request_rec, record: &Record) {
     // SAFETY: the caller's promise.
     unsafe {
         for note in [
@@ -88,17 +92,17 @@ pub unsafe fn take_back(r: *mut ffi::request_rec, record: &mut Record) {
         ] {
             ffi::apr_table_unset((*r).notes, note.as_ptr());
         }
-        if record.headers.is_null() {
+        if record.headers.get().is_null() {
             return;
         }
-        (*r).headers_out = ffi::apr_table_copy((*r).pool, record.headers);
-        (*r).err_headers_out = ffi::apr_table_copy((*r).pool, record.err_headers);
+        (*r).headers_out = ffi::apr_table_copy((*r).pool, record.headers.get());
+        (*r).err_headers_out = ffi::apr_table_copy((*r).pool, record.err_headers.get());
         (*r).status = ffi::HTTP_OK;
         (*r).status_line = std::ptr::null();
     }
 }
 
-unsafe fn restore_keepalives(r: *mut ffi::request_rec, record: &mut Record) {
+unsafe fn restore_keepalives(r: *mut ffi::request_rec, record: &Record) {
     if let Some(keepalives) = record.keepalives.take() {
         // SAFETY: the caller's promise.
         unsafe { (*(*r).connection).keepalives = keepalives }
@@ -114,23 +118,23 @@ unsafe extern "C" fn output(
         // request it is on, and a live brigade.
         unsafe {
             let r = (*filter).r;
-            let Some(record) = (*filter).ctx.cast::<Record>().as_mut() else {
+            let Some(record) = (*filter).ctx.cast::<Record>().as_ref() else {
                 return ffi::ap_pass_brigade((*filter).next, brigade);
             };
-            if record.answer == Answer::Awaited {
-                record.first_byte = clock::now();
+            if record.answer.get() == Answer::Awaited {
+                record.first_byte.set(clock::now());
                 if another_member_waits(r, record) {
-                    record.answer = Answer::Discarded;
+                    record.answer.set(Answer::Discarded);
                 } else {
-                    record.answer = Answer::Passed;
+                    record.answer.set(Answer::Passed);
                     restore_keepalives(r, record);
                     let next = (*filter).next;
                     ffi::ap_remove_output_filter(filter);
-                    record.filter = std::ptr::null_mut();
+                    record.filter.set(std::ptr::null_mut());
                     return ffi::ap_pass_brigade(next, brigade);
                 }
             }
-            if record.answer == Answer::Discarded {
+            if record.answer.get() == Answer::Discarded {
                 ffi::apr_brigade_cleanup(brigade.cast());
                 return ffi::APR_SUCCESS;
             }
@@ -141,13 +145,13 @@ unsafe extern "C" fn output(
 
 /// `retryon` names this status, the request may be replayed, the budget allows it, and there is a
 /// member to go to: found out before the first byte is thrown away, since it cannot be had again.
-unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &mut Record) -> bool {
+unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> bool {
     let Some(farm) = record.farm() else {
         return false;
     };
     // SAFETY: the caller's promise.
     let status = unsafe { (*r).status };
-    if record.kind != Kind::Farm || record.member.is_null() {
+    if record.kind != Kind::Farm || record.member.get().is_null() {
         return false;
     }
     let named = u16::try_from(status).is_ok_and(|status| farm.params.retry_on.contains(&status));
@@ -157,8 +161,8 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &mut Record) ->
     if !budget::allow(farm.seat.record, farm.retry_budget(), clock::now()) {
         return false;
     }
-    record.successor = serve::choose(record, farm);
-    record.successor.is_some()
+    record.successor.set(serve::choose(record, farm));
+    record.successor.get().is_some()
 }
 
 /// The `pre_connection` hook: called for each new connection, those to members included, in the

@@ -49,9 +49,9 @@ pub fn force_recovery(balancer: *mut ffi::proxy_balancer) -> bool {
 pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
     Request {
         replayable: is_idempotent(r) && !has_body(r),
-        replays: record.replays,
-        refreshed: record.refreshed,
-        committed: record.answer == Answer::Passed,
+        replays: record.replays.get(),
+        refreshed: record.refreshed.get(),
+        committed: record.answer.get() == Answer::Passed,
     }
 }
 
@@ -96,7 +96,7 @@ pub unsafe fn classify(
     // SAFETY: the caller's promise.
     let (status, aborted) = unsafe { ((*r).status, (*(*r).connection).aborted != 0) };
     let status = u16::try_from(status).unwrap_or(0);
-    match record.answer {
+    match record.answer.get() {
         Answer::Discarded => return Outcome::Answered(status),
         Answer::Passed if result == DONE && status != 101 => {
             return if aborted {
@@ -123,7 +123,7 @@ pub unsafe fn classify(
     match result {
         OK | DONE if aborted && status != 101 => Outcome::ClientGone,
         OK | DONE => Outcome::Answered(status),
-        ffi::HTTP_SERVICE_UNAVAILABLE if !record.connected && pool_is_full(member) => {
+        ffi::HTTP_SERVICE_UNAVAILABLE if !record.connected.get() && pool_is_full(member) => {
             Outcome::PoolExhausted
         }
         ffi::HTTP_SERVICE_UNAVAILABLE => Outcome::NotConnected,
@@ -136,7 +136,7 @@ pub unsafe fn classify(
         ffi::HTTP_GATEWAY_TIME_OUT => Outcome::TimedOut,
         ffi::HTTP_BAD_GATEWAY if note(c"proxy_timedout").is_some() => Outcome::TimedOut,
         ffi::HTTP_BAD_GATEWAY => Outcome::Broken {
-            fresh: record.connected || !tells_connections(member),
+            fresh: record.connected.get() || !tells_connections(member),
         },
         other => Outcome::NotTheMember(u16::try_from(other).unwrap_or(500)),
     }

@@ -28,7 +28,7 @@ pub unsafe extern "C" fn translate_name(r: *mut ffi::request_rec) -> c_int {
     guard!("translate_name", DECLINED, {
         // SAFETY: httpd calls with a live request.
         unsafe {
-            if !is_ours(r) || Record::create(r, Kind::Engine).is_none() {
+            if !is_ours(r) || Record::for_engine(r).is_none() {
                 return DECLINED;
             }
             (*r).filename = pool::concat(r, &[c"athena:", CStr::from_ptr((*r).uri)]);

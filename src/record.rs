@@ -1,5 +1,6 @@
 //! The request record: what this module knows of one request, in the request's own pool.
 
+use std::cell::Cell;
 use std::ffi::c_char;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,67 +38,97 @@ pub enum Answer {
     Discarded,
 }
 
-/// See the module's documentation. Plain data only: it is never dropped.
+/// See the module's documentation. Never dropped: it holds nothing that needs it.
+///
+/// mod_proxy's hooks come back to the record while one of our own functions is at work on it, so it
+/// is shared, and what changes is in cells. One thread at a time works on a request; only `open` may
+/// be met by another one (the pool's cleanup).
 pub struct Record {
     pub kind: Kind,
     /// The farm; null for [`Kind::Engine`].
-    pub farm: *const Farm,
+    farm: *const Farm,
     /// The balancer of the request's own server.
     pub balancer: *mut ffi::proxy_balancer,
     /// The path behind the farm's name, as it came (not canonicalised), NUL-terminated.
     pub raw_path: *const c_char,
     /// The file name (`proxy:URL`) for which the farm's `<Proxy>` sections were applied in
     /// map_to_storage; null: not yet.
-    pub walked: *const c_char,
+    pub walked: Cell<*const c_char>,
     /// A call into mod_proxy is under way, whose hooks are not for us.
-    pub nested: bool,
+    pub nested: Cell<bool>,
     /// The current attempt's member; null between attempts.
-    pub member: *const Member,
+    pub member: Cell<*const Member>,
     /// The current attempt holds a place in the in-flight counts. Given back once, whoever comes
-    /// first: the attempt's end or the pool's cleanup (perhaps in another thread).
+    /// first: the attempt's end or the pool's cleanup.
     pub open: AtomicBool,
     /// The pool's cleanup is registered, and the farm has counted the request.
-    pub registered: bool,
+    pub registered: Cell<bool>,
     /// Why the current member was chosen.
-    pub reason: Reason,
+    pub reason: Cell<Reason>,
     /// When the attempt began.
-    pub began: Micros,
+    pub began: Cell<Micros>,
     /// When its first byte came; 0: not yet.
-    pub first_byte: Micros,
-    pub answer: Answer,
+    pub first_byte: Cell<Micros>,
+    pub answer: Cell<Answer>,
     /// Our output filter while it waits for the first byte; null otherwise.
-    pub filter: *mut ffi::ap_filter_t,
+    pub filter: Cell<*mut ffi::ap_filter_t>,
     /// A new connection was made during the attempt.
-    pub connected: bool,
+    pub connected: Cell<bool>,
     /// The member that takes over after a discarded answer.
-    pub successor: Option<(*const Member, Reason)>,
+    pub successor: Cell<Option<(*const Member, Reason)>>,
     /// The client connection's count of kept-alive requests, put aside during the attempt.
-    pub keepalives: Option<i32>,
-    pub replays: u32,
-    pub refreshed: bool,
-    tried: [MemberId; ATTEMPTS_MAX],
-    attempts: usize,
+    pub keepalives: Cell<Option<i32>>,
+    pub replays: Cell<u32>,
+    pub refreshed: Cell<bool>,
+    tried: Cell<Tried>,
+    attempts: Cell<usize>,
     /// Response headers as they were before the attempt, when an answer may have to be taken back.
-    pub headers: *mut ffi::apr_table_t,
-    pub err_headers: *mut ffi::apr_table_t,
+    pub headers: Cell<*mut ffi::apr_table_t>,
+    pub err_headers: Cell<*mut ffi::apr_table_t>,
 }
+
+/// Members that a request has been given; see [`Record::attempts`] for how many.
+pub type Tried = [MemberId; ATTEMPTS_MAX];
 
 impl Record {
     /// The record of a request, when it has one.
-    pub fn of<'a>(r: *mut ffi::request_rec) -> Option<&'a mut Record> {
-        // SAFETY: only `create` stores under our module's index, in the same request's pool; one
-        // thread at a time processes a request.
+    pub fn of<'a>(r: *mut ffi::request_rec) -> Option<&'a Record> {
+        // SAFETY: only `create` stores under our module's index, in the same request's pool.
         unsafe {
             ffi::ath_shim_get_config((*r).request_config, athena_module_ptr())
                 .cast::<Record>()
-                .as_mut()
+                .as_ref()
         }
     }
 
-    /// Makes the record of a request, replacing one it may have.
-    pub fn create<'a>(r: *mut ffi::request_rec, kind: Kind) -> Option<&'a mut Record> {
-        // SAFETY: the pool gives aligned memory (8 bytes, enough for every field) or aborts; the
-        // record holds nothing that needs dropping.
+    /// Makes the record of a request to one of the engine's own paths.
+    pub fn for_engine<'a>(r: *mut ffi::request_rec) -> Option<&'a Record> {
+        Self::create(r, Kind::Engine, ptr::null(), ptr::null_mut(), ptr::null())
+    }
+
+    /// Makes the record of a request to a farm; `raw_path` is the target behind the farm's name.
+    pub fn for_farm<'a>(
+        r: *mut ffi::request_rec,
+        found: FarmRef,
+        raw_path: *const c_char,
+    ) -> Option<&'a Record> {
+        Self::create(r, Kind::Farm, found.farm, found.balancer, raw_path)
+    }
+
+    /// Makes the record of a request that mod_proxy_balancer steers.
+    pub fn observed<'a>(r: *mut ffi::request_rec, farm: &Farm) -> Option<&'a Record> {
+        Self::create(r, Kind::Observed, farm, farm.balancer, ptr::null())
+    }
+
+    /// Replaces the record that the request may have.
+    fn create<'a>(
+        r: *mut ffi::request_rec,
+        kind: Kind,
+        farm: *const Farm,
+        balancer: *mut ffi::proxy_balancer,
+        raw_path: *const c_char,
+    ) -> Option<&'a Record> {
+        // SAFETY: the pool gives aligned memory (8 bytes, enough for every field) or aborts.
         unsafe {
             const { assert!(align_of::<Record>() <= 8) };
             let record: *mut Record = ffi::apr_palloc((*r).pool, size_of::<Record>()).cast();
@@ -106,45 +137,32 @@ impl Record {
             }
             record.write(Record {
                 kind,
-                farm: ptr::null(),
-                balancer: ptr::null_mut(),
-                raw_path: ptr::null(),
-                walked: ptr::null(),
-                nested: false,
-                member: ptr::null(),
+                farm,
+                balancer,
+                raw_path,
+                walked: Cell::new(ptr::null()),
+                nested: Cell::new(false),
+                member: Cell::new(ptr::null()),
                 open: AtomicBool::new(false),
-                registered: false,
-                reason: Reason::Method,
-                began: 0,
-                first_byte: 0,
-                answer: Answer::Awaited,
-                filter: ptr::null_mut(),
-                connected: false,
-                successor: None,
-                keepalives: None,
-                replays: 0,
-                refreshed: false,
-                tried: [MemberId(u32::MAX); ATTEMPTS_MAX],
-                attempts: 0,
-                headers: ptr::null_mut(),
-                err_headers: ptr::null_mut(),
+                registered: Cell::new(false),
+                reason: Cell::new(Reason::Method),
+                began: Cell::new(0),
+                first_byte: Cell::new(0),
+                answer: Cell::new(Answer::Awaited),
+                filter: Cell::new(ptr::null_mut()),
+                connected: Cell::new(false),
+                successor: Cell::new(None),
+                keepalives: Cell::new(None),
+                replays: Cell::new(0),
+                refreshed: Cell::new(false),
+                tried: Cell::new([MemberId(u32::MAX); ATTEMPTS_MAX]),
+                attempts: Cell::new(0),
+                headers: Cell::new(ptr::null_mut()),
+                err_headers: Cell::new(ptr::null_mut()),
             });
             ffi::ath_shim_set_config((*r).request_config, athena_module_ptr(), record.cast());
-            record.as_mut()
+            record.as_ref()
         }
-    }
-
-    /// Makes the record of a request to a farm; `raw_path` is the target behind the farm's name.
-    pub fn for_farm<'a>(
-        r: *mut ffi::request_rec,
-        found: FarmRef,
-        raw_path: *const c_char,
-    ) -> Option<&'a mut Record> {
-        let record = Self::create(r, Kind::Farm)?;
-        record.farm = found.farm;
-        record.balancer = found.balancer;
-        record.raw_path = raw_path;
-        Some(record)
     }
 
     /// The request's farm.
@@ -156,29 +174,30 @@ impl Record {
     /// The current attempt's member.
     pub fn member<'a>(&self) -> Option<&'a Member> {
         // SAFETY: as for farms.
-        unsafe { self.member.as_ref() }
+        unsafe { self.member.get().as_ref() }
     }
 
-    /// Members this request has been given.
-    pub fn tried(&self) -> &[MemberId] {
-        self.tried.get(..self.attempts).unwrap_or_default()
+    /// Members this request has been given, the first [`Self::attempts`] of them.
+    pub fn tried(&self) -> Tried {
+        self.tried.get()
     }
 
-    /// How many attempts there were.
+    /// How many members this request has been given.
     pub fn attempts(&self) -> usize {
-        self.attempts
+        self.attempts.get()
     }
 
     /// Notes a member as tried; false when the request has had its share of attempts.
-    pub fn note_tried(&mut self, id: MemberId) -> bool {
-        match self.tried.get_mut(self.attempts) {
-            Some(place) => {
-                *place = id;
-                self.attempts += 1;
-                true
-            }
-            None => false,
-        }
+    pub fn note_tried(&self, id: MemberId) -> bool {
+        let mut tried = self.tried.get();
+        let attempts = self.attempts.get();
+        let Some(place) = tried.get_mut(attempts) else {
+            return false;
+        };
+        *place = id;
+        self.tried.set(tried);
+        self.attempts.set(attempts + 1);
+        true
     }
 
     /// Gives back the attempt's place in the counts: true for the one caller who has to do it.

@@ -73,7 +73,7 @@ pub unsafe extern "C" fn scheme_handler(
         let Some(record) = Record::of(r) else {
             return observe();
         };
-        if record.nested {
+        if record.nested.get() {
             return DECLINED;
         }
         if record.kind != Kind::Farm {
@@ -118,7 +118,7 @@ pub struct Call {
     pub proxy_port: ffi::apr_port_t,
 }
 
-unsafe fn serve(call: &Call, record: &mut Record, farm: &Farm, first: *mut c_char) -> c_int {
+unsafe fn serve(call: &Call, record: &Record, farm: &Farm, first: *mut c_char) -> c_int {
     let r = call.r;
     let mut url = first;
     loop {
@@ -139,10 +139,10 @@ unsafe fn serve(call: &Call, record: &mut Record, farm: &Farm, first: *mut c_cha
                 environment::settled(r, record);
                 return status;
             }
-            Next::Again => record.refreshed = true,
+            Next::Again => record.refreshed.set(true),
             Next::Failover | Next::Replay => {
                 if next == Next::Replay {
-                    record.replays += 1;
+                    record.replays.set(record.replays.get() + 1);
                 }
                 let found = match record.successor.take() {
                     Some((successor, reason)) => take(r, record, farm, successor, reason),
@@ -172,13 +172,14 @@ unsafe fn serve(call: &Call, record: &mut Record, farm: &Farm, first: *mut c_cha
 
 /// A replay needs the farm's retry budget; a discarded answer has paid already.
 fn replay_allowed(record: &Record, farm: &Farm) -> bool {
-    record.successor.is_some() || budget::allow(farm.seat.record, farm.retry_budget(), clock::now())
+    record.successor.get().is_some()
+        || budget::allow(farm.seat.record, farm.retry_budget(), clock::now())
 }
 
 /// One attempt at one member: its result for the client and what it came to.
 unsafe fn attempt(
     call: &Call,
-    record: &mut Record,
+    record: &Record,
     farm: &Farm,
     member: &Member,
     url: *mut c_char,
@@ -202,7 +203,7 @@ unsafe fn attempt(
         filter::begin(r, record, farm);
         account::begin(r, record, farm, member);
         let before = filter::connections();
-        record.nested = true;
+        record.nested.set(true);
         let status = (proxy.run_scheme_handler)(
             r,
             member.worker,
@@ -211,8 +212,8 @@ unsafe fn attempt(
             call.proxy_name,
             call.proxy_port,
         );
-        record.nested = false;
-        record.connected = filter::connections() != before;
+        record.nested.set(false);
+        record.connected.set(filter::connections() != before);
         filter::end(r, record);
         let outcome = outcome::classify(r, record, member, status);
         account::settle(r, record, farm, member, outcome);
@@ -224,9 +225,9 @@ unsafe fn attempt(
 ///
 /// # Safety
 /// `r` is live and `record` its own.
-pub unsafe fn next_member(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) -> bool {
-    record.member = std::ptr::null();
-    record.refreshed = false;
+pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
+    record.member.set(std::ptr::null());
+    record.refreshed.set(false);
     let Some((member, reason)) = choose(record, farm) else {
         return false;
     };
@@ -241,12 +242,13 @@ pub fn choose(record: &Record, farm: &Farm) -> Option<(*const Member, Reason)> {
     {
         return None;
     }
+    let tried = record.tried();
     let election = Election {
         farm: farm.seat.record,
         plan: farm.seat.plan.read(farm.seat.record),
         lineup: farm,
         method: farm.method(record.balancer),
-        tried: record.tried(),
+        tried: tried.get(..record.attempts()).unwrap_or_default(),
         // A fallback comes first: nobody has to wait for a member that may still be down.
         force: farm.params.fallback.is_none() && outcome::force_recovery(record.balancer),
         half_life: farm.half_life(),
@@ -260,7 +262,7 @@ pub fn choose(record: &Record, farm: &Farm) -> Option<(*const Member, Reason)> {
 /// Makes a member the record's. False when the request has had its share of attempts.
 fn take(
     r: *mut ffi::request_rec,
-    record: &mut Record,
+    record: &Record,
     farm: &Farm,
     member: *const Member,
     reason: Reason,
@@ -272,8 +274,8 @@ fn take(
     if !record.note_tried(elected.seat.id) {
         return false;
     }
-    record.member = member;
-    record.reason = reason;
+    record.member.set(member);
+    record.reason.set(reason);
     elected.record().hot.elected.fetch_add(1, Ordering::Relaxed);
     // At once, so that the next choice, in whatever child, sees this one.
     // SAFETY: called for a live request and its own record.
@@ -284,7 +286,7 @@ fn take(
 
 /// The URL of the record's member for this request. `Err`: mod_proxy refused to make one, which is
 /// not the member's fault.
-unsafe fn current_url(r: *mut ffi::request_rec, record: &mut Record) -> Result<*mut c_char, c_int> {
+unsafe fn current_url(r: *mut ffi::request_rec, record: &Record) -> Result<*mut c_char, c_int> {
     let Some(member) = record.member() else {
         return Err(ffi::HTTP_SERVICE_UNAVAILABLE);
     };
@@ -315,10 +317,10 @@ fn explain(
             farm.method(record.balancer).name(),
             record.attempts(),
             member.name,
-            record.reason.word(),
+            record.reason.get().word(),
             hot.inflight.load(Ordering::Relaxed).max(0),
             f64::from_bits(hot.ewma.load(Ordering::Relaxed)),
-            if record.answer == Answer::Discarded {
+            if record.answer.get() == Answer::Discarded {
                 ", answer discarded"
             } else {
                 ""

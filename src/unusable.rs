@@ -23,7 +23,7 @@ const RETRY_AFTER_MAX: u64 = 60;
 /// The arguments are those of mod_proxy's `pre_request`.
 pub unsafe fn before(
     r: *mut ffi::request_rec,
-    record: &mut Record,
+    record: &Record,
     farm: &Farm,
     url: *mut *mut c_char,
 ) -> c_int {
@@ -40,7 +40,7 @@ pub unsafe fn before(
 ///
 /// # Safety
 /// `call` is the live call of mod_proxy's scheme handler, `record` its request's.
-pub unsafe fn during(call: &Call, record: &mut Record, farm: &Farm) -> c_int {
+pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
         match &farm.params.fallback {
@@ -54,7 +54,7 @@ pub unsafe fn during(call: &Call, record: &mut Record, farm: &Farm) -> c_int {
 ///
 /// # Safety
 /// As [`during`].
-pub unsafe fn proxied(call: &Call, record: &mut Record, farm: &Farm) -> c_int {
+pub unsafe fn proxied(call: &Call, record: &Record, farm: &Farm) -> c_int {
     let (Some(Fallback::Proxy(target)), Some(proxy)) = (&farm.params.fallback, proxy::get()) else {
         // SAFETY: the caller's promise.
         return unsafe { refuse(call.r, record, farm) };
@@ -79,7 +79,7 @@ pub unsafe fn proxied(call: &Call, record: &mut Record, farm: &Farm) -> c_int {
             c"proxy-nokeepalive".as_ptr(),
             c"1".as_ptr(),
         );
-        record.nested = true;
+        record.nested.set(true);
         let status = (proxy.run_scheme_handler)(
             call.r,
             worker,
@@ -88,14 +88,14 @@ pub unsafe fn proxied(call: &Call, record: &mut Record, farm: &Farm) -> c_int {
             call.proxy_name,
             call.proxy_port,
         );
-        record.nested = false;
+        record.nested.set(false);
         environment::settled(call.r, record);
         status
     }
 }
 
 /// Redirects to `fallback=redirect:URL`, or answers 503.
-unsafe fn refuse(r: *mut ffi::request_rec, record: &mut Record, farm: &Farm) -> c_int {
+unsafe fn refuse(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> c_int {
     environment::settled(r, record);
     if let Some(Fallback::Redirect(target)) = &farm.params.fallback {
         note(r, record, farm, target);
