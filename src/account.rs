@@ -198,6 +198,8 @@ fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: M
             }
         }
         Verdict::Out(_) if ignore => {}
+        // An attempt from before the member came back says nothing new.
+        Verdict::Out(_) if record.began.get() < health.recovered_at.load(Ordering::Relaxed) => {}
         Verdict::Out(cause) => out(farm, member, cause, member.retry(), now),
         Verdict::Failure => {
             let streak = health::failure(health);

@@ -13,7 +13,7 @@ from .waiting import free_port, wait_until
 MPMS = ["prefork", "worker", "event"]
 LBMETHODS = ["lbmethod_byrequests", "lbmethod_bybusyness", "lbmethod_bytraffic"]
 # What is said when a member does not take a connection: by stock httpd, and by us.
-CONNECT_FAILED = r"AH00957|AH00959|AH01114|ATH0110"
+CONNECT_FAILED = r"AH00940|AH00957|AH00959|AH01114|ATH0110"
 
 _LINE = re.compile(r"^\[[^]]*\] \[(?P<module>[\w-]*):(?P<level>\w+)\] ")
 _BAD_LEVELS = {"warn", "error", "crit", "alert", "emerg"}
