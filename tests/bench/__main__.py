@@ -1,0 +1,15 @@
+"""`python3 -m bench [throughput|instructions]…`: runs these, or all, and writes the page."""
+
+import sys
+
+from . import instructions, page, throughput
+
+BENCHES = {"instructions": instructions, "throughput": throughput}
+
+names = sys.argv[1:] or list(BENCHES)
+if unknown := set(names) - set(BENCHES):
+    sys.exit(f"{', '.join(sorted(unknown))}: no such bench; there are {', '.join(BENCHES)}")
+for name in names:
+    print(f"== {name}", flush=True)
+    page.write(BENCHES[name].TITLE, BENCHES[name].run())
+print(f"Written: {page.PAGE}")

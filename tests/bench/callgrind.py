@@ -1,0 +1,149 @@
+"""httpd under callgrind, and what callgrind wrote."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter, defaultdict
+from pathlib import PurePath
+from typing import NamedTuple
+
+from harness.client import Client
+from harness.httpd import Httpd
+from harness.paths import APACHE
+from harness.waiting import wait_until
+
+# Called for a TRACE request and for nothing else: with it the client says where a part ends.
+_MARK = "ap_send_http_trace"
+
+
+class Counted(Httpd):
+    """One process and one thread for requests (`-X`), every instruction counted."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, valgrind=True, **options)
+        self._parts = 0
+
+    def _spawn(self):
+        if os.geteuid() == 0:
+            # The dumps are written by a process that is no longer root.
+            shutil.chown(self.directory, "www-data", "www-data")
+        command = [
+            "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={self.directory}/part",
+            "--compress-strings=no", "--compress-pos=no", f"--dump-before={_MARK}",
+            APACHE, "-f", str(self.write_conf()), "-X",
+        ]
+        with self.stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                start_new_session=True,
+            )
+
+    def _up(self, before):
+        # With -X, httpd does not log that it is up.
+        if self.process.poll() is not None:
+            raise AssertionError(f"httpd left with {self.process.returncode}:\n{self.messages()}")
+        with Client(self.port) as probe:
+            try:
+                return probe.open()
+            except ConnectionRefusedError:
+                return False
+
+    def count(self, client, path, n):
+        """The profile of `n` requests over `client`'s kept connection."""
+        self._mark(client)
+        for _ in range(n):
+            answer = client.get(path)
+            if answer.status != 200:
+                raise AssertionError(f"{path}: {answer}")
+        self._mark(client)
+        return Profile.read(self.directory / f"part.{self._parts}", n)
+
+    def _mark(self, client):
+        client.request("TRACE", "/")
+        self._parts += 1
+        part = self.directory / f"part.{self._parts}"
+        wait_until(lambda: part.exists() and "\ntotals: " in part.read_text(), what=str(part))
+
+
+class Function(NamedTuple):
+    """A function: the file name of its object, its own name."""
+
+    object: str
+    name: str
+
+
+class Profile:
+    """Instructions by function and call, per request.
+
+    `own`: within a function; `calls` and `through`: how often one calls another, and what is
+    spent in and below the other then, by (caller, callee).
+    """
+
+    def __init__(self, requests):
+        self.requests = requests
+        self.own, self.calls, self.through = Counter(), Counter(), Counter()
+
+    @classmethod
+    def read(cls, path, requests):
+        """Reads a dump with names and positions uncompressed (the Callgrind Format)."""
+        profile = cls(requests)
+        place = {}
+        called = None
+        for line in path.read_text().splitlines():
+            key, equals, value = line.partition("=")
+            if key in ("ob", "cob"):
+                place[key] = PurePath(value).name
+            elif key == "fn":
+                caller = Function(place.get("ob", "???"), _plain(value))
+            elif key == "cfn":
+                # Without cob= the callee is in the caller's object.
+                callee = Function(place.pop("cob", caller.object), _plain(value))
+            elif key == "calls":
+                called = int(value.split()[0])
+            elif not equals and line[:1].isdigit():
+                cost = int(line.split()[1])
+                if called is None:
+                    profile.own[caller] += cost
+                else:
+                    profile.calls[caller, callee] += called
+                    profile.through[caller, callee] += cost
+                    called = None
+        return profile
+
+    @property
+    def total(self):
+        """Instructions per request."""
+        return sum(self.own.values()) / self.requests
+
+    def functions(self, name):
+        """(function, inclusive, own, calls) of an object, per request, the dearest first."""
+        inclusive, calls = Counter(), Counter()
+        for function, cost in self.own.items():
+            inclusive[function] += cost
+        for (caller, callee), cost in self.through.items():
+            if caller != callee:
+                inclusive[caller] += cost
+                calls[callee] += self.calls[caller, callee]
+        return [(function.name, *(counted[function] / self.requests
+                                  for counted in (inclusive, self.own, calls)))
+                for function, _ in inclusive.most_common() if function.object == name]
+
+    def leaving(self, name):
+        """(caller, callee, inclusive, calls) of calls out of an object, per request."""
+        return [(caller.name, callee.name, cost / self.requests,
+                 self.calls[caller, callee] / self.requests)
+                for (caller, callee), cost in self.through.most_common()
+                if caller.object == name != callee.object]
+
+    def objects(self):
+        """Own instructions by object, per request."""
+        sums = defaultdict(float)
+        for function, cost in self.own.items():
+            sums[function.object] += cost / self.requests
+        return sums
+
+
+def _plain(name):
+    """Without the depth of recursion that callgrind appends."""
+    return re.sub(r"'\d+$", "", name)

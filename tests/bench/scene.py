@@ -1,0 +1,69 @@
+"""What is compared: farms of three members in httpds that differ in nothing else.
+
+Every httpd has `/plain/`, a direct ProxyPass to the first member, and `/farm/`, all three.
+"""
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.backend import Backends
+from harness.farms import served
+from harness.httpd import Httpd
+
+PLAIN, FARM = "/plain/", "/farm/"
+
+# httpd-conf/athena.conf has such a section. Any one section costs every request to anywhere some
+# 900 instructions, so stock httpd gets it as well.
+_SECTION = '<Location "/athena">\n  Require local\n</Location>\n'
+
+STOCK = "stock byrequests"
+OURS = "ours"
+OURS_ALONE = "ours, without mod_proxy_balancer"
+_KINDS = {
+    STOCK: ({"engine": "stock", "balancer": True}, "byrequests"),
+    OURS: ({"engine": "on", "balancer": True}, "roundrobin"),
+    OURS_ALONE: ({"engine": "on", "balancer": False}, "roundrobin"),
+}
+
+
+class Scene:
+    """Back ends and the httpds in front of them, in a directory that ends with them."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.backends = Backends(directory, 3)
+        self._httpds = []
+
+    def start(self, kind, mpm, make=Httpd):
+        """An httpd of one of the kinds above, made by `make` (as `Httpd` is)."""
+        options, method = _KINDS[kind]
+        place = self.directory / f"httpd{len(self._httpds)}"
+        place.mkdir()
+        urls = self.backends.urls
+        farm = served(urls, settings=f"lbmethod={method}")
+        if kind == STOCK:
+            farm = farm.replace('"http://farm_one/"', '"balancer://farm_one/"') + _SECTION
+        conf = f'ProxyPass "{PLAIN}" "{urls[0]}/"\n' + farm
+        httpd = make(place, mpm, conf=conf, **options)
+        self._httpds.append(httpd)
+        return httpd.start()
+
+    def stop(self):
+        for httpd in self._httpds:
+            httpd.stop()
+        self.backends.stop()
+
+
+@contextmanager
+def scene():
+    directory = Path(tempfile.mkdtemp(prefix="athena-bench-"))
+    # Children of httpd run as another user.
+    directory.chmod(0o755)
+    stage = Scene(directory)
+    try:
+        yield stage
+    finally:
+        stage.stop()
+        shutil.rmtree(directory)

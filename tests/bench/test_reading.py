@@ -1,0 +1,68 @@
+"""What the bench reads and reckons, on inputs whose result is known."""
+
+import pytest
+
+from . import page
+from .callgrind import Function, Profile
+from .interval import median_interval
+
+
+def test_interval_of_forty_are_the_14th_and_27th():
+    # P(13 or fewer of 40 below the median) = 0.0192, P(14 or fewer) = 0.0403.
+    assert median_interval(range(40, 0, -1)) == (14, 20.5, 27)
+
+
+def test_interval_of_six_is_their_range_and_five_are_too_few():
+    assert median_interval([3, 1, 2, 6, 5, 4]) == (1, 3.5, 6)
+    with pytest.raises(ValueError, match="5 values"):
+        median_interval([1, 2, 3, 4, 5])
+
+
+DUMP = """\
+events: Ir
+summary: 170
+
+ob=/lib/ours.so
+fl=a.rs
+fn=outer
+3 20
+fi=b.rs
+4 10
+cfn=inner
+calls=4 0
+5 40
+cob=/lib/apr.so
+cfn=table_set'2
+calls=2 0
+6 100
+fe=a.rs
+
+fn=inner
+7 40
+
+ob=/lib/apr.so
+fn=table_set'2
+0 100
+
+totals: 170
+"""
+
+
+def test_a_profile_is_per_request_and_inclusive_costs_hold_what_is_below(tmp_path):
+    dump = tmp_path / "part.1"
+    dump.write_text(DUMP)
+    profile = Profile.read(dump, 2)
+    assert profile.total == 85
+    assert profile.own[Function("apr.so", "table_set")] == 100
+    assert profile.functions("ours.so") == [("outer", 85, 15, 0), ("inner", 20, 20, 2)]
+    assert profile.leaving("ours.so") == [("outer", "table_set", 50, 1)]
+
+
+def test_a_section_replaces_the_one_of_its_title(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", tmp_path / "bench" / "README.md")
+    for title, text in [("B", "first"), ("A", "### Part\nkept"), ("B", "second")]:
+        page.write(title, text)
+    written = page.PAGE.read_text()
+    assert "first" not in written
+    assert written.index("## A") < written.index("### Part\nkept") < written.index("## B")
+    assert written.rstrip().endswith("second")

@@ -1,0 +1,108 @@
+"""What steers farms from outside: mod_proxy_hcheck and balancer-manager."""
+
+import re
+
+import pytest
+from harness.client import fetch
+from harness.engine import Engine
+from harness.farms import served
+from harness.httpd import CONNECT_FAILED
+from harness.load import at_once
+from harness.waiting import wait_until
+
+# What balancer-manager takes for a request from its own page.
+OWN = {"Host": "localhost", "Referer": "http://localhost/balancer-manager"}
+CHECKED = "hcmethod=TCP hcinterval=1 hcpasses=1 hcfails=1"
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_a_health_check_marks_a_member_for_all_children(httpd, backends, mpm, balancer):
+    members = backends(3, apart=True)
+    server = httpd(mpm, balancer=balancer, children=8, modules=["proxy_hcheck"],
+                   conf=served(members.urls, each=CHECKED, settings="lbmethod=roundrobin"))
+    server.expect(CONNECT_FAILED + r"|AH03301|AH03302|proxy_hcheck:")
+    engine = Engine(server)
+    members.kill(0)
+    wait_until(lambda: engine.column("up") == [False, True, True], what="the failed check seen")
+    # In all children: nobody finds out by a request of his own.
+    failed = engine.column("failed")
+    answers = at_once(40, lambda _: fetch(server.port, "/farm/x"))
+    assert {answer.member for answer in answers} == {1, 2}
+    assert engine.column("failed") == failed
+    members.restart(0)
+    wait_until(lambda: engine.column("up") == [True, True, True], what="the passed check seen")
+    wait_until(lambda: fetch(server.port, "/farm/x").member == 0, what="the member serving again")
+
+
+class Manager:
+    """balancer-manager as a person uses it: a page with a nonce, and forms."""
+
+    def __init__(self, server):
+        self.server = server
+        self.page = "/balancer-manager"
+
+    def edit(self, url, **fields):
+        shown = fetch(self.server.port, self.page, headers=OWN).body.decode()
+        nonce = re.search(r"nonce=([0-9a-f-]+)", shown)[1]
+        form = "&".join([f"w={url}", "b=farm_one", f"nonce={nonce}",
+                         *(f"{key}={value}" for key, value in fields.items())])
+        answer = fetch(self.server.port, self.page, method="POST", body=form.encode(), headers={
+            "Content-Type": "application/x-www-form-urlencoded", **OWN})
+        assert answer.status == 200, answer
+
+
+MANAGED = """
+    <Location "/balancer-manager">
+      SetHandler balancer-manager
+    </Location>
+"""
+
+
+def test_balancer_manager_steers_the_engine(httpd, backends):
+    members = backends(3)
+    server = httpd("event", balancer=True,
+                   conf=MANAGED + served(members.urls, settings="lbmethod=roundrobin"))
+    engine, manager = Engine(server), Manager(server)
+
+    def shares(requests):
+        members.reset()
+        for _ in range(requests):
+            assert fetch(server.port, "/farm/x").status == 200
+        return members.requests()
+
+    def in_force(wanted):
+        """The back ends' own counts, once the edit has been seen."""
+        wait_until(lambda: shares(sum(wanted)) == wanted, 3, f"requests shared {wanted}")
+
+    manager.edit(members.urls[0], w_status_D=1)
+    in_force([0, 3, 3])
+    assert engine.column("on") == [False, True, True]
+    manager.edit(members.urls[0], w_status_D=0)
+    manager.edit(members.urls[1], w_status_N=1)
+    in_force([3, 0, 3])
+    assert engine.column("drain") == [False, True, False]
+    manager.edit(members.urls[1], w_status_N=0)
+    manager.edit(members.urls[2], w_lf="2.00")
+    in_force([2, 2, 4])
+    assert engine.column("weight") == [1.0, 1.0, 2.0]
+    manager.edit(members.urls[0], w_ls=1)
+    in_force([0, 2, 4])
+
+    server.graceful()
+    assert engine.column("weight") == [1.0, 1.0, 2.0]
+    assert engine.column("lbset") == [1, 0, 0]
+    in_force([0, 2, 4])
+
+
+def test_balancer_manager_shows_our_counts(httpd, backends):
+    members = backends(2)
+    server = httpd("event", balancer=True,
+                   conf=MANAGED + served(members.urls, settings="lbmethod=roundrobin"))
+    for _ in range(10):
+        assert fetch(server.port, "/farm/x").status == 200
+
+    def elected():
+        page = fetch(server.port, "/balancer-manager?xml=1", headers=OWN).body.decode()
+        return re.findall(r"<httpd:elected>(\d+)</httpd:elected>", page)
+
+    wait_until(lambda: elected() == ["5", "5"], 3, "both members' elections shown")
