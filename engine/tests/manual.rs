@@ -30,7 +30,9 @@ fn entries(title: &str) -> BTreeMap<String, Entry> {
             let start = format!("| {name}: | ");
             let line = text.lines().find_map(|line| line.strip_prefix(&start));
             let cell = line.and_then(|line| line.strip_suffix(" |"));
-            cell.unwrap_or("no such row").trim_matches('`').to_owned()
+            let text = cell.unwrap_or("no such row").trim_matches('`');
+            // Within a table a bar is escaped.
+            text.replace("\\|", "|")
         };
         let entry = Entry {
             description: row("Description"),
@@ -114,8 +116,15 @@ fn links_lead_somewhere() {
 fn tags_in_sources() -> std::io::Result<std::collections::BTreeSet<String>> {
     let mut tags = std::collections::BTreeSet::new();
     let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../src");
-    for file in std::fs::read_dir(sources)? {
-        let text = std::fs::read_to_string(file?.path())?;
+    let mut left = vec![std::path::PathBuf::from(sources)];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path)? {
+                left.push(entry?.path());
+            }
+            continue;
+        }
+        let text = std::fs::read_to_string(path)?;
         let messages = text.split("\"ATH").skip(1);
         let numbers = messages
             .filter_map(|message| message.split_once(':'))
