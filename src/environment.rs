@@ -41,6 +41,7 @@ pub fn elected(r: *mut ffi::request_rec, record: &Record) {
 fn c_word(reason: Reason) -> &'static CStr {
     match reason {
         Reason::Method => c"method",
+        Reason::Sticky => c"sticky",
         Reason::Probe => c"probe",
         Reason::Remaining => c"remaining",
         Reason::Forced => c"forced",

@@ -63,6 +63,8 @@ pub struct Elected {
 pub enum Reason {
     /// The farm's method chose it.
     Method,
+    /// The request's session belongs to it.
+    Sticky,
     /// It is in error and due for one probing request.
     Probe,
     /// Nothing of the plan was left.
@@ -76,6 +78,7 @@ impl Reason {
     pub fn word(self) -> &'static str {
         match self {
             Self::Method => "method",
+            Self::Sticky => "sticky",
             Self::Probe => "probe",
             Self::Remaining => "remaining",
             Self::Forced => "forced",
@@ -96,8 +99,37 @@ impl Election<'_> {
             .map(|id| (id, Reason::Probe))
             .or_else(|| self.by_method(random).map(|id| (id, Reason::Method)))
             .or_else(|| self.remaining().map(|id| (id, Reason::Remaining)))
-            .or_else(|| self.forced().map(|id| (id, Reason::Forced)))?;
+            .or_else(|| self.forced(|_| true).map(|id| (id, Reason::Forced)))?;
         Some(Elected { id, reason })
+    }
+
+    /// The member of a session, if it may serve it: it is usable, if only for sessions (draining);
+    /// or it is in error, and this request is given its probe.
+    pub fn sticky(&self, id: MemberId) -> Option<Reason> {
+        const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
+        let member = self.lineup.member(id)?;
+        let serves = member.admin.flags.load(Ordering::Relaxed) & KEPT_OUT == 0
+            && !self.tried.contains(&id)
+            && self.lineup.serves(id);
+        if !serves {
+            None
+        } else if works(member) {
+            Some(Reason::Sticky)
+        } else {
+            health::claim_probe(&member.health, self.now, self.lineup.retry(id))
+                .then_some(Reason::Probe)
+        }
+    }
+
+    /// A forced recovery for a session that may not leave its members: when nothing of the farm is
+    /// usable, one of those that are `its`.
+    pub fn forced_sticky(&self, its: impl Fn(MemberId) -> bool) -> Option<Elected> {
+        let mut ids = (0..self.lineup.len()).filter_map(|position| self.lineup.at(position));
+        if ids.any(|(id, _)| self.eligible(id)) {
+            return None;
+        }
+        let reason = Reason::Forced;
+        self.forced(its).map(|id| Elected { id, reason })
     }
 
     fn by_method(&self, random: &mut fastrand::Rng) -> Option<MemberId> {
@@ -169,13 +201,13 @@ impl Election<'_> {
         left.find(|id| self.eligible(*id))
     }
 
-    fn forced(&self) -> Option<MemberId> {
+    fn forced(&self, wanted: impl Fn(MemberId) -> bool) -> Option<MemberId> {
         if !self.force {
             return None;
         }
         let (id, member) = (0..self.lineup.len())
             .filter_map(|position| self.lineup.at(position))
-            .filter(|(id, member)| self.may_probe(*id, member))
+            .filter(|(id, member)| wanted(*id) && self.may_probe(*id, member))
             .min_by_key(|(_, member)| member.health.retry_at.load(Ordering::Relaxed))?;
         let forced_at = &self.farm.hot.forced_at;
         let last = forced_at.load(Ordering::SeqCst);
@@ -197,6 +229,12 @@ impl Election<'_> {
     }
 }
 
+/// Not in error, or its errors are ignored.
+fn works(member: &MemberRecord) -> bool {
+    member.health.retry_at.load(Ordering::Relaxed) == 0
+        || member.admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0
+}
+
 impl Roster for Election<'_> {
     fn member(&self, id: MemberId) -> Option<&MemberRecord> {
         self.lineup.member(id)
@@ -207,9 +245,7 @@ impl Roster for Election<'_> {
             return false;
         };
         let set = member.admin.flags.load(Ordering::Relaxed);
-        let healthy =
-            member.health.retry_at.load(Ordering::Relaxed) == 0 || set & flags::IGNORE_ERRORS != 0;
-        healthy
+        works(member)
             && set & flags::NOT_ELIGIBLE == 0
             && !self.tried.contains(&id)
             && self.lineup.serves(id)

@@ -6,6 +6,7 @@
 //! * [`health`] moves a member between healthy, in error, ejected and probing.
 //! * [`ewma`] and [`budget`] are the two estimators that several children share.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
+//! * [`sticky`] finds the member that a session belongs to.
 //! * [`config`] holds the parameters a user writes, and what selects a farm.
 //!
 //! Time ([`Micros`]), randomness and keys are arguments everywhere, so that each decision can be
@@ -23,6 +24,7 @@ pub mod ewma;
 pub mod health;
 pub mod method;
 pub mod plan;
+pub mod sticky;
 mod sync;
 
 /// Microseconds of `CLOCK_MONOTONIC`, the clock all children of a machine share. Never 0.

@@ -77,6 +77,18 @@ pub fn list(text: &str, allowed: &[u16]) -> Result<Vec<u16>, Must> {
     }
 }
 
+/// `On` or `Off`, in any case.
+///
+/// # Errors
+/// What is allowed.
+pub fn on_off(text: &str) -> Result<bool, Must> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be On or Off".to_owned()),
+    }
+}
+
 /// An absolute URL for the proxy or for a Location header: `http` or `https`, a host, visible
 /// ASCII only, so that it can neither split a header nor be read in two ways.
 ///
@@ -182,6 +194,19 @@ mod tests {
         for text in ["", ",", "504", "0502", "502;503", "5xx"] {
             let must = "must be one or more of 500, 502, 503, separated by commas";
             assert_eq!(list(text, &allowed), Err(must.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn switches() {
+        assert_eq!(on_off("On"), Ok(true));
+        assert_eq!(on_off("oFF"), Ok(false));
+        for text in ["", "1", "true", "On "] {
+            assert_eq!(
+                on_off(text),
+                Err("must be On or Off".to_owned()),
+                "{text:?}"
+            );
         }
     }
 
