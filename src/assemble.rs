@@ -22,7 +22,7 @@ use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, provider, refresh, watch};
+use crate::{account, provider, refresh, sticky, watch};
 
 /// What pre_config found in this configuration pass.
 static FINDINGS: Mutex<Option<Findings>> = Mutex::new(None);
@@ -110,6 +110,9 @@ unsafe fn assemble(
             farms.push(draft.finish(pool, seat, !engine));
         }
         for farm in &farms {
+            if engine {
+                sticky::check(farm)?;
+            }
             for member in &farm.members {
                 member.push();
                 account::begin_in_error(farm, member);

@@ -6,10 +6,10 @@ use std::ffi::{CStr, c_char};
 use athena_engine::dispatch::Reason;
 
 use crate::record::Record;
-use crate::{ffi, pool};
+use crate::{ffi, pool, sticky};
 
-/// A member was elected: `BALANCER_NAME`, `BALANCER_WORKER_NAME`, `BALANCER_WORKER_ROUTE`,
-/// `ATH_FARM`, `ATH_MEMBER`, `ATH_REASON`.
+/// A member was elected: `BALANCER_NAME`, `BALANCER_WORKER_NAME`, `BALANCER_WORKER_ROUTE`, those of
+/// its session, `ATH_FARM`, `ATH_MEMBER`, `ATH_REASON`.
 pub fn elected(r: *mut ffi::request_rec, record: &Record) {
     let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
         return;
@@ -34,6 +34,7 @@ pub fn elected(r: *mut ffi::request_rec, record: &Record) {
             c"ATH_REASON",
             c_word(record.reason.get()).as_ptr(),
         );
+        sticky::tell(r, record, member);
     }
 }
 

@@ -127,6 +127,12 @@ impl Member {
         unsafe { CStr::from_ptr((*self.shared()).route.as_ptr()) }
     }
 
+    /// `redirect`: the route of the member that takes over its sessions; empty for none.
+    pub fn redirect(&self) -> &CStr {
+        // SAFETY: as `route`.
+        unsafe { CStr::from_ptr((*self.shared()).redirect.as_ptr()) }
+    }
+
     /// mod_proxy's status bits now.
     pub fn status(&self) -> u32 {
         // SAFETY: an aligned integer that other threads may write: read as the atomic it is used

@@ -10,7 +10,7 @@ use crate::farm::Farm;
 use crate::ffi;
 use crate::guard::guard;
 use crate::record::{Answer, Kind, Record};
-use crate::{clock, outcome, serve};
+use crate::{clock, outcome, serve, sticky};
 
 const NAME: &std::ffi::CStr = c"ATHENA_FIRST_BYTE";
 
@@ -128,6 +128,7 @@ unsafe extern "C" fn output(
                 } else {
                     record.answer.set(Answer::Passed);
                     restore_keepalives(r, record);
+                    sticky::set_cookie(r, record);
                     let next = (*filter).next;
                     ffi::ap_remove_output_filter(filter);
                     record.filter.set(std::ptr::null_mut());
@@ -161,8 +162,10 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
     if !budget::allow(farm.seat.record, farm.retry_budget(), clock::now()) {
         return false;
     }
-    record.successor.set(serve::choose(record, farm));
-    record.successor.get().is_some()
+    // SAFETY: the caller's promise.
+    let successor = unsafe { serve::choose(r, record, farm) };
+    record.successor.set(successor);
+    successor.is_some()
 }
 
 /// The `pre_connection` hook: called for each new connection, those to members included, in the

@@ -4,7 +4,8 @@
 //! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] ([`naming`],
 //!   [`front`], [`seating`]) → [`runtime`]
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`outcome`] → [`account`];
-//!   [`filter`] sees the first byte, [`unusable`] is for when nothing is left
+//!   [`sticky`] keeps sessions, [`filter`] sees the first byte, [`unusable`] is for when nothing
+//!   is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits
 //! * who else asks: [`paths`] and [`api`], [`status_page`], [`provider`]
@@ -39,6 +40,7 @@ mod runtime;
 mod seating;
 mod serve;
 mod status_page;
+mod sticky;
 mod tree;
 mod unusable;
 mod watch;

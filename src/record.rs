@@ -10,6 +10,7 @@ use athena_engine::{MemberId, Micros};
 
 use crate::farm::{Farm, Member};
 use crate::runtime::FarmRef;
+use crate::sticky::Session;
 use crate::{athena_module_ptr, ffi};
 
 /// Members one request may be given; a farm that fails more often than this in a row has nothing
@@ -65,6 +66,9 @@ pub struct Record {
     pub registered: Cell<bool>,
     /// Why the current member was chosen.
     pub reason: Cell<Reason>,
+    /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
+    /// elected yet.
+    pub session: Cell<Option<Session>>,
     /// When the attempt began.
     pub began: Cell<Micros>,
     /// When its first byte came; 0: not yet.
@@ -146,6 +150,7 @@ impl Record {
                 open: AtomicBool::new(false),
                 registered: Cell::new(false),
                 reason: Cell::new(Reason::Method),
+                session: Cell::new(None),
                 began: Cell::new(0),
                 first_byte: Cell::new(0),
                 answer: Cell::new(Answer::Awaited),

@@ -19,6 +19,7 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::outcome;
 use crate::record::{Answer, Kind, Record};
+use crate::sticky::{self, Choice};
 use crate::unusable;
 use crate::{access, canon, clock, environment, filter, proxy, random, refresh};
 
@@ -228,19 +229,31 @@ unsafe fn attempt(
 pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
     record.member.set(std::ptr::null());
     record.refreshed.set(false);
-    let Some((member, reason)) = choose(record, farm) else {
+    // SAFETY: the caller's promise.
+    let Some((member, reason)) = (unsafe { choose(r, record, farm) }) else {
         return false;
     };
     take(r, record, farm, member, reason)
 }
 
-/// Elects a member that this request has not been to.
-pub fn choose(record: &Record, farm: &Farm) -> Option<(*const Member, Reason)> {
+/// Elects a member that this request has not been to: its session's, else the method's.
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn choose(
+    r: *mut ffi::request_rec,
+    record: &Record,
+    farm: &Farm,
+) -> Option<(*const Member, Reason)> {
     refresh::if_stale(farm);
     if record.attempts() > outcome::max_attempts(farm, record.balancer)
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
         return None;
+    }
+    if record.attempts() == 0 {
+        // SAFETY: the caller's promise.
+        record.session.set(unsafe { sticky::read(r, record, farm) });
     }
     let tried = record.tried();
     let election = Election {
@@ -254,9 +267,26 @@ pub fn choose(record: &Record, farm: &Farm) -> Option<(*const Member, Reason)> {
         half_life: farm.half_life(),
         now: clock::now(),
     };
-    let Elected { id, reason } = random::with(|random| election.run(random))?;
-    farm.member_by_id(id)
-        .map(|member| (std::ptr::from_ref(member), reason))
+    let by_method = || random::with(|random| election.run(random));
+    let Some(session) = record.session.get() else {
+        return seated(farm, by_method()?);
+    };
+    let choice = sticky::choose(&session, record, farm, &election);
+    let elected = match choice {
+        Choice::Its(elected) => Some(elected),
+        Choice::Any => by_method(),
+        Choice::Nobody => None,
+    };
+    let elected = elected.and_then(|elected| seated(farm, elected));
+    // SAFETY: members live as long as the configuration.
+    let member = elected.and_then(|(member, _)| unsafe { member.as_ref() });
+    sticky::explain(r, &session, record, farm, &choice, member);
+    elected
+}
+
+fn seated(farm: &Farm, elected: Elected) -> Option<(*const Member, Reason)> {
+    farm.member_by_id(elected.id)
+        .map(|member| (std::ptr::from_ref(member), elected.reason))
 }
 
 /// Makes a member the record's. False when the request has had its share of attempts.

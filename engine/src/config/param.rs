@@ -4,6 +4,7 @@
 //! becomes available by moving its line to [`PARAMS`].
 
 use super::value::{self, Must};
+use crate::sticky::{Attributes, RouteRegex};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -59,6 +60,15 @@ pub const PARAMS: &[Param] = &[
     farms("fallback", "fallback=[redirect:]URL", "none",
         "what answers when no member is usable",
         |farm, text| put(&mut farm.fallback, Fallback::read(text).map(Some))),
+    farms("stickyissue", "stickyissue=On|Off", "Off",
+        "the module sets the session's cookie itself",
+        |farm, text| put(&mut farm.sticky_issue, value::on_off(text))),
+    farms("stickyattrs", "stickyattrs=ATTRIBUTE[;ATTRIBUTE...]", "Path=/; HttpOnly",
+        "attributes of the cookie that `stickyissue` sets",
+        |farm, text| put(&mut farm.sticky_attrs, Attributes::read(text).map(Some))),
+    farms("routeregex", "routeregex=REGEX", "none",
+        "reads the route off the session's value: the first group of a match",
+        |farm, text| put(&mut farm.route_regex, RouteRegex::read(text).map(Some))),
     farms("halflife", "halflife=SECONDS", "10",
         "time after which a measured response time counts half",
         |farm, text| put(&mut farm.half_life, value::seconds(text, 1..=3600))),
@@ -74,9 +84,6 @@ pub const LATER: &[(&str, Whose)] = &[
     ("score", Whose::Farm),
     ("queue", Whose::Farm),
     ("queuetimeout", Whose::Farm),
-    ("stickyissue", Whose::Farm),
-    ("stickyattrs", Whose::Farm),
-    ("routeregex", Whose::Farm),
     ("forward", Whose::Both),
     ("draintimeout", Whose::Both),
     ("maxconn", Whose::Both),
@@ -195,6 +202,12 @@ pub struct FarmParams {
     pub try_timeout: Option<Duration>,
     /// What answers when no member is usable.
     pub fallback: Option<Fallback>,
+    /// The module sets the session's cookie itself.
+    pub sticky_issue: bool,
+    /// That cookie's attributes; `None`: the default ones.
+    pub sticky_attrs: Option<Attributes>,
+    /// What reads the route off a session's value; `None`: the separator does.
+    pub route_regex: Option<RouteRegex>,
     /// Half-life of the response time average, in whole seconds.
     pub half_life: Duration,
 }
@@ -209,6 +222,9 @@ impl Default for FarmParams {
             retry_on: Vec::new(),
             try_timeout: None,
             fallback: None,
+            sticky_issue: false,
+            sticky_attrs: None,
+            route_regex: None,
             half_life: Duration::from_secs(10),
         }
     }

@@ -35,6 +35,17 @@ fn each_parameter_fills_its_field() {
         farm("halflife", "3"),
         with(|p| p.half_life = Duration::from_secs(3))
     );
+    assert_eq!(farm("stickyissue", "on"), with(|p| p.sticky_issue = true));
+    let secure = Attributes::read("Secure").expect("an attribute");
+    assert_eq!(
+        farm("stickyattrs", "secure").map(|p| p.sticky_attrs),
+        Ok(Some(secure))
+    );
+    let regex = RouteRegex::read("!(.*)$").expect("compiles");
+    assert_eq!(
+        farm("RouteRegex", "!(.*)$").map(|p| p.route_regex),
+        Ok(Some(regex))
+    );
     let fallback = |text| farm("fallback", text).map(|p| p.fallback);
     assert_eq!(fallback(outage), Ok(Some(Fallback::Proxy(outage.into()))));
     assert_eq!(
@@ -99,6 +110,13 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
             "fallback",
             "redirect:",
             "fallback=redirect:: must be an absolute http:// or https:// URL without blanks",
+        ),
+        ("stickyissue", "yes", "stickyissue=yes: must be On or Off"),
+        (
+            "routeregex",
+            "!(.*$",
+            "routeregex=!(.*$: must be a regular expression whose first group ( ) is the route: \
+             unclosed group",
         ),
         (
             "MaxConn",

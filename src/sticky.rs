@@ -1,0 +1,181 @@
+//! Sessions: which member a request's session belongs to, and what its variables say of it.
+//! [`cookie`] is what `stickyissue` sets, [`explain`] the log's part, [`check`] the start's.
+
+mod check;
+mod cookie;
+mod explain;
+mod settings;
+
+use std::ffi::{CStr, c_char};
+
+use athena_engine::board::record::flags;
+use athena_engine::dispatch::{Elected, Election};
+use athena_engine::sticky::{self, Request, Routes, Source, has_route};
+
+use crate::farm::{Farm, Member};
+use crate::ffi;
+use crate::pool;
+use crate::record::Record;
+
+pub use check::check;
+pub use cookie::set_cookie;
+pub use explain::explain;
+use settings::Settings;
+
+/// What a request to a farm with `stickysession` says of its session. Plain data in the request's
+/// pool.
+#[derive(Clone, Copy)]
+pub struct Session {
+    /// Where its value was found, and the route in it.
+    found: Option<(Source, Option<Route>)>,
+}
+
+/// A route in the request's pool, NUL-terminated.
+#[derive(Clone, Copy)]
+struct Route(*const c_char);
+
+impl Route {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: made by `read` in the pool of the request whose record holds it.
+        unsafe { CStr::from_ptr(self.0) }.to_bytes()
+    }
+}
+
+impl Session {
+    /// The route; `None`: there is no value, or none that a route can be read off.
+    fn route(&self) -> Option<&[u8]> {
+        let (_, route) = self.found.as_ref()?;
+        route.as_ref().map(Route::bytes)
+    }
+
+    /// The client has to be told another route than the one it came with.
+    fn changed_by(&self, member: &Member) -> bool {
+        let route = self.route().unwrap_or_default();
+        route.is_empty() || route != member.route().to_bytes()
+    }
+}
+
+/// Reads the session of a request; `None` where the farm knows no sessions.
+///
+/// # Safety
+/// `r` is live and `record` its own, of a farm.
+pub unsafe fn read(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> Option<Session> {
+    let settings = Settings::of(record.balancer)?;
+    // SAFETY: the caller's promise; paths, queries and headers are NULL or NUL-terminated.
+    let request = unsafe {
+        Request {
+            path: bytes(record.raw_path),
+            query: bytes((*r).args),
+            cookies: bytes(ffi::apr_table_get((*r).headers_in, c"Cookie".as_ptr())),
+        }
+    };
+    let found = sticky::find(&settings.names(), &request).map(|found| {
+        let route = settings.reading(&farm.params).route(found.value);
+        // SAFETY: the caller's promise.
+        let kept = route.map(|route| Route(unsafe { pool::concat_bytes(r, &[route]) }));
+        (found.source, kept)
+    });
+    Some(Session { found })
+}
+
+/// Who may serve a request, by its session.
+pub enum Choice {
+    /// The session's member.
+    Its(Elected),
+    /// Whom the method elects: there is no session, or its member cannot serve it.
+    Any,
+    /// Nobody: its member cannot serve it, and `nofailover` keeps it from all others.
+    Nobody,
+}
+
+/// Looks for the member of a request's session.
+pub fn choose(session: &Session, record: &Record, farm: &Farm, election: &Election<'_>) -> Choice {
+    let Some(route) = session.route() else {
+        return Choice::Any;
+    };
+    let seat = |at: usize| farm.members.get(at).map(|member| member.seat.id);
+    let found = sticky::member_of(farm, route, |at| {
+        let id = seat(at)?;
+        election.sticky(id).map(|reason| Elected { id, reason })
+    });
+    if let Some((_, elected)) = found {
+        return Choice::Its(elected);
+    }
+    let pinned = Settings::of(record.balancer).is_some_and(Settings::no_failover);
+    if !pinned || !has_route(farm, route) {
+        return Choice::Any;
+    }
+    let its = |id| {
+        farm.member_by_id(id)
+            .is_some_and(|member| member.route().to_bytes() == route)
+    };
+    election
+        .forced_sticky(its)
+        .map_or(Choice::Nobody, Choice::Its)
+}
+
+/// A member was elected: the session's variables, and the notes that mod_proxy_balancer sets.
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn tell(r: *mut ffi::request_rec, record: &Record, member: &Member) {
+    let (Some(session), Some(settings)) = (record.session.get(), Settings::of(record.balancer))
+    else {
+        return;
+    };
+    // SAFETY: the caller's promise; the names live as long as the configuration, the route as long
+    // as the request.
+    unsafe {
+        let env = (*r).subprocess_env;
+        if session.changed_by(member) {
+            ffi::apr_table_setn(env, ROUTE_CHANGED.as_ptr(), c"1".as_ptr());
+        } else {
+            ffi::apr_table_unset(env, ROUTE_CHANGED.as_ptr());
+        }
+        if let Some((source, Some(Route(route)))) = session.found {
+            let name = settings.name(source).as_ptr();
+            for (table, key, value) in [
+                (env, c"BALANCER_SESSION_STICKY", name),
+                (env, c"BALANCER_SESSION_ROUTE", route),
+                ((*r).notes, c"session-sticky", name),
+                ((*r).notes, c"session-route", route),
+            ] {
+                ffi::apr_table_setn(table, key.as_ptr(), value);
+            }
+        }
+    }
+}
+
+const ROUTE_CHANGED: &CStr = c"BALANCER_ROUTE_CHANGED";
+
+/// The bytes of a C string; none for NULL.
+unsafe fn bytes<'a>(c: *const c_char) -> &'a [u8] {
+    if c.is_null() {
+        return b"";
+    }
+    // SAFETY: the caller's promise: NUL-terminated and alive.
+    unsafe { CStr::from_ptr(c) }.to_bytes()
+}
+
+impl Routes for Farm {
+    fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    fn route(&self, position: usize) -> &[u8] {
+        let member = self.members.get(position);
+        member.map_or(b"", |member| member.route().to_bytes())
+    }
+
+    fn redirect(&self, position: usize) -> &[u8] {
+        let member = self.members.get(position);
+        member.map_or(b"", |member| member.redirect().to_bytes())
+    }
+
+    fn standby(&self, position: usize) -> bool {
+        self.members.get(position).is_some_and(|member| {
+            let flags = &member.record().admin.flags;
+            flags.load(std::sync::atomic::Ordering::Relaxed) & flags::STANDBY != 0
+        })
+    }
+}

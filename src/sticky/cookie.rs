@@ -1,0 +1,57 @@
+//! The cookie that `stickyissue` sets.
+
+use athena_engine::sticky::{Attributes, issue};
+
+use super::bytes;
+use super::settings::Settings;
+use crate::record::Record;
+use crate::{ffi, pool, proxy};
+
+/// `stickyissue`: the answer that begins carries the cookie if its client has to learn a route,
+/// unless the member itself sets a cookie of that name.
+///
+/// # Safety
+/// `r` is live and `record` its own; the headers of the answer have not been sent.
+pub unsafe fn set_cookie(r: *mut ffi::request_rec, record: &Record) {
+    let Some((session, farm)) = record.session.get().zip(record.farm()) else {
+        return;
+    };
+    let Some(member) = record
+        .member()
+        .filter(|member| farm.params.sticky_issue && session.changed_by(member))
+    else {
+        return;
+    };
+    let Some(settings) = Settings::of(record.balancer) else {
+        return;
+    };
+    let name = settings.cookie().to_bytes();
+    let default = Attributes::default();
+    let attributes = farm.params.sticky_attrs.as_ref().unwrap_or(&default);
+    let route = member.route().to_bytes();
+    let Some(cookie) = issue::cookie(name, settings.separator(), route, attributes) else {
+        return;
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let headers = (*r).headers_out;
+        if !sets_cookie(headers, name) {
+            let value = pool::concat_bytes(r, &[&cookie]);
+            ffi::apr_table_addn(headers, c"Set-Cookie".as_ptr(), value);
+        }
+    }
+}
+
+/// Whether an answer's headers set the cookie `name`.
+unsafe fn sets_cookie(headers: *const ffi::apr_table_t, name: &[u8]) -> bool {
+    // SAFETY: a live table; keys and values of its entries are NUL-terminated.
+    unsafe {
+        proxy::elements::<ffi::apr_table_entry_t>(ffi::apr_table_elts(headers)).any(|entry| {
+            bytes((*entry).key).eq_ignore_ascii_case(b"Set-Cookie")
+                && bytes((*entry).val)
+                    .trim_ascii_start()
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="))
+        })
+    }
+}
