@@ -13,7 +13,7 @@ pub unsafe fn concat(r: *mut ffi::request_rec, pieces: &[&CStr]) -> *mut c_char 
     unsafe { gather((*r).pool, pieces.iter().map(|piece| piece.to_bytes())) }
 }
 
-/// As [`concat`], from bytes without NUL.
+/// As [`fn@concat`], from bytes without NUL.
 ///
 /// # Safety
 /// `r` is live.

@@ -11,5 +11,6 @@ if unknown := set(names) - set(BENCHES):
     sys.exit(f"{', '.join(sorted(unknown))}: no such bench; there are {', '.join(BENCHES)}")
 for name in names:
     print(f"== {name}", flush=True)
-    page.write(BENCHES[name].TITLE, BENCHES[name].run())
+    circumstances = page.circumstances()
+    page.write(BENCHES[name].TITLE, circumstances, BENCHES[name].run())
 print(f"Written: {page.PAGE}")

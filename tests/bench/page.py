@@ -28,18 +28,19 @@ def table(head, rows):
     return "\n".join(lines)
 
 
-def write(title, text):
+def write(title, circumstances, text):
     """Puts a section into the page, in place of the one of that title."""
     sections = {}
     if PAGE.exists():
         for section in PAGE.read_text().split("\n## ")[1:]:
             sections[section.split("\n", 1)[0]] = section
-    sections[title] = f"{title}\n\n{_circumstances()}\n\n{text}\n"
+    sections[title] = f"{title}\n\n{circumstances}\n\n{text}\n"
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(HEAD + "".join(f"\n## {sections[key]}" for key in sorted(sections)))
 
 
-def _circumstances():
+def circumstances():
+    """When, where and what is measured: to be asked before the measuring makes a load of its own."""
     with open("/proc/cpuinfo") as info:
         model = re.search(r"model name\s*:\s*(.*)", info.read())
     cpu = model[1] if model else os.uname().machine
@@ -47,8 +48,8 @@ def _circumstances():
     with (ROOT / "Cargo.toml").open("rb") as manifest:
         version = tomllib.load(manifest)["workspace"]["package"]["version"]
     commit = _first_line("git", "-C", ROOT, "describe", "--always", "--dirty")
-    return (f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores, {server}, "
-            f"mod_athena {version} ({commit}).")
+    return (f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores (load average before: "
+            f"{os.getloadavg()[0]:.1f}), {server}, mod_athena {version} ({commit}).")
 
 
 def _first_line(*command):

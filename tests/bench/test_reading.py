@@ -61,7 +61,7 @@ def test_a_profile_is_per_request_and_inclusive_costs_hold_what_is_below(tmp_pat
 def test_a_section_replaces_the_one_of_its_title(tmp_path, monkeypatch):
     monkeypatch.setattr(page, "PAGE", tmp_path / "bench" / "README.md")
     for title, text in [("B", "first"), ("A", "### Part\nkept"), ("B", "second")]:
-        page.write(title, text)
+        page.write(title, "Here and now.", text)
     written = page.PAGE.read_text()
     assert "first" not in written
     assert written.index("## A") < written.index("### Part\nkept") < written.index("## B")
