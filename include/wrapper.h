@@ -13,6 +13,7 @@
 #include "mod_proxy.h"
 #include "mod_status.h"
 #include "mod_watchdog.h"
+#include "mpm_common.h"
 #include "scoreboard.h"
 #include "util_cfgtree.h"
 #include "util_filter.h"

@@ -130,7 +130,9 @@ unsafe fn assemble(
         if engine {
             fill_tables(pool, tables, &findings, proxy);
         }
-        watch::register(pool, main);
+        if watch::is_needed() {
+            watch::register(pool, main);
+        }
     }
     Ok(())
 }

@@ -112,6 +112,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
             );
             ffi::ap_hook_child_init(Some(runtime::child_init), none, none, ffi::APR_HOOK_MIDDLE);
             ffi::ap_hook_child_status(Some(runtime::child_status), none, none, first);
+            ffi::ap_hook_monitor(Some(watch::monitor), none, none, ffi::APR_HOOK_MIDDLE);
             // The engine's paths come before every mapping.
             ffi::ap_hook_pre_translate_name(Some(paths::pre_translate_name), none, none, first);
             ffi::ap_hook_translate_name(Some(paths::translate_name), none, none, first);

@@ -106,6 +106,11 @@ fn lookup() -> Option<Proxy> {
     }
 }
 
+/// Whether a module record of that name is loaded.
+pub fn is_loaded(module: &CStr) -> bool {
+    symbol(module).is_some()
+}
+
 fn symbol(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: dlsym reads a NUL-terminated name.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };

@@ -67,7 +67,15 @@ pub fn publish(farm: &Farm) {
         .collect();
     let (_, turns) = farm.seat.plan.capacity();
     let compiled = compile(&members, turns);
-    farm.seat
+    // A plan that says the same stays in force: a new one would begin the rotation anew.
+    if farm
+        .seat
         .plan
-        .publish(farm.seat.record, &compiled.eligible, &compiled.turns);
+        .read(farm.seat.record)
+        .is_none_or(|plan| !plan.says(&compiled))
+    {
+        farm.seat
+            .plan
+            .publish(farm.seat.record, &compiled.eligible, &compiled.turns);
+    }
 }

@@ -1,5 +1,5 @@
 //! Sessions: which member a request's session belongs to, and what its variables say of it.
-//! [`cookie`] is what `stickyissue` sets, [`explain`] the log's part, [`check`] the start's.
+//! [`cookie`] is what `stickyissue` sets, [`mod@explain`] the log's part, [`mod@check`] the start's.
 
 mod check;
 mod cookie;

@@ -1,16 +1,35 @@
-//! The watch: once a second, in one child, through mod_watchdog. It takes over what
-//! balancer-manager and mod_proxy_hcheck changed (their edits bump no version) and repairs totals
-//! that a killed child left off by one.
+//! The watch: twice a second, in one child, through mod_watchdog, where mod_proxy_balancer or
+//! mod_proxy_hcheck is loaded. It takes over what their pages and checks changed: their edits bump no
+//! version. Elsewhere there is nobody to watch, and no child needs the watchdog's thread.
+//!
+//! In the parent, the `monitor` hook repairs totals that a killed child left off by one.
 
 use std::ffi::{c_int, c_void};
 
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{refresh, runtime};
+use crate::{proxy, refresh, runtime};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
+
+/// Whether a module is loaded that changes workers at run time.
+pub fn is_needed() -> bool {
+    [c"proxy_balancer_module", c"proxy_hcheck_module"]
+        .into_iter()
+        .any(proxy::is_loaded)
+}
+
+/// The `monitor` hook, in the parent about every ten seconds.
+pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::server_rec) -> c_int {
+    guard!("monitor", ffi::DECLINED, {
+        if let Some(board) = runtime::board() {
+            board.reconcile();
+        }
+        ffi::DECLINED
+    })
+}
 
 /// Registers with mod_watchdog. Without it, edits show at restarts only.
 ///
@@ -83,5 +102,4 @@ fn look() {
             member.show_counts(runtime.board.inflight(member.seat.id));
         }
     }
-    runtime.board.reconcile();
 }

@@ -24,6 +24,20 @@ pub struct Plan<'a> {
     pub base: u64,
 }
 
+impl Plan<'_> {
+    /// Whether this is what was compiled.
+    pub fn says(&self, compiled: &Compiled) -> bool {
+        let equal = |published: &[AtomicU32], wanted: &[u32]| {
+            published.len() == wanted.len()
+                && published
+                    .iter()
+                    .zip(wanted)
+                    .all(|(entry, id)| entry.load(Ordering::Relaxed) == *id)
+        };
+        equal(self.eligible, &compiled.eligible) && equal(self.turns, &compiled.turns)
+    }
+}
+
 /// What the compiler needs to know of one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanMember {

@@ -133,31 +133,32 @@ fn read_scheme(bytes: &[u8]) -> Option<&str> {
 
 /// Whether there is a user, host and port.
 fn split_authority(authority: &str) -> Option<(bool, &str, Option<u16>)> {
-    let (userinfo, host_port) = authority
-        .rsplit_once('@')
-        .map_or((false, authority), |(_, host_port)| (true, host_port));
+    let at = authority.bytes().rposition(|b| b == b'@');
+    let host_port = authority.get(at.map_or(0, |at| at + 1)..)?;
     let (host, port) = split_port(host_port)?;
-    Some((userinfo, host, port))
+    Some((at.is_some(), host, port))
 }
 
 /// Host and port. As in `apr_uri_parse`, an empty port counts as none.
 fn split_port(host_port: &str) -> Option<(&str, Option<u16>)> {
-    let address_end = host_port.rfind(']').unwrap_or(0);
-    let Some(colon) = host_port.rfind(':').filter(|&at| at >= address_end) else {
+    let last = host_port.bytes().rposition(|b| matches!(b, b':' | b']'));
+    let Some((host, port)) = last.and_then(|at| host_port.split_at_checked(at)) else {
         return Some((host_port, None));
     };
-    let (host, port) = host_port.split_at_checked(colon)?;
-    let port = port.strip_prefix(':')?;
-    if host.contains(':') && !host.starts_with('[') {
+    let Some(port) = port.strip_prefix(':') else {
+        return Some((host_port, None));
+    };
+    if !host.starts_with('[') && host.bytes().any(|b| b == b':') {
         return None;
     }
     if port.is_empty() {
         return Some((host, None));
     }
-    let digits = port.bytes().all(|b| b.is_ascii_digit());
-    digits
-        .then(|| port.parse().ok())?
-        .map(|port| (host, Some(port)))
+    let value = port.bytes().try_fold(0u16, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    });
+    value.map(|port| (host, Some(port)))
 }
 
 fn lower(name: &str) -> Cow<'_, str> {
