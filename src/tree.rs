@@ -374,12 +374,15 @@ impl Walk {
         defines(server) || defines(0)
     }
 
-    /// The server whose farm a server means by a name: its own, or the main one's.
+    /// The server whose farm a server means by a name: its own, or the main one's. A ProxyPass to
+    /// an inherited farm makes none of its own (merge_balancers in mod_proxy.c).
     fn defines(&self, farm: &str, server: ServerId) -> ServerId {
-        let own = self
-            .servers
-            .get(server)
-            .is_some_and(|server| server.farms.contains_key(farm));
+        let lines = |id: ServerId| {
+            self.servers
+                .get(id)
+                .and_then(|server| server.farms.get(farm))
+        };
+        let own = lines(server).is_some_and(|lines| lines.member.is_some()) || lines(0).is_none();
         if own { server } else { 0 }
     }
 

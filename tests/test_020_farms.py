@@ -170,6 +170,21 @@ def test_members_of_an_inherited_farm(make_httpd, backends):
         assert fetch(server.port, "/farm/x").header("X-Own") == "yes"
 
 
+@pytest.mark.parametrize("spelling", ["http", "balancer"])
+def test_parameters_on_a_virtual_hosts_line_are_the_farms(make_httpd, backends, spelling):
+    """Also where the farm is the main server's: never silently ignored."""
+    conf = farm(backends(1).urls, each="status=+D") + f"""
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName first.example
+          ProxyPass "/farm/" "{spelling}://farm_one/" fallback=redirect:http://away.example/
+        </VirtualHost>
+    """
+    server = make_httpd("event", conf=conf).start()
+    server.expect("ATH0112")
+    answer = fetch(server.port, "/farm/x", headers={"Host": "first.example"})
+    assert (answer.status, answer.header("Location")) == (302, "http://away.example/")
+
+
 def test_what_never_selects_a_farm(httpd, backends):
     members = backends(1)
     server = httpd("event", conf=farm(members.urls) + farm(members.urls, name="farm.dot")
