@@ -21,7 +21,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_(palloc|pstrdup|pstrmemdup|pool_cleanup_(register|kill|null)|pool_userdata_(get|setn))",
     "apr_pool_(create_ex|destroy|clear)",
     "apr_table_(get|set|setn|addn|unset|copy|clone|do|overlap|clear|make|elts)",
-    "apr_array_(push|make)",
+    "apr_array_(push|make)|ap_construct_url",
     "apr_hook_debug_.*|apr_optional_hook_add|apr_dynamic_fn_retrieve",
     "apr_brigade_(cleanup|length|destroy)",
     "apr_bucket_type_.*",

@@ -11,6 +11,7 @@ use athena_engine::config::param::FarmParams;
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
 use athena_engine::method::Method;
+use athena_engine::reverse::Origin;
 use athena_engine::{MemberId, Micros};
 
 use crate::ffi;
@@ -40,6 +41,8 @@ pub struct Member {
     /// Its name for people: `host:port`, or what `name=` says.
     pub name: String,
     pub c_name: CString,
+    /// Where its URLs begin, to be told in answers.
+    pub origin: Option<Origin>,
     /// This child's own in-flight cell on the board; null in the parent and without a slot.
     pub cell: AtomicPtr<AtomicU32>,
     /// What mod_proxy's shared part said when it was last taken over: flags, factor, set.
@@ -90,14 +93,16 @@ unsafe impl Send for Farm {}
 impl Member {
     /// A member over its worker and its seat on the board.
     pub fn new(worker: *mut ffi::proxy_worker, seat: MemberSeat, name: String) -> Self {
-        let member = Self {
+        let mut member = Self {
             worker,
             seat,
             c_name: CString::new(name.as_str()).unwrap_or_default(),
             name,
+            origin: None,
             cell: AtomicPtr::default(),
             seen: [const { AtomicU32::new(0) }; 3],
         };
+        member.origin = Origin::of(member.url().to_bytes());
         member.look();
         member
     }

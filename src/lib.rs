@@ -4,8 +4,8 @@
 //! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] ([`naming`],
 //!   [`front`], [`seating`]) → [`runtime`]
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`outcome`] → [`account`];
-//!   [`sticky`] keeps sessions, [`filter`] sees the first byte, [`unusable`] is for when nothing
-//!   is left
+//!   [`sticky`] keeps sessions, [`filter`] sees the first byte, [`reverse`] maps URLs and cookies
+//!   back, [`unusable`] is for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits
 //! * who else asks: [`paths`] and [`api`], [`status_page`], [`provider`]
@@ -36,6 +36,7 @@ mod random;
 mod record;
 mod refresh;
 mod retained;
+mod reverse;
 mod runtime;
 mod seating;
 mod serve;

@@ -21,7 +21,7 @@ use crate::outcome;
 use crate::record::{Answer, Kind, Record};
 use crate::sticky::{self, Choice};
 use crate::unusable;
-use crate::{access, canon, clock, environment, filter, proxy, random, refresh};
+use crate::{access, canon, clock, environment, filter, proxy, random, refresh, reverse};
 
 /// The `pre_request` hook: elects the first member.
 pub unsafe extern "C" fn pre_request(
@@ -72,6 +72,8 @@ pub unsafe extern "C" fn scheme_handler(
         // SAFETY: mod_proxy calls with live structures.
         let observe = || unsafe { account::observe(r, worker, conf, url, proxy_name, proxy_port) };
         let Some(record) = Record::of(r) else {
+            // SAFETY: as above.
+            unsafe { reverse::watch(r) };
             return observe();
         };
         if record.nested.get() {

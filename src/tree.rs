@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use athena_engine::config::line::{Line, take};
+use athena_engine::config::mark;
 use athena_engine::config::rewrite;
 use athena_engine::config::target::{self, Target};
 use athena_engine::config::words;
@@ -78,11 +79,13 @@ pub unsafe fn rewrite(pool: *mut ffi::apr_pool_t, root: *mut *mut Node) -> Findi
         servers: Vec::new(),
         findings: Findings::default(),
         sets: Vec::new(),
+        engine: false,
     };
     // SAFETY: the caller's promise; every node reached is httpd's or made in the same pool.
     unsafe {
         walk.modernise(root, true);
         walk.collect(root);
+        walk.engine = engine_is_on(*root);
         walk.refuse_hidden_members();
         walk.list_empty_farms();
         for server in 0..walk.servers.len() {
@@ -107,6 +110,8 @@ struct Walk {
     findings: Findings,
     /// `ProxySet` lines to append to a server's list: mod_proxy sets only what is defined by then.
     sets: Vec<(ServerId, String, *mut Node)>,
+    /// `AthEngine On`: every farm is ours.
+    engine: bool,
 }
 
 impl Walk {
@@ -283,6 +288,12 @@ impl Walk {
                 if let Some(line) = Line::from_directive(&name) {
                     self.line(node, line, around);
                 }
+                if self.engine
+                    && lower == "proxypassreverse"
+                    && let Some(marked) = mark::put(&text((*node).args))
+                {
+                    (*node).args = pool::text(self.pool, &marked);
+                }
                 self.look_for_strangers(node, &lower, around.server);
                 if !(*node).first_child.is_null() && lower != "<virtualhost" {
                     self.section(node, &lower, around);
@@ -425,6 +436,20 @@ impl Walk {
             unsafe { self.append(server, "ProxySet", &args, origin) }
         }
     }
+}
+
+/// What the last `AthEngine` says.
+unsafe fn engine_is_on(root: *mut Node) -> bool {
+    let mut on = false;
+    // SAFETY: the tree's own links.
+    unsafe {
+        each(root, &mut |node| {
+            if text((*node).directive).eq_ignore_ascii_case("AthEngine") {
+                on = words::split(&text((*node).args)).any(|word| is_on(&word));
+            }
+        });
+    }
+    on
 }
 
 /// A `<Proxy>` section with anything but members and parameters in it.

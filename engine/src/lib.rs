@@ -6,6 +6,7 @@
 //! * [`health`] moves a member between healthy, in error, ejected and probing.
 //! * [`ewma`] and [`budget`] are the two estimators that several children share.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
+//! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`sticky`] finds the member that a session belongs to.
 //! * [`config`] holds the parameters a user writes, and what selects a farm.
 //!
@@ -24,6 +25,7 @@ pub mod ewma;
 pub mod health;
 pub mod method;
 pub mod plan;
+pub mod reverse;
 pub mod sticky;
 mod sync;
 

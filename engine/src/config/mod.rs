@@ -7,6 +7,7 @@
 //!   the keys of `mod_proxy` itself.
 //! * [`mod@line`] takes our parameters off `mod_proxy`'s lines before `mod_proxy` reads them.
 //! * [`rewrite`] turns `AthFarm`, `LBServerCluster` and `LBProxyPass` into `mod_proxy`'s lines.
+//! * [`mark`] keeps `mod_proxy`'s own hands off `ProxyPassReverse` lines of farms.
 //! * [`target`] reads a proxy URL and says which farm it names, [`section`] which `<Proxy>`
 //!   sections hold for that farm.
 //! * [`trust`] and [`host`] guard the engine's own paths.
@@ -14,6 +15,7 @@
 pub mod argument;
 pub mod host;
 pub mod line;
+pub mod mark;
 pub mod native;
 pub mod param;
 pub mod rewrite;
@@ -25,7 +27,7 @@ pub mod words;
 
 /// Properties are tried on the same cases each time.
 #[cfg(test)]
-fn seeded() -> proptest::test_runner::Config {
+pub(crate) fn seeded() -> proptest::test_runner::Config {
     proptest::test_runner::Config {
         rng_seed: proptest::test_runner::RngSeed::Fixed(1),
         failure_persistence: None,

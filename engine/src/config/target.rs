@@ -24,7 +24,11 @@ impl<'a> Target<'a> {
     pub fn parse(url: &'a [u8]) -> Option<Self> {
         let colon = url.iter().position(|&b| b == b':')?;
         let (scheme, rest) = url.split_at_checked(colon)?;
-        let rest = rest.strip_prefix(b"://")?;
+        Self::behind_slashes(read_scheme(scheme)?, rest.strip_prefix(b"://")?)
+    }
+
+    /// Reads what stands behind `scheme://`.
+    pub fn behind_slashes(scheme: &'a str, rest: &'a [u8]) -> Option<Self> {
         // Nearly always a plain name, which has no parts to look for.
         let mut plain = true;
         let authority_end = rest
@@ -42,12 +46,22 @@ impl<'a> Target<'a> {
             split_authority(authority)?
         };
         (!host.is_empty()).then_some(Self {
-            scheme: read_scheme(scheme)?,
+            scheme,
             userinfo,
             host,
             port,
             rest,
         })
+    }
+
+    /// The port that is written, or else the scheme's default one.
+    pub fn effective_port(&self) -> Option<u16> {
+        self.port.or_else(|| default_port(self.scheme))
+    }
+
+    /// No port is written, or the scheme's default one.
+    pub fn has_standard_port(&self) -> bool {
+        self.port.is_none() || self.port == default_port(self.scheme)
     }
 
     /// Whether the target is spelt `balancer://NAME`, a balancer to `mod_proxy`.
@@ -64,8 +78,7 @@ pub fn farm_name<'a>(
     target: &Target<'a>,
     is_declared: impl Fn(&str) -> bool,
 ) -> Option<Cow<'a, str>> {
-    let plain_port = target.port.is_none() || target.port == default_port(target.scheme);
-    if target.userinfo || !plain_port || target.host.starts_with('[') {
+    if target.userinfo || !target.has_standard_port() || target.host.starts_with('[') {
         return None;
     }
     let name = lower(target.host);
