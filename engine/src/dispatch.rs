@@ -91,16 +91,35 @@ impl Reason {
     }
 }
 
+/// What a method's answer comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// This one.
+    Member(MemberId),
+    /// None that this request can have: look beyond the plan.
+    Elsewhere,
+    /// A foreign method wants none of those there are.
+    Nobody,
+}
+
 impl Election<'_> {
     /// Elects a member, or `None` when nothing is usable.
     pub fn run(&self, random: &mut fastrand::Rng) -> Option<Elected> {
-        let (id, reason) = self
-            .due_probe()
-            .map(|id| (id, Reason::Probe))
-            .or_else(|| self.by_method(random).map(|id| (id, Reason::Method)))
-            .or_else(|| self.remaining().map(|id| (id, Reason::Remaining)))
-            .or_else(|| self.forced(|_| true).map(|id| (id, Reason::Forced)))?;
-        Some(Elected { id, reason })
+        let elected = |reason| move |id| Elected { id, reason };
+        if let Some(id) = self.due_probe() {
+            return Some(elected(Reason::Probe)(id));
+        }
+        let choice = self.by_method(random);
+        if let Choice::Member(id) = choice {
+            return Some(elected(Reason::Method)(id));
+        }
+        let remaining = self.remaining();
+        if remaining.is_some() && choice == Choice::Nobody {
+            return None;
+        }
+        remaining
+            .map(elected(Reason::Remaining))
+            .or_else(|| self.forced(|_| true).map(elected(Reason::Forced)))
     }
 
     /// The member of a session, if it may serve it: it is usable, if only for sessions (draining);
@@ -132,15 +151,23 @@ impl Election<'_> {
         self.forced(its).map(|id| Elected { id, reason })
     }
 
-    fn by_method(&self, random: &mut fastrand::Rng) -> Option<MemberId> {
+    fn by_method(&self, random: &mut fastrand::Rng) -> Choice {
+        let Some(plan) = self.plan else {
+            return Choice::Elsewhere;
+        };
         let sight = Sight {
             farm: self.farm,
-            plan: self.plan?,
+            plan,
             roster: self,
             now: self.now,
             half_life: self.half_life,
         };
-        self.method.pick(&sight, random)
+        match self.method.pick(&sight, random) {
+            Some(id) if self.method.is_foreign() && !self.eligible(id) => Choice::Elsewhere,
+            Some(id) => Choice::Member(id),
+            None if self.method.is_foreign() => Choice::Nobody,
+            None => Choice::Elsewhere,
+        }
     }
 
     /// Claims the probe of a member whose `retry` has passed. Costs one load while none is due.
@@ -251,3 +278,7 @@ impl Roster for Election<'_> {
             && self.lineup.serves(id)
     }
 }
+
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests;

@@ -101,7 +101,7 @@ fn known(bits: u64) -> Option<f64> {
 
 /// What is left of an estimate after an interval. A burst of samples has no interval between them
 /// and need not pay for the exponential.
-fn decay(interval: Micros, half_life: Micros) -> f64 {
+pub(crate) fn decay(interval: Micros, half_life: Micros) -> f64 {
     if interval == 0 {
         1.0
     } else {

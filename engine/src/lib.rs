@@ -4,7 +4,7 @@
 //! * [`plan`] compiles what changes rarely (membership, weights, states) into a schedule.
 //! * [`method`] is the menu of balancing methods, one file each.
 //! * [`health`] moves a member between healthy, in error, ejected and probing.
-//! * [`ewma`] and [`budget`] are the two estimators that several children share.
+//! * [`ewma`], [`traffic`] and [`budget`] are the estimators that several children share.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`sticky`] finds the member that a session belongs to.
@@ -28,6 +28,7 @@ pub mod plan;
 pub mod reverse;
 pub mod sticky;
 mod sync;
+pub mod traffic;
 
 /// Microseconds of `CLOCK_MONOTONIC`, the clock all children of a machine share. Never 0.
 pub type Micros = u64;

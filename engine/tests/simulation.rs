@@ -136,3 +136,41 @@ fn a_recovered_member_gets_no_more_than_its_share() {
         assert!((0.00..=0.05).contains(&share_after_recovery(Some(2 * SECOND), seed)));
     }
 }
+
+/// How far the member with most bytes is above the mean, over a minute of requests of very different
+/// sizes.
+fn excess_bytes(method: &'static str) -> f64 {
+    let members = (0..4)
+        .map(|_| steady_member(20 * MILLISECOND, MILLISECOND))
+        .collect();
+    let bytes = Simulation::new(method, 1_000, members, 4)
+        .run(Clients::Open { per_second: 400.0 }, 60 * SECOND)
+        .bytes(4, 0, 60 * SECOND);
+    let mean = bytes.iter().sum::<u64>() as f64 / 4.0;
+    let excess = bytes.iter().copied().max().unwrap_or(0) as f64 / mean - 1.0;
+    println!("{method}: {bytes:?}, {excess:.3} above the mean");
+    excess
+}
+
+#[test]
+fn traffic_evens_out_bytes() {
+    let traffic = excess_bytes("traffic");
+    assert!(traffic < 0.05);
+    assert!(traffic < excess_bytes("roundrobin") / 2.0);
+}
+
+/// A member that was away for many half-lives has no recent traffic: it gets its share when it comes
+/// back, not the whole load.
+#[test]
+fn traffic_does_not_flood_a_member_that_comes_back() {
+    let members = (0..4)
+        .map(|_| steady_member(20 * MILLISECOND, MILLISECOND))
+        .collect();
+    let back = 105 * SECOND;
+    let share = Simulation::new("traffic", 1_000, members, 5)
+        .outage(0, 5 * SECOND, back)
+        .run(Clients::Open { per_second: 400.0 }, back + 5 * SECOND)
+        .share_of(0, back, back + 5 * SECOND);
+    println!("{share:.4} after coming back");
+    assert!((0.15..=0.40).contains(&share));
+}

@@ -44,8 +44,12 @@ pub struct MemberHot {
     pub ewma_at: AtomicU64,
     /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it).
     pub lbstatus: AtomicI64,
+    /// Recent traffic ([`crate::traffic`]): the bits of an `f64`, in bytes.
+    pub traffic: AtomicU64,
+    /// When `traffic` was last moved ([`crate::Micros`]).
+    pub traffic_at: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 7],
+    pub spare: [AtomicU64; 5],
 }
 
 /// Whether the member can be used, and since when.
@@ -96,8 +100,12 @@ pub struct MemberAdmin {
     pub position: AtomicU32,
     /// Room to keep the next field aligned.
     pub pad: AtomicU32,
+    /// Where `bytes_in` stood when `bytraffic` began to count.
+    pub bytes_in_from: AtomicU64,
+    /// Where `bytes_out` stood when `bytraffic` began to count.
+    pub bytes_out_from: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 11],
+    pub spare: [AtomicU64; 9],
 }
 
 /// State letters of a member, as `mod_proxy` names them.

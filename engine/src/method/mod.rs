@@ -5,12 +5,14 @@
 
 mod bybusyness;
 mod byrequests;
+mod bytraffic;
 mod leastconn;
 mod leasttime;
 mod look;
 mod roundrobin;
+mod traffic;
 
-use crate::board::record::{FarmRecord, MemberRecord};
+use crate::board::record::{FarmRecord, MemberHot, MemberRecord};
 use crate::plan::Plan;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros};
@@ -56,30 +58,64 @@ impl Sight<'_> {
 }
 
 /// One balancing method.
-pub trait Method: Sync {
+pub trait Method {
     /// What stands behind `lbmethod=`.
     fn name(&self) -> &'static str;
     /// Chooses an eligible member; `None` if the plan names none.
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId>;
+    /// Another module's: it may name a member that this request cannot have, and its `None` says
+    /// that no member is to be used, not that the plan is out of date.
+    fn is_foreign(&self) -> bool {
+        false
+    }
+    /// A request of the member ended, after so many bytes in and out.
+    fn learn(&self, _hot: &MemberHot, _bytes: u64, _now: Micros, _half_life: Micros) {}
 }
 
 /// Every method there is.
-pub static MENU: &[&dyn Method] = &[
+pub static MENU: &[&(dyn Method + Sync)] = &[
     &roundrobin::RoundRobin,
     &leastconn::LeastConn,
     &leasttime::LeastTime,
+    &traffic::Traffic,
     &byrequests::ByRequests,
     &bybusyness::ByBusyness,
+    &bytraffic::ByTraffic,
 ];
 
 /// The method of that name.
-pub fn by_name(name: &str) -> Option<&'static dyn Method> {
+pub fn by_name(name: &str) -> Option<&'static (dyn Method + Sync)> {
     MENU.iter().copied().find(|method| method.name() == name)
 }
 
 /// The names on the menu, for error messages.
 pub fn names() -> impl Iterator<Item = &'static str> {
     MENU.iter().map(|method| method.name())
+}
+
+/// Starts the running figures of stock httpd's rules anew for a member: the balance of its rotation,
+/// the bytes that `bytraffic` compares. What httpd's own providers do in `reset`.
+pub fn start_anew(member: &MemberRecord) {
+    let (hot, admin) = (&member.hot, &member.admin);
+    hot.lbstatus.store(0, Ordering::Relaxed);
+    for (count, from) in [
+        (&hot.bytes_in, &admin.bytes_in_from),
+        (&hot.bytes_out, &admin.bytes_out_from),
+    ] {
+        from.store(count.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// Counts a choice that was not the method's (stickiness, for one) in the rotation's balance, as
+/// httpd does: each usable member gains its weight, the chosen one pays the sum.
+pub fn count_choice(usable: &[&MemberRecord], chosen: &MemberRecord) {
+    let mut total = 0;
+    for member in usable {
+        let factor = i64::from(weight(member));
+        total += factor;
+        member.hot.lbstatus.fetch_add(factor, Ordering::Relaxed);
+    }
+    chosen.hot.lbstatus.fetch_sub(total, Ordering::Relaxed);
 }
 
 /// Requests in flight; a damaged negative count is none.

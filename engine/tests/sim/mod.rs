@@ -148,6 +148,7 @@ pub struct Outcome {
     pub member: usize,
     pub took: Micros,
     pub good: bool,
+    pub bytes: u64,
 }
 
 /// A farm with its members, clients and the future.
@@ -157,6 +158,8 @@ pub struct Simulation {
     servers: Vec<Server>,
     clients: Clients,
     random: fastrand::Rng,
+    /// Draws the sizes of requests, so that they are the same whatever the method does.
+    sizes: fastrand::Rng,
     /// Time, a running number that keeps events of one instant in order, and the event.
     future: BinaryHeap<Reverse<(Micros, u64, Event)>>,
     scheduled: u64,
@@ -177,6 +180,7 @@ impl Simulation {
             servers: members.into_iter().map(server).collect(),
             clients: Clients::Closed { clients: 0 },
             random: fastrand::Rng::with_seed(seed),
+            sizes: fastrand::Rng::with_seed(seed ^ 0xb17e5),
             future: BinaryHeap::new(),
             scheduled: 0,
             outcomes: Vec::new(),
@@ -263,11 +267,17 @@ impl Simulation {
         let took = now - arrived;
         let account = if good { ewma::observe } else { ewma::penalise };
         account(hot, took as f64, START + now, HALF_LIFE);
+        let bytes = heavy_tailed(&mut self.sizes);
+        hot.served.fetch_add(1, Ordering::Relaxed);
+        hot.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+        let method = by_name(self.method).expect("a method of the menu");
+        method.learn(hot, bytes, START + now, HALF_LIFE);
         self.outcomes.push(Outcome {
             arrived,
             member,
             took,
             good,
+            bytes,
         });
         self.servers[member].free_places += 1;
         self.work(now, member);
@@ -290,6 +300,16 @@ impl Report {
     pub fn share_of(&self, member: usize, from: Micros, to: Micros) -> f64 {
         let during = |outcome: &Outcome| (from..to).contains(&outcome.arrived);
         self.share(|outcome| during(outcome) && outcome.member == member) / self.share(during)
+    }
+
+    /// Bytes that each of so many members carried in a time.
+    pub fn bytes(&self, members: usize, from: Micros, to: Micros) -> Vec<u64> {
+        let mut bytes = vec![0; members];
+        let during = |outcome: &&Outcome| (from..to).contains(&outcome.arrived);
+        for outcome in self.0.iter().filter(during) {
+            bytes[outcome.member] += outcome.bytes;
+        }
+        bytes
     }
 
     /// The time within which this part of the requests was over.
@@ -325,6 +345,12 @@ pub fn stuck_member(usual: Behaviour, takes: Micros, from: Micros, to: Micros) -
 /// Fails after this time.
 pub fn failing_member(time: Micros) -> Behaviour {
     Box::new(move |_, _| Answer::FailsAfter(time))
+}
+
+/// Sizes as of files: most are small, and a few make up the half of all bytes (Pareto with the
+/// exponent 1.2, at most 100 MB).
+fn heavy_tailed(random: &mut fastrand::Rng) -> u64 {
+    (2_000.0 / (1.0 - random.f64()).powf(1.0 / 1.2)).min(1e8) as u64
 }
 
 fn exponential(mean: f64, random: &mut fastrand::Rng) -> Micros {

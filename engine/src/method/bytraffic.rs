@@ -1,0 +1,42 @@
+//! `bytraffic`: stock httpd's rule (`modules/proxy/balancers/mod_lbmethod_bytraffic.c`) on exact
+//! counters: fewest bytes sent to and received from the member, each divided by its weight; of
+//! equals, the first in the configuration's order.
+//!
+//! Stock counts from the last restart on, or from the last time somebody re-enabled a member in
+//! balancer-manager. The counters of the board survive both, so the count starts where they stood
+//! then ([`super::start_anew`]).
+
+use super::{Method, Sight, weight};
+use crate::MemberId;
+use crate::board::record::MemberRecord;
+use crate::sync::{AtomicU64, Ordering};
+
+/// See the module.
+pub struct ByTraffic;
+
+impl Method for ByTraffic {
+    fn name(&self) -> &'static str {
+        "bytraffic"
+    }
+
+    fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
+        let ids = sight.plan.eligible.iter();
+        ids.map(|id| MemberId(id.load(Ordering::Relaxed)))
+            .filter(|id| sight.roster.eligible(*id))
+            .filter_map(|id| Some((id, traffic(sight.roster.member(id)?))))
+            // Of equals, `min_by_key` takes the first.
+            .min_by_key(|(_, traffic)| *traffic)
+            .map(|(id, _)| id)
+    }
+}
+
+fn traffic(member: &MemberRecord) -> u64 {
+    let factor = u64::from(weight(member));
+    let per_weight = |count: &AtomicU64, from: &AtomicU64| {
+        let (count, from) = (count.load(Ordering::Relaxed), from.load(Ordering::Relaxed));
+        count.saturating_sub(from) / factor
+    };
+    let (hot, admin) = (&member.hot, &member.admin);
+    per_weight(&hot.bytes_in, &admin.bytes_in_from)
+        .saturating_add(per_weight(&hot.bytes_out, &admin.bytes_out_from))
+}
