@@ -25,6 +25,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_hook_debug_.*|apr_optional_hook_add|apr_dynamic_fn_retrieve",
     "apr_brigade_(cleanup|length|destroy)",
     "apr_bucket_type_.*",
+    "apr_thread_mutex_(create|lock|unlock)",
     "apr_time_now|apr_sockaddr_ip_getbuf|apr_reslist_acquired_count",
     "ap_retained_data_(create|get)",
     "ath_shim_.*",
@@ -40,6 +41,8 @@ const TYPES: &[&str] = &[
     "apr_(table|array)_.*|apr_bucket.*|apr_pool_t|apr_status_t|apr_port_t",
     "ap_mpm_.*",
     "apr_OFN_.*retry_worker.*",
+    "ap_list_provider_names_t",
+    "athena_.*",
 ];
 const CONSTANTS: &[&str] = &[
     "OK|DECLINED|DONE|SUSPENDED",
@@ -56,10 +59,13 @@ const CONSTANTS: &[&str] = &[
     "AP_WATCHDOG_.*",
     "ap_conftree|ap_server_conf|apr_hook_debug_current|ap_server_root",
     "AP_STATUS_.*",
+    "ATHENA_.*",
+    "APR_THREAD_MUTEX_DEFAULT",
 ];
 
 fn main() {
     println!("cargo:rerun-if-changed=include/wrapper.h");
+    println!("cargo:rerun-if-changed=include/mod_athena.h");
     println!("cargo:rerun-if-changed=include/shim.c");
     println!("cargo:rerun-if-changed=include/shim.h");
     println!("cargo:rerun-if-env-changed=APXS");
@@ -106,6 +112,7 @@ fn bind(flags: &[String]) {
         .layout_tests(true)
         .generate_comments(false)
         .derive_default(false)
+        .generate_cstr(true)
         .prepend_enum_name(false);
     for name in FUNCTIONS {
         builder = builder.allowlist_function(name);

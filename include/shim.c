@@ -35,3 +35,16 @@ void ath_shim_set_config(ap_conf_vector_t *vector, const module *m, void *value)
 {
     ap_set_module_config(vector, m, value);
 }
+
+/* What mod_proxy's ap_proxy_backend_broke puts at the head of a brigade. */
+int ath_shim_backend_broke(const apr_bucket_brigade *brigade)
+{
+    const apr_bucket *first;
+
+    if (APR_BRIGADE_EMPTY(brigade)) {
+        return 0;
+    }
+    first = APR_BRIGADE_FIRST(brigade);
+    return AP_BUCKET_IS_ERROR(first)
+        && ((const ap_bucket_error *)first->data)->status == HTTP_BAD_GATEWAY;
+}

@@ -17,4 +17,5 @@
 #include "scoreboard.h"
 #include "util_cfgtree.h"
 #include "util_filter.h"
+#include "mod_athena.h"
 #include "shim.h"

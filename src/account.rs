@@ -16,6 +16,7 @@ use crate::ffi::{self, APR_SUCCESS, DECLINED};
 use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::record::Record;
+use crate::rule::Asked;
 use crate::serve::Call;
 use crate::{clock, filter, outcome, proxy, refresh, runtime};
 
@@ -122,14 +123,18 @@ pub unsafe fn settle(
     give_back(member);
     let now = clock::now();
     // SAFETY: the caller's promise.
-    unsafe { count(r, member, outcome) };
+    let bytes = unsafe { count(r, member, outcome) };
     estimate(record, farm, member, outcome, now);
+    // SAFETY: as above; the balancer is the record's own, and so the farm's.
+    let rule = unsafe { Asked::by(r, farm, record.balancer) };
+    rule.settled(member, record, outcome, bytes, now);
     if !farm.observed {
         judge(record, farm, member, outcome, now);
     }
 }
 
-unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) {
+/// Counts the attempt; gives the bytes it moved, in and out.
+unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) -> u64 {
     let hot = &member.record().hot;
     let answered = matches!(
         outcome,
@@ -139,15 +144,18 @@ unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) {
         hot.served.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's promise.
         let (sent, received) = unsafe { ((*r).bytes_sent, body_length(r)) };
-        hot.bytes_out
-            .fetch_add(u64::try_from(sent).unwrap_or(0), Ordering::Relaxed);
+        let sent = u64::try_from(sent).unwrap_or(0);
+        hot.bytes_out.fetch_add(sent, Ordering::Relaxed);
         if received > 0 {
             hot.bytes_in.fetch_add(received, Ordering::Relaxed);
         }
-    } else if outcome != Outcome::PoolExhausted && outcome != (Outcome::Broken { fresh: false }) {
+        return sent.saturating_add(received);
+    }
+    if outcome != Outcome::PoolExhausted && outcome != (Outcome::Broken { fresh: false }) {
         // Neither of these is the member's doing.
         hot.failed.fetch_add(1, Ordering::Relaxed);
     }
+    0
 }
 
 /// Body bytes that the request announced or had read.
@@ -242,8 +250,13 @@ fn recovered(farm: &Farm, member: &Member, now: Micros) {
 /// restart still is, and mod_proxy's new shared part does not know yet.
 pub fn begin_in_error(farm: &Farm, member: &Member) {
     let health = &member.record().health;
+    if farm.observed {
+        // Errors are mod_proxy's own: one of a run with the engine on would never end.
+        health::recover(health, clock::now());
+        return;
+    }
     let in_error = member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
-    if in_error && !farm.observed {
+    if in_error {
         let (now, retry) = (clock::now(), member.retry());
         health::fail(health, Cause::Configured, now, retry);
         next_probe(farm, now.saturating_add(retry));

@@ -24,7 +24,7 @@ struct Document {
 pub struct FarmView {
     pub name: String,
     pub server: String,
-    pub method: &'static str,
+    pub method: String,
     pub on: bool,
     /// Members that can be chosen now.
     pub usable: usize,
@@ -189,7 +189,7 @@ impl FarmView {
         Self {
             name: farm.name.clone(),
             server: farm.server.clone(),
-            method: farm.method(farm.balancer).name(),
+            method: farm.method_name().into_owned(),
             on: farm.seat.record.cold.off.load(Ordering::Relaxed) == 0,
             usable: members.iter().filter(|member| member.usable).count(),
             elected: hot.elected.load(Ordering::Relaxed),

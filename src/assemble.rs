@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use athena_engine::board::{FarmSeat, FarmSpec, MemberSpec};
 use athena_engine::config::param::FarmParams;
-use athena_engine::method::{self, Method};
+use athena_engine::method;
 
 use crate::conf::{self, ServerConf};
 use crate::farm::{Farm, Member, Roll};
@@ -19,6 +19,7 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::naming::{farm_name, name_members, server_name, text};
 use crate::proxy::{self, Proxy};
+use crate::rule::Rule;
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
@@ -68,7 +69,7 @@ struct Draft {
     balancer: *mut ffi::proxy_balancer,
     members: Vec<MemberDraft>,
     params: FarmParams,
-    provider: (*const ffi::proxy_balancer_method, &'static dyn Method),
+    provider: Provider,
 }
 
 struct MemberDraft {
@@ -116,6 +117,7 @@ unsafe fn assemble(
             for member in &farm.members {
                 member.push();
                 account::begin_in_error(farm, member);
+                method::start_anew(member.record());
             }
             refresh::publish(farm);
             // A child of the generation before may have been publishing its own at this moment.
@@ -165,11 +167,11 @@ unsafe fn draft(
                 let index = match by_members.get(&workers) {
                     Some(index) => *index,
                     None => {
-                        let Some(method) = chosen_method(balancer, &name, engine)? else {
+                        let Some(rule) = chosen_rule(balancer, &name, engine)? else {
                             continue;
                         };
                         by_members.insert(workers, drafts.len());
-                        drafts.push(Draft::of(balancer, s, &server_name, name.clone(), method)?);
+                        drafts.push(Draft::of(balancer, s, &server_name, name.clone(), rule)?);
                         drafts.len() - 1
                     }
                 };
@@ -182,38 +184,25 @@ unsafe fn draft(
     Ok((drafts, tables))
 }
 
-type Provider = (*const ffi::proxy_balancer_method, &'static dyn Method);
+type Provider = (*const ffi::proxy_balancer_method, Rule);
 
-/// The method of a balancer: what `lbmethod=` names, or httpd's default. With the engine off, only
+/// The rule of a balancer: what `lbmethod=` names, or httpd's default. With the engine off, only
 /// farms that name a method of ours are looked at.
-unsafe fn chosen_method(
+unsafe fn chosen_rule(
     balancer: *mut ffi::proxy_balancer,
     farm: &str,
     engine: bool,
 ) -> Result<Option<Provider>, String> {
-    // SAFETY: a live balancer; providers live as long as the configuration.
-    let (provider, name) = unsafe {
-        let provider = (*balancer).lbmethod.cast_const();
-        let name = provider
-            .as_ref()
-            .map_or_else(|| "byrequests".to_owned(), |p| text(p.name));
-        (provider, name)
-    };
-    let found = method::by_name(&name);
-    if !engine {
-        return Ok(found
-            .filter(|_| provider::is_ours(provider))
-            .map(|method| (provider, method)));
+    // SAFETY: a live balancer.
+    let provider = unsafe { (*balancer).lbmethod.cast_const() };
+    if !engine && !provider::is_ours(provider) {
+        return Ok(None);
     }
-    match found {
-        Some(method) => Ok(Some((provider, method))),
-        None => {
-            let names: Vec<_> = method::names().collect();
-            Err(format!(
-                "farm {farm}: lbmethod={name}: AthEngine On knows {}",
-                names.join(", ")
-            ))
-        }
+    match Rule::of(provider) {
+        Some(rule) => Ok(Some((provider, rule))),
+        None => Err(format!(
+            "farm {farm}: lbmethod: the module that provides it has no function that chooses"
+        )),
     }
 }
 

@@ -1,8 +1,9 @@
 //! A farm and its members as this process knows them: mod_proxy's structures on one side, the
 //! board's records on the other.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
@@ -10,11 +11,11 @@ use athena_engine::board::{FarmSeat, MemberSeat};
 use athena_engine::config::param::FarmParams;
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
-use athena_engine::method::Method;
 use athena_engine::reverse::Origin;
 use athena_engine::{MemberId, Micros};
 
-use crate::ffi;
+use crate::rule::Rule;
+use crate::{clock, ffi};
 
 /// Status bits of mod_proxy that keep a worker from being used, our own error state left out.
 const NOT_SERVING: u32 = (ffi::PROXY_WORKER_DISABLED
@@ -47,6 +48,8 @@ pub struct Member {
     pub cell: AtomicPtr<AtomicU32>,
     /// What mod_proxy's shared part said when it was last taken over: flags, factor, set.
     seen: [AtomicU32; 3],
+    /// mod_proxy had it in error when last looked at (engine off).
+    seen_error: AtomicBool,
 }
 
 /// One farm.
@@ -68,8 +71,8 @@ pub struct Farm {
     pub fail_on_timeout: bool,
     /// The balancer of the server that defines the farm.
     pub balancer: *mut ffi::proxy_balancer,
-    /// The provider the configuration named, and the method it stands for.
-    pub provider: (*const ffi::proxy_balancer_method, &'static dyn Method),
+    /// The provider the configuration named, and the rule it stands for.
+    pub provider: (*const ffi::proxy_balancer_method, Rule),
     /// What mod_proxy is handed as the worker of a request to this farm: never in error, so that
     /// its own retry loop stays out of the way; the attempts go to the members' workers.
     pub front: *mut ffi::proxy_worker,
@@ -101,6 +104,7 @@ impl Member {
             origin: None,
             cell: AtomicPtr::default(),
             seen: [const { AtomicU32::new(0) }; 3],
+            seen_error: AtomicBool::new(false),
         };
         member.origin = Origin::of(member.url().to_bytes());
         member.look();
@@ -152,12 +156,23 @@ impl Member {
         unsafe {
             let status = AtomicU32::from_ptr(&raw mut (*self.shared()).status);
             if in_error {
-                (*self.shared()).error_time = ffi::apr_time_now();
+                (*self.shared()).error_time = self.error_time();
                 status.fetch_or(bit, Ordering::Relaxed);
             } else {
                 status.fetch_and(!bit, Ordering::Relaxed);
             }
         }
+    }
+
+    /// The time that makes mod_proxy's own retry (which finders of other modules run) come due when
+    /// our probe does.
+    fn error_time(&self) -> i64 {
+        let micros = |time: Micros| i64::try_from(time).unwrap_or(0);
+        let probe_at = self.record().health.retry_at.load(Ordering::Relaxed);
+        let left = micros(probe_at.saturating_sub(clock::now()));
+        // SAFETY: reads the clock.
+        let now = unsafe { ffi::apr_time_now() };
+        now + left - micros(self.retry())
     }
 
     /// Shows our counts where balancer-manager reads them.
@@ -256,6 +271,12 @@ impl Member {
         }
         changed
     }
+
+    /// mod_proxy put the member in error, or took it back, since the last call (engine off).
+    pub fn error_moved(&self) -> bool {
+        let in_error = self.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
+        self.seen_error.swap(in_error, Ordering::Relaxed) != in_error
+    }
 }
 
 impl Farm {
@@ -264,8 +285,23 @@ impl Farm {
         self.members.get(self.roll.position(id)?)
     }
 
-    /// The farm's method: what the balancer names now (balancer-manager may change it).
-    pub fn method(&self, balancer: *mut ffi::proxy_balancer) -> &'static dyn Method {
+    /// The member behind one of mod_proxy's workers.
+    pub fn member_of(&self, worker: *const ffi::proxy_worker) -> Option<&Member> {
+        self.members
+            .iter()
+            .find(|member| member.worker.cast_const() == worker)
+    }
+
+    /// Members that mod_proxy would use now.
+    pub fn usable(&self) -> impl Iterator<Item = &MemberRecord> {
+        self.members
+            .iter()
+            .filter(|member| self.serves(member.seat.id))
+            .map(|member| member.record())
+    }
+
+    /// The farm's rule: what the balancer names now (balancer-manager may change it).
+    pub fn rule(&self, balancer: *mut ffi::proxy_balancer) -> Rule {
         // SAFETY: balancers live as long as the configuration; the provider pointer is replaced
         // whole by balancer-manager, and providers are static.
         let provider =
@@ -273,7 +309,20 @@ impl Farm {
         if provider == self.provider.0 {
             return self.provider.1;
         }
-        crate::provider::method_of(provider).unwrap_or(self.provider.1)
+        Rule::of(provider).unwrap_or(self.provider.1)
+    }
+
+    /// `lbmethod`, as all children see it.
+    pub fn method_name(&self) -> Cow<'_, str> {
+        // SAFETY: balancers and their shared parts live as long as the configuration; mod_proxy
+        // writes the name by ap_proxy_strncpy, which never leaves it without a NUL.
+        let name = unsafe {
+            self.balancer
+                .as_ref()
+                .and_then(|balancer| balancer.s.as_ref())
+                .map(|shared| CStr::from_ptr(shared.lbpname.as_ptr()))
+        };
+        name.map_or_else(|| self.provider.1.name(), CStr::to_string_lossy)
     }
 
     /// `halflife`.

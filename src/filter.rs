@@ -147,6 +147,10 @@ unsafe extern "C" fn output(
                 return ffi::ap_pass_brigade((*filter).next, brigade);
             };
             if record.answer.get() == Answer::Awaited {
+                if ffi::ath_shim_backend_broke(brigade) != 0 {
+                    record.answer.set(Answer::CutOff);
+                    return leave(filter, record, brigade);
+                }
                 record.first_byte.set(clock::now());
                 if another_member_waits(r, record) {
                     record.answer.set(Answer::Discarded);
@@ -155,10 +159,7 @@ unsafe extern "C" fn output(
                     restore_keepalives(r, record);
                     reverse::answered(r, record);
                     sticky::set_cookie(r, record);
-                    let next = (*filter).next;
-                    ffi::ap_remove_output_filter(filter);
-                    record.filter.set(std::ptr::null_mut());
-                    return ffi::ap_pass_brigade(next, brigade);
+                    return leave(filter, record, brigade);
                 }
             }
             if record.answer.get() == Answer::Discarded {
@@ -168,6 +169,21 @@ unsafe extern "C" fn output(
             ffi::ap_pass_brigade((*filter).next, brigade)
         }
     })
+}
+
+/// Passes the brigade on and has no more part in the answer.
+unsafe fn leave(
+    filter: *mut ffi::ap_filter_t,
+    record: &Record,
+    brigade: *mut ffi::apr_bucket_brigade,
+) -> ffi::apr_status_t {
+    // SAFETY: the caller's promise: a live filter, which `begin` added, and brigade.
+    unsafe {
+        let next = (*filter).next;
+        ffi::ap_remove_output_filter(filter);
+        record.filter.set(std::ptr::null_mut());
+        ffi::ap_pass_brigade(next, brigade)
+    }
 }
 
 /// `retryon` names this status, the request may be replayed, the budget allows it, and there is a

@@ -8,7 +8,9 @@
 //!   back, [`unusable`] is for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits
-//! * who else asks: [`paths`] and [`api`], [`status_page`], [`provider`]
+//! * how a member is chosen: [`rule`], ours, or other modules' ([`extension`], [`foreign`])
+//! * who else asks: [`paths`] and [`api`], [`status_page`]; mod_proxy_balancer through [`provider`]
+//!   (and [`unlisted`])
 
 mod access;
 mod account;
@@ -19,9 +21,11 @@ mod clock;
 mod conf;
 mod directives;
 mod environment;
+mod extension;
 mod farm;
 mod ffi;
 mod filter;
+mod foreign;
 mod front;
 mod generation;
 mod guard;
@@ -37,12 +41,14 @@ mod record;
 mod refresh;
 mod retained;
 mod reverse;
+mod rule;
 mod runtime;
 mod seating;
 mod serve;
 mod status_page;
 mod sticky;
 mod tree;
+mod unlisted;
 mod unusable;
 mod watch;
 

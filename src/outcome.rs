@@ -51,7 +51,7 @@ pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
         replayable: is_idempotent(r) && !has_body(r),
         replays: record.replays.get(),
         refreshed: record.refreshed.get(),
-        committed: record.answer.get() == Answer::Passed,
+        committed: matches!(record.answer.get(), Answer::Passed | Answer::CutOff),
     }
 }
 
@@ -106,6 +106,11 @@ pub unsafe fn classify(
             };
         }
         Answer::Passed => return Outcome::Answered(status),
+        Answer::CutOff => {
+            return Outcome::Broken {
+                fresh: is_fresh(record, member),
+            };
+        }
         Answer::Awaited => {}
     }
     let note = |name: &CStr| {
@@ -136,10 +141,15 @@ pub unsafe fn classify(
         ffi::HTTP_GATEWAY_TIME_OUT => Outcome::TimedOut,
         ffi::HTTP_BAD_GATEWAY if note(c"proxy_timedout").is_some() => Outcome::TimedOut,
         ffi::HTTP_BAD_GATEWAY => Outcome::Broken {
-            fresh: record.connected.get() || !tells_connections(member),
+            fresh: is_fresh(record, member),
         },
         other => Outcome::NotTheMember(u16::try_from(other).unwrap_or(500)),
     }
+}
+
+/// The connection was made for this attempt.
+fn is_fresh(record: &Record, member: &Member) -> bool {
+    record.connected.get() || !tells_connections(member)
 }
 
 /// The protocol's module runs httpd's connection hooks, which is how a new connection is told from

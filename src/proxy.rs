@@ -54,6 +54,11 @@ pub struct Proxy {
         *mut ffi::proxy_worker_shared,
         c_int,
     ) -> ffi::apr_status_t,
+    pub sync_balancer: unsafe extern "C" fn(
+        *mut ffi::proxy_balancer,
+        *mut ffi::server_rec,
+        *mut ffi::proxy_server_conf,
+    ) -> ffi::apr_status_t,
     pub get_balancer: unsafe extern "C" fn(
         *mut ffi::apr_pool_t,
         *mut ffi::proxy_server_conf,
@@ -100,6 +105,7 @@ fn lookup() -> Option<Proxy> {
             canon_url: typed(symbol(c"ap_proxy_canon_url")?),
             initialize_worker: typed(symbol(c"ap_proxy_initialize_worker")?),
             share_worker: typed(symbol(c"ap_proxy_share_worker")?),
+            sync_balancer: typed(symbol(c"ap_proxy_sync_balancer")?),
             get_balancer: typed(symbol(c"ap_proxy_get_balancer")?),
             get_worker: typed(symbol(c"ap_proxy_get_worker")?),
         })

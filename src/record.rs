@@ -35,6 +35,8 @@ pub enum Answer {
     Awaited,
     /// Its first bytes have gone on to the client.
     Passed,
+    /// The member closed before the first byte, and mod_proxy closes the client's connection.
+    CutOff,
     /// It is thrown away: `retryon` names its status, and another member is waiting.
     Discarded,
 }
@@ -121,7 +123,9 @@ impl Record {
 
     /// Makes the record of a request that mod_proxy_balancer steers.
     pub fn observed<'a>(r: *mut ffi::request_rec, farm: &Farm) -> Option<&'a Record> {
-        Self::create(r, Kind::Observed, farm, farm.balancer, ptr::null())
+        // Its next attempt for the request goes on in the record of the first.
+        let earlier = Self::of(r).filter(|record| record.kind == Kind::Observed);
+        earlier.or_else(|| Self::create(r, Kind::Observed, farm, farm.balancer, ptr::null()))
     }
 
     /// Replaces the record that the request may have.

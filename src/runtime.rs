@@ -14,7 +14,7 @@ use crate::farm::{Farm, Member};
 use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{ffi, random};
+use crate::{ffi, foreign, random};
 
 /// Everything of one configuration pass. Dropped with the configuration, in the parent.
 pub struct Runtime {
@@ -135,18 +135,18 @@ pub fn observed(worker: *mut ffi::proxy_worker) -> Option<(&'static Farm, &'stat
         .iter()
         .filter(|farm| farm.observed)
         .find_map(|farm| {
-            farm.members
-                .iter()
-                .find(|member| member.worker == worker)
-                .map(|member| (farm, member))
+            let member = farm.member_of(worker)?;
+            Some((farm, member))
         })
 }
 
 /// The `child_init` hook: claims a slot on the board.
-pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
+pub unsafe extern "C" fn child_init(pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
     guard!("child_init", (), {
         random::forget();
         let Some(runtime) = get() else { return };
+        // SAFETY: httpd calls with the child's pool, before it serves requests.
+        unsafe { foreign::ready(pool, &runtime.farms) };
         let Some(slot) = runtime.board.claim(std::process::id()) else {
             log::server(
                 Level::Warning,

@@ -19,9 +19,12 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::outcome;
 use crate::record::{Answer, Kind, Record};
+use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
-use crate::{access, canon, clock, environment, filter, proxy, random, refresh, reverse};
+use crate::{
+    access, canon, clock, environment, filter, foreign, proxy, random, refresh, reverse,
+};
 
 /// The `pre_request` hook: elects the first member.
 pub unsafe extern "C" fn pre_request(
@@ -248,6 +251,8 @@ pub unsafe fn choose(
     farm: &Farm,
 ) -> Option<(*const Member, Reason)> {
     refresh::if_stale(farm);
+    // SAFETY: the caller's promise; the balancer is the record's own.
+    unsafe { foreign::follow(r, record.balancer, farm) };
     if record.attempts() > outcome::max_attempts(farm, record.balancer)
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
@@ -258,11 +263,13 @@ pub unsafe fn choose(
         record.session.set(unsafe { sticky::read(r, record, farm) });
     }
     let tried = record.tried();
+    // SAFETY: as above.
+    let method = unsafe { Asked::by(r, farm, record.balancer) };
     let election = Election {
         farm: farm.seat.record,
         plan: farm.seat.plan.read(farm.seat.record),
         lineup: farm,
-        method: farm.method(record.balancer),
+        method: &method,
         tried: tried.get(..record.attempts()).unwrap_or_default(),
         // A fallback comes first: nobody has to wait for a member that may still be down.
         force: farm.params.fallback.is_none() && outcome::force_recovery(record.balancer),
@@ -308,6 +315,10 @@ fn take(
     }
     record.member.set(member);
     record.reason.set(reason);
+    if reason == Reason::Sticky {
+        // SAFETY: called for a live request and its own record.
+        unsafe { Asked::by(r, farm, record.balancer) }.passed_over(elected);
+    }
     elected.record().hot.elected.fetch_add(1, Ordering::Relaxed);
     // At once, so that the next choice, in whatever child, sees this one.
     // SAFETY: called for a live request and its own record.
@@ -346,7 +357,7 @@ fn explain(
             "ATH0100: farm {} method {} attempt {}: member {} ({}), {} in flight, ewma {} us; \
              outcome {outcome:?}, next {next:?}{}",
             farm.name,
-            farm.method(record.balancer).name(),
+            farm.rule(record.balancer).name(),
             record.attempts(),
             member.name,
             record.reason.get().word(),

@@ -55,7 +55,11 @@ impl FarmView {
     fn write_html(&self, to: &mut String) -> std::fmt::Result {
         let name = html_escape::encode_text(&self.name);
         let server = html_escape::encode_text(&self.server);
-        writeln!(to, "<h3>Farm {name} ({server}), {}</h3>", self.method)?;
+        writeln!(
+            to,
+            "<h3>Farm {name} ({server}), {}</h3>",
+            html_escape::encode_text(&self.method)
+        )?;
         to.push_str(
             "<table border=\"0\"><tr><th>Member</th><th>State</th><th>Weight</th><th>Set</th>\
              <th>In flight</th><th>Elected</th><th>Served</th><th>Failed</th>\

@@ -14,7 +14,7 @@ use athena_engine::config::words;
 
 use self::nodes::{each, to_str};
 use crate::naming::text;
-use crate::{directives, ffi, pool};
+use crate::{directives, ffi, pool, provider};
 
 mod nodes;
 
@@ -344,6 +344,14 @@ impl Walk {
                 Ok(taken) => taken,
                 Err(error) => return self.refuse(node, &error.to_string()),
             };
+            for value in taken.values_for(line, "lbmethod") {
+                if let Some(names) = provider::alternatives_to(self.pool, &value) {
+                    let (shown, names) = (line.shown(), names.join(", "));
+                    let text =
+                        format!("{shown}: lbmethod={value}: no such method; there are {names}");
+                    return self.refuse(node, &text);
+                }
+            }
             if taken.kept != args {
                 (*node).args = pool::text(self.pool, &taken.kept);
             }

@@ -75,7 +75,7 @@ REFUSED = {
     "too much": (farm([A], settings="retrybudget=500"), ["retrybudget", "500", "100"]),
     "no status": (farm([A], settings="retryon=abc"), ["retryon", "abc"]),
     "no time": (farm([A], settings="trytimeout=-1"), ["trytimeout", "-1"]),
-    "no method": (farm([A], settings="lbmethod=fastest"), ["ProxySet", "lbmethod"]),
+    "no method": (farm([A], settings="lbmethod=fastest"), ["ProxySet", "lbmethod=fastest", "roundrobin", "bytraffic"]),
 }
 
 

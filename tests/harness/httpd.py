@@ -32,16 +32,18 @@ class Httpd:
     * `balancer`: mod_proxy_balancer and its methods, loaded or not;
     * `load`: whether athena.load comes "first", as Debian sorts it, or "last";
     * `modules`: names of further modules (without `mod_`);
+    * `plugins`: files of modules that are not httpd's, by name, loaded with those that are;
     * `children`: processes at start under prefork, threads otherwise;
     * `valgrind`: under memcheck, all children included;
     * `conf`: the configuration itself. `${ATH_PORT}` is the port; `defines` adds to such names.
     """
 
     def __init__(self, directory, mpm="event", *, engine="on", balancer=True, load="first",
-                 modules=(), children=8, conf="", defines=None, valgrind=False):
+                 modules=(), plugins=None, children=8, conf="", defines=None, valgrind=False):
         self.directory = Path(directory)
         self.mpm, self.engine, self.balancer, self.load = mpm, engine, balancer, load
         self.modules, self.children, self.conf = list(modules), children, conf
+        self.plugins = dict(plugins or {})
         self.defines = dict(defines or {})
         self.valgrind = valgrind
         self.port = free_port()
@@ -64,6 +66,7 @@ class Httpd:
         athena = [] if self.engine == "stock" else [
             f'Define ATH_MODULE "{MODULE}"', f'Include "{CONF}/athena.load"']
         others = [f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in proxy]
+        others += [f'LoadModule {name}_module "{path}"' for name, path in self.plugins.items()]
         lines += athena + others if self.load == "first" else others + athena
         if self.engine == "on":
             lines.append(f'Include "{CONF}/athena.conf"')

@@ -41,6 +41,22 @@ pub struct Taken {
     pub for_farm: Vec<(String, String)>,
 }
 
+impl Taken {
+    /// The values that the `line` gives one of `mod_proxy`'s keys of the farm, as `mod_proxy` will
+    /// read them.
+    pub fn values_for(&self, line: Line, key: &str) -> Vec<String> {
+        let (args, _) = line.arguments(&self.kept);
+        let kept = words::split(args).filter_map(|word| {
+            let (name, value) = word.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        });
+        kept.chain(self.for_farm.iter().cloned())
+            .filter(|(name, _)| self.farm.is_some() && name.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value)
+            .collect()
+    }
+}
+
 /// Why a line is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LineError {
@@ -110,7 +126,7 @@ impl Line {
     }
 
     /// The directive's name for a message.
-    fn shown(self) -> &'static str {
+    pub fn shown(self) -> &'static str {
         if self == Self::Proxy {
             "<Proxy>"
         } else {

@@ -48,6 +48,18 @@ impl Method for ByBusyness {
         best.member.hot.lbstatus.fetch_sub(total, Ordering::Relaxed);
         Some(best.id)
     }
+
+    /// As stock does for sticky requests: each usable member gains its weight, the one that got the
+    /// request pays the sum.
+    fn passed_over(&self, usable: &mut dyn Iterator<Item = &MemberRecord>, went_to: &MemberRecord) {
+        let mut total = 0;
+        for member in usable {
+            let factor = i64::from(weight(member));
+            total += factor;
+            member.hot.lbstatus.fetch_add(factor, Ordering::Relaxed);
+        }
+        went_to.hot.lbstatus.fetch_sub(total, Ordering::Relaxed);
+    }
 }
 
 struct Candidate<'a> {

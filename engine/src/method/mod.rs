@@ -68,9 +68,20 @@ pub trait Method {
     fn is_foreign(&self) -> bool {
         false
     }
+    /// A request went to a member that was not this method's choice (its session's): what a method
+    /// that keeps a balance makes of it. `usable` are the members it could have chosen.
+    fn passed_over(
+        &self,
+        _usable: &mut dyn Iterator<Item = &MemberRecord>,
+        _went_to: &MemberRecord,
+    ) {
+    }
     /// A request of the member ended, after so many bytes in and out.
     fn learn(&self, _hot: &MemberHot, _bytes: u64, _now: Micros, _half_life: Micros) {}
 }
+
+/// What a foreign method names when it names nobody that the farm knows.
+pub const STRANGER: MemberId = MemberId(u32::MAX);
 
 /// Every method there is.
 pub static MENU: &[&(dyn Method + Sync)] = &[
@@ -104,18 +115,6 @@ pub fn start_anew(member: &MemberRecord) {
     ] {
         from.store(count.load(Ordering::Relaxed), Ordering::Relaxed);
     }
-}
-
-/// Counts a choice that was not the method's (stickiness, for one) in the rotation's balance, as
-/// httpd does: each usable member gains its weight, the chosen one pays the sum.
-pub fn count_choice(usable: &[&MemberRecord], chosen: &MemberRecord) {
-    let mut total = 0;
-    for member in usable {
-        let factor = i64::from(weight(member));
-        total += factor;
-        member.hot.lbstatus.fetch_add(factor, Ordering::Relaxed);
-    }
-    chosen.hot.lbstatus.fetch_sub(total, Ordering::Relaxed);
 }
 
 /// Requests in flight; a damaged negative count is none.

@@ -470,10 +470,11 @@ fn bytraffic_counts_from_where_it_began() {
 #[test]
 fn a_choice_of_others_counts_in_the_balance() {
     let farm = Farm::new(&[100, 300]);
-    let members: Vec<_> = farm.members.iter().collect();
-    count_choice(&members, members[0]);
+    let method = by_name("bybusyness").unwrap();
+    method.passed_over(&mut farm.members.iter(), &farm.members[0]);
     // The first one has had its turn, and the sum is 0.
-    let balances: Vec<i64> = members
+    let balances: Vec<i64> = farm
+        .members
         .iter()
         .map(|member| member.hot.lbstatus.load(Ordering::Relaxed))
         .collect();

@@ -447,3 +447,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn values_of_a_farms_key() {
+    let farm_of = |url: &str| url.contains("farm").then(|| "farm".to_owned());
+    for (line, args, section, values) in [
+        (
+            ProxySet,
+            "lbmethod=a timeout=5",
+            Some("balancer://farm"),
+            &["a"][..],
+        ),
+        (
+            ProxySet,
+            "\"LBMethod=a\" lbmethod=b",
+            Some("balancer://farm"),
+            &["a", "b"],
+        ),
+        (Proxy, "\"balancer://farm\" lbmethod=a>", None, &["a"]),
+        (Proxy, "\"http://farm\" lbmethod=a>", None, &["a"]),
+        (ProxyPass, "/x http://farm/x lbmethod=a", None, &["a"]),
+        (ProxyPass, "/lbmethod=q balancer://farm/x", None, &[]),
+        (ProxyPass, "/x http://host.example/x lbmethod=a", None, &[]),
+    ] {
+        let taken = take(line, args, section, farm_of).unwrap();
+        assert_eq!(taken.values_for(line, "lbmethod"), values, "{args}");
+    }
+}
