@@ -15,7 +15,8 @@
  * mod_athena.so. Register in register_hooks: mod_athena looks for methods in pre_config.
  *
  * Names: at most 15 characters (mod_proxy's limit for lbmethod=), and not one that another method
- * or lbmethod provider has. A method that breaks either rule is left out with a warning (ATH0023).
+ * or lbmethod provider has. A method that breaks either rule is left out, and
+ * the error log says so (ATH0152).
  *
  * Ownership and lifetimes
  *   - The athena_method and its name belong to the registering module and live as long as its
@@ -42,8 +43,8 @@
  *     member: a probe's result is news as well. It does not run for an attempt whose request was
  *     torn down, nor for what another process did.
  *
- * Structures only ever grow at their ends within a version of the group; check nothing, recompile
- * for nothing.
+ * Within a version of the group, structures that mod_athena hands out only grow at their ends, and
+ * athena_method stays as it is: a method compiled against an older header goes on working.
  */
 #ifndef MOD_ATHENA_H
 #define MOD_ATHENA_H

@@ -6,6 +6,8 @@
 
 use std::ffi::{c_int, c_void};
 
+use athena_engine::method;
+
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
@@ -96,6 +98,10 @@ fn look() {
                 ),
             );
             refresh::request(farm);
+            // Stock's rules compare totals: a member that was away would be flooded.
+            for member in &farm.members {
+                method::start_anew(member.record());
+            }
         }
         refresh::if_stale(farm);
         for member in &farm.members {

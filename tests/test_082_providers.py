@@ -282,6 +282,21 @@ def test_heartbeat_goes_by_what_it_has_heard(httpd, directory, backends, balance
     assert fetch(server.port, "/farm/x").status == 503
 
 
+def test_heartbeat_through_mod_heartmonitor(httpd, backends):
+    """Servers tell it by POST here; their datagrams end in the same table."""
+    members = backends(2)
+    urls = [f"http://localhost:{members.ports[0]}", members.urls[1]]
+    server = httpd("event", modules=["slotmem_shm", "heartmonitor", "lbmethod_heartbeat"],
+                   conf='HeartbeatListen 239.0.0.1:27999\n'
+                        '<Location "/heard">\nSetHandler heartbeat\n</Location>\n'
+                        + served(urls, settings="lbmethod=heartbeat"))
+    server.expect(r"ATH0112")
+    assert fetch(server.port, "/farm/x").status == 503
+    answer = fetch(server.port, "/heard", method="POST", body=b"v=1&ready=40&busy=1")
+    assert answer.status == 200, answer
+    assert {fetch(server.port, "/farm/x").member for _ in range(8)} == {1}
+
+
 # ---- traffic and bytraffic ---------------------------------------------------------------------
 
 
@@ -309,6 +324,27 @@ def test_bytraffic_begins_anew_with_a_start(httpd, backends):
     server.graceful()
     assert fetch(server.port, "/farm/x").member == 0
     assert Engine(server).members()[0]["bytes_out"] >= 500_000
+
+
+def test_bytraffic_begins_anew_with_a_member(httpd, backends):
+    """One that was out of service for a while does not get all requests until it has caught up."""
+    members = backends(2)
+    server = httpd("event", conf=manager.CONF + served(
+        members.urls, settings=f"lbmethod=bytraffic {manager.NONCE}") + "LogLevel athena:info\n")
+
+    def seen(times):
+        wait_until(lambda: len(server.lines(r"ATH0113")) == times, what="the watch's look")
+
+    manager.edit(server.port, w=members.urls[1], w_status_D="1")
+    seen(1)
+    for _ in range(5):
+        assert fetch(server.port, "/farm/x?size=100000").member == 0
+    manager.edit(server.port, w=members.urls[1], w_status_D="0")
+    seen(2)
+    members.reset()
+    for _ in range(10):
+        fetch(server.port, "/farm/x?size=1000")
+    assert members.requests() == [5, 5]
 
 
 def test_traffic_by_weight(httpd, backends):

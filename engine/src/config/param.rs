@@ -70,7 +70,7 @@ pub const PARAMS: &[Param] = &[
         "reads the route off the session's value: the first group of a match",
         |farm, text| put(&mut farm.route_regex, RouteRegex::read(text).map(Some))),
     farms("halflife", "halflife=SECONDS", "10",
-        "time after which a measured response time counts half",
+        "time after which a measured response time, and traffic, counts half",
         |farm, text| put(&mut farm.half_life, value::seconds(text, 1..=3600))),
     members("name", "name=NAME", "host:port of the URL",
         "the member's name in reports and queries",

@@ -2,7 +2,7 @@
 //! counters: fewest bytes sent to and received from the member, each divided by its weight; of
 //! equals, the first in the configuration's order.
 //!
-//! Stock counts from the last restart on, or from the last time somebody re-enabled a member in
+//! Stock counts from the last restart on, and anew when somebody puts a member back in service in
 //! balancer-manager. The counters of the board survive both, so the count starts where they stood
 //! then ([`super::start_anew`]).
 
