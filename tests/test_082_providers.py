@@ -245,6 +245,18 @@ def test_it_sees_our_counts(httpd, backends, plugins):
     assert server.lines(r"last: http://127.0.0.1:\d+ busy=1 elected=1")
 
 
+def test_sessions_come_first(httpd, backends, plugins):
+    """The provider's or mod_proxy's balance takes note of them, under the same lock."""
+    members = backends(3)
+    server = httpd("event", plugins=plugins("lbmethod_last"), children=32, conf=section(
+        [f"{url} route=r{n}" for n, url in enumerate(members.urls)],
+        "lbmethod=last stickysession=SID"))
+    answers = at_once(16, lambda n: fetch(server.port, "/farm/x",
+                                          headers={"Cookie": f"SID=x.r{n % 2}"}))
+    assert [answer.member for answer in answers] == [n % 2 for n in range(16)]
+    assert fetch(server.port, "/farm/x").member == 2
+
+
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
 def test_the_manager_switches_to_it(httpd, backends, plugins, mpm):
     members = backends(3)
