@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from harness.ajp import Ajp
 from harness.client import fetch
 from harness.httpd import CONNECT_FAILED
 
@@ -176,3 +177,52 @@ def test_the_balancers_manual_sticks_as_tomcat_does(seed, backends):
                     for name in ("Sticky", "Session-Route", "Worker-Route", "Changed")]
             assert answer.member == member, (path, headers)
             assert seen == [sticky, route, route, "(null)"], (path, headers)
+
+
+def test_pooling(seed, backends):
+    members = backends(3, apart=True)
+    server = seed("004_pooling", **addresses(members, "www1", "www3", "www2"))
+    server.expect(CONNECT_FAILED)
+    # The slide's ProxyPass has no slash behind foo: /x would be balancer://foox, as in stock httpd.
+    assert sorted(who(ask(server, "/?size=1000", 6))) == [0, 0, 0, 1, 1, 1]
+    members.kill(0)
+    members.kill(1)
+    assert set(who(ask(server, "/", 3))) == {2}
+
+
+def test_cluster_sets(seed, backends):
+    members = backends(5, apart=True)
+    names = ("php1", "php2", "phpbkup", "offsite1", "offsite2")
+    server = seed("004_sets", modules=["access_compat"], **addresses(members, *names))
+    server.expect(f"{CONNECT_FAILED}|AH10187")
+    shares = who(ask(server, "/apps/x?size=1000", 10))
+    assert (shares.count(0), shares.count(1)) == (2, 8)
+    # The standby of the first set before the second set.
+    members.kill(0)
+    members.kill(1)
+    assert set(who(ask(server, "/apps/x", 3))) == {2}
+    members.kill(2)
+    assert set(who(ask(server, "/apps/x?size=1000", 4))) == {3, 4}
+    page = ask(server, "/balancer-manager", 1)[0].body.decode()
+    assert all(url in page for url in members.urls)
+
+
+@pytest.fixture
+def tomcats():
+    started = [Ajp("tc1"), Ajp("tc2")]
+    yield started
+    for one in started:
+        one.stop()
+
+
+def test_all_together(seed, backends, tomcats):
+    members, images = backends(3), backends(1)
+    server = seed("004_together", modules=["proxy_ajp"],
+                  **addresses(members, "php1", "php2", "phpbkup"), **addresses(images, "images"),
+                  tc1=tomcats[0].address, tc2=tomcats[1].address)
+    shares = who(ask(server, "/apps/x?size=1000", 10))
+    assert (shares.count(0), shares.count(1), shares.count(2)) == (2, 8, 0)
+    bodies = [answer.body for answer in ask(server, "/serv/x", 10)]
+    assert (bodies.count(b"tc1"), bodies.count(b"tc2")) == (2, 8)
+    assert ask(server, "/images/x", 1)[0].header("X-Target") == "/x"
+    assert images.requests() == [1]
