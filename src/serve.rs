@@ -22,9 +22,7 @@ use crate::record::{Answer, Kind, Record};
 use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
-use crate::{
-    access, canon, clock, environment, filter, foreign, proxy, random, refresh, reverse,
-};
+use crate::{access, canon, clock, environment, filter, foreign, proxy, random, refresh, reverse};
 
 /// The `pre_request` hook: elects the first member.
 pub unsafe extern "C" fn pre_request(
