@@ -18,6 +18,7 @@
 )]
 
 use crate::Micros;
+use crate::ageing::{self, decay};
 use crate::board::record::MemberHot;
 use crate::sync::Ordering;
 
@@ -37,24 +38,16 @@ pub fn observe(hot: &MemberHot, sample_us: f64, now: Micros, half_life: Micros) 
         return;
     }
     let sample = sample_us.max(FASTEST);
-    // `fetch_max`: another process' clock reading may be a little ahead of ours.
-    let since = hot.ewma_at.fetch_max(now, Ordering::AcqRel);
-    let kept = decay(now.saturating_sub(since), half_life);
-    let mut bits = hot.ewma.load(Ordering::Acquire);
-    loop {
-        let moved = match known(bits) {
+    ageing::update(
+        &hot.ewma,
+        &hot.ewma_at,
+        now,
+        half_life,
+        |bits, kept| match known(bits) {
             Some(estimate) if sample < estimate * kept => sample + (estimate - sample) * kept,
             _ => sample,
-        };
-        let new = moved.to_bits();
-        match hot
-            .ewma
-            .compare_exchange_weak(bits, new, Ordering::AcqRel, Ordering::Acquire)
-        {
-            Ok(_) => return,
-            Err(current) => bits = current,
-        }
-    }
+        },
+    );
 }
 
 /// Takes a failed attempt into account that lasted `elapsed_us`: it counts as [`PENALTY`], as its
@@ -97,16 +90,6 @@ pub fn measured(hot: &MemberHot) -> Option<f64> {
 fn known(bits: u64) -> Option<f64> {
     let estimate = f64::from_bits(bits);
     (estimate.is_finite() && estimate > 0.0).then_some(estimate)
-}
-
-/// What is left of an estimate after an interval. A burst of samples has no interval between them
-/// and need not pay for the exponential.
-pub(crate) fn decay(interval: Micros, half_life: Micros) -> f64 {
-    if interval == 0 {
-        1.0
-    } else {
-        (-(interval as f64) / (half_life.max(1) as f64)).exp2()
-    }
 }
 
 #[cfg(not(loom))]

@@ -16,6 +16,7 @@
 #![cfg_attr(not(loom), warn(clippy::pedantic))]
 #![allow(clippy::module_name_repetitions, clippy::must_use_candidate)]
 
+mod ageing;
 pub mod attempt;
 pub mod board;
 pub mod budget;

@@ -4,13 +4,13 @@
 //! At a steady rate `r` the sum settles at `r × half-life / ln 2`; what a member carried yesterday
 //! says nothing today, which is what tells it from lifetime totals.
 //!
-//! The interleaving is that of [`crate::ewma`]: who moves the time stamp owns the interval since its
-//! former value, and ages the sum by it. Ageing and adding may swap places between two processes;
+//! Two processes at a time do as in [`crate::ageing`]; ageing and adding may swap places between two processes;
 //! then the bytes of one count as if they had come an instant earlier.
 
 use crate::Micros;
+use crate::ageing::{self, decay};
 use crate::board::record::MemberHot;
-use crate::ewma::decay;
+
 use crate::sync::Ordering;
 
 /// Adds the bytes of a request that ended.
@@ -40,20 +40,13 @@ pub fn heard_of(hot: &MemberHot, now: Micros, half_life: Micros) -> bool {
 }
 
 fn age_then(hot: &MemberHot, now: Micros, half_life: Micros, change: impl Fn(f64) -> f64) {
-    // `fetch_max`: another process' clock reading may be a little ahead of ours.
-    let since = hot.traffic_at.fetch_max(now, Ordering::AcqRel);
-    let kept = decay(now.saturating_sub(since), half_life);
-    let mut bits = hot.traffic.load(Ordering::Acquire);
-    loop {
-        let new = change(known(bits) * kept).min(f64::MAX).to_bits();
-        match hot
-            .traffic
-            .compare_exchange_weak(bits, new, Ordering::AcqRel, Ordering::Acquire)
-        {
-            Ok(_) => return,
-            Err(current) => bits = current,
-        }
-    }
+    ageing::update(
+        &hot.traffic,
+        &hot.traffic_at,
+        now,
+        half_life,
+        |bits, kept| change(known(bits) * kept).min(f64::MAX),
+    );
 }
 
 /// Whatever another process may have left there: negative, NaN and infinity are nothing.
