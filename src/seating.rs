@@ -35,6 +35,14 @@ pub unsafe fn open_board(
     };
     let (board, attached) = match resume(main) {
         Some(mut board) => {
+            if *board.storage() != storage {
+                log::server(
+                    Level::Warning,
+                    main,
+                    "ATH0014: AthSHMFile has changed: the board stays where it is until httpd is \
+                     stopped and started",
+                );
+            }
             let attached = board.attach(specs).map_err(failed)?;
             (board, attached)
         }

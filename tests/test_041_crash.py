@@ -83,6 +83,18 @@ def test_the_board_may_be_kept_in_memory_only(httpd, backends):
     assert engine.column("served") == [0]
 
 
+def test_another_board_file_waits_for_a_start(httpd, backends):
+    members = backends(1)
+    served_farm = served(members.urls)
+    server = httpd("event", conf=served_farm)
+    assert ab(server.port, "/farm/x", 100, 4).failed == 0
+    server.conf = "AthSHMFile none\n" + served_farm
+    server.expect("ATH0014")
+    server.graceful()
+    assert server.lines("ATH0014")
+    assert Engine(server).column("served") == [100]
+
+
 def test_garbage_over_the_whole_board(httpd, backends):
     """A child can write the board; the parent neither crashes nor obeys it."""
     members = backends(2)
