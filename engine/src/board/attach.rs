@@ -2,14 +2,14 @@
 //! what is configured.
 
 use super::Board;
-use super::directory::{Assigned, Configured, Life, MemberEntry};
+use super::directory::{Assigned, Life};
 use super::error::{BoardError, Notice, Setting};
+use super::join::joined_url;
 use super::load::{Loaded, LoadedFarm, LoadedMember};
 use super::map::zero;
 use super::pool::Given;
 use super::record::{FarmRecord, MemberRecord, NAME_MAX, flags};
-use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec};
-use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings};
 use crate::sync::{AtomicU8, AtomicU32, Ordering};
 use crate::{FarmId, MemberId, Micros};
 
@@ -39,6 +39,7 @@ impl Board {
     ) -> Result<Attached, BoardError> {
         spec::check(specs)?;
         let mut next = self.directory.clone();
+        next.adopt(|id| self.member(MemberId(id)).and_then(joined_url));
         let oldest = self.view.slots.live().map(|live| live.generation).min();
         let assigned = next.advance(specs, oldest)?;
         self.go_on_with(next)?;
@@ -63,6 +64,8 @@ impl Board {
         for (entry, record) in self.directory.members.iter().zip(&self.view.members) {
             match entry.life {
                 Life::Free => record.admin.lifecycle.store(0, Ordering::Release),
+                // A spare that nobody took stays nobody's.
+                Life::Retired(_) if record.admin.lifecycle.load(Ordering::Relaxed) == 0 => {}
                 Life::Retired(last) => record.admin.lifecycle.store(last, Ordering::Release),
                 Life::Used => {}
             }
@@ -102,11 +105,14 @@ impl Board {
                 record,
             });
         }
+        let spares = given.spares.iter().map(|given| self.spare(*given));
+        let spares = spares.collect::<Result<_, _>>()?;
         Ok(FarmSeat {
             id,
             record,
             plan,
             members,
+            spares,
         })
     }
 
@@ -130,10 +136,7 @@ impl Board {
         if given.fresh {
             zero(record);
             self.view.slots.clear(id);
-            write(&record.identity.server, &farm_spec.server);
-            write(&record.identity.farm, &farm_spec.name);
-            write(&record.identity.url, &spec.url);
-            record.admin.farm.store(farm.0, Ordering::Relaxed);
+            identify(record, farm, farm_spec, spec);
             remembered = import.as_mut().and_then(|import| {
                 let key = (
                     farm_spec.server.clone(),
@@ -146,16 +149,18 @@ impl Board {
         }
         write(&record.identity.name, spec::truncated(&spec.name, NAME_MAX));
         write(&record.identity.route, &spec.route);
-        for (setting, admin) in configure(record, entry, remembered, spec) {
+        let configured = spec.configured();
+        entry.configured = configured;
+        for (setting, admin) in configure(record, remembered, spec) {
             notices.push(Notice::ConfigurationWins {
                 farm: farm_spec.name.clone(),
                 member: spec.name.clone(),
                 setting,
                 admin,
                 configured: match setting {
-                    Setting::Weight => entry.configured.weight,
-                    Setting::Flags => entry.configured.flags,
-                    Setting::Lbset => entry.configured.lbset,
+                    Setting::Weight => configured.weight,
+                    Setting::Flags => configured.flags,
+                    Setting::Lbset => configured.lbset,
                 },
             });
         }
@@ -165,18 +170,12 @@ impl Board {
 
 /// Sets the member's values; of those that people had changed and that changed in the
 /// configuration too, returns what they had been changed to.
-fn configure(
+pub(super) fn configure(
     record: &MemberRecord,
-    entry: &mut MemberEntry,
-    remembered: Option<Configured>,
+    remembered: Option<Settings>,
     spec: &MemberSpec,
 ) -> Vec<(Setting, u32)> {
-    let wanted = Configured {
-        weight: spec.weight.clamp(WEIGHT_MIN, WEIGHT_MAX),
-        flags: spec.flags & FLAGS_ALL,
-        lbset: spec.lbset.min(LBSET_MAX),
-    };
-    entry.configured = wanted;
+    let wanted = spec.configured();
     let admin = &record.admin;
     let value = |place, in_force, configured| Value {
         place,
@@ -191,7 +190,7 @@ fn configure(
         ..state
     };
     let lbset = value(&admin.lbset, admin.lbset(), &admin.configured_lbset);
-    [
+    let lost = [
         (
             Setting::Weight,
             weight.settle(remembered.map(|before| before.weight), wanted.weight),
@@ -207,7 +206,14 @@ fn configure(
     ]
     .into_iter()
     .filter_map(|(setting, lost)| Some((setting, lost?)))
-    .collect()
+    .collect();
+    if let (None, Some(stored)) = (remembered, spec.stored) {
+        let stored = stored.in_range();
+        admin.weight.store(stored.weight, Ordering::Relaxed);
+        admin.flags.store(stored.flags, Ordering::Relaxed);
+        admin.lbset.store(stored.lbset, Ordering::Relaxed);
+    }
+    lost
 }
 
 /// A value that both the configuration and people set.
@@ -254,7 +260,7 @@ fn restore_farm(record: &FarmRecord, loaded: Option<LoadedFarm>, now: Micros) {
 
 /// Returns what had been configured. The state of health checks is not restored: they may not even
 /// be configured any more.
-fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> Configured {
+fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> Settings {
     let hot = &record.hot;
     hot.elected.store(loaded.elected, Ordering::Relaxed);
     hot.served.store(loaded.served, Ordering::Relaxed);
@@ -274,11 +280,24 @@ fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> 
         .flags
         .store(state.0 & !flags::CHECK_FAILED, Ordering::Relaxed);
     record.admin.lbset.store(lbset.0, Ordering::Relaxed);
-    Configured {
+    Settings {
         weight: weight.1,
         flags: state.1,
         lbset: lbset.1,
     }
+}
+
+/// Whose record this is.
+pub(super) fn identify(
+    record: &MemberRecord,
+    farm: FarmId,
+    farm_spec: &FarmSpec,
+    spec: &MemberSpec,
+) {
+    write(&record.identity.server, &farm_spec.server);
+    write(&record.identity.farm, &farm_spec.name);
+    write(&record.identity.url, &spec.url);
+    record.admin.farm.store(farm.0, Ordering::Relaxed);
 }
 
 /// Text, padded with NUL.

@@ -14,7 +14,7 @@ use super::layout::{
     Extent, FARM_STEP, Kind, MAX_FARMS, MAX_MEMBERS, MEMBER_STEP, PLAN_STEP, first_extent,
 };
 use super::pool::{Given, Pool};
-use super::spec::FarmSpec;
+use super::spec::{FarmSpec, Settings};
 
 /// Whose a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,18 +50,7 @@ pub struct MemberEntry {
     /// Key.
     pub url: String,
     /// What the configuration said last.
-    pub configured: Configured,
-}
-
-/// The configured values that people may change at run time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Configured {
-    /// Hundredths.
-    pub weight: u32,
-    /// [`super::record::flags`].
-    pub flags: u32,
-    /// The set.
-    pub lbset: u32,
+    pub configured: Settings,
 }
 
 /// The records of a configured farm.
@@ -71,6 +60,8 @@ pub struct Assigned {
     pub farm: Given,
     /// Its members', in configuration order.
     pub members: Vec<Given>,
+    /// Its spares', fresh in each generation: older children may be at work on theirs.
+    pub spares: Vec<Given>,
 }
 
 /// All of it. Entries lie at the index of their record; free ones at the end are capacity.
@@ -119,10 +110,34 @@ impl Directory {
         let assigned = self.assign(specs)?;
         self.retire_others(&assigned, last);
         self.add_capacity();
-        for (given, spec) in assigned.iter().zip(specs) {
-            self.fit_plan(given.farm.id, spec.members.len())?;
+        for given in &assigned {
+            self.fit_plan(given.farm.id, given.members.len() + given.spares.len())?;
         }
         Ok(assigned)
+    }
+
+    /// Spares that members took at run time become these members' own records, whose URLs `url_of`
+    /// reads from the board. That is only compared: it decides which record a configured member of
+    /// the same farm goes on with.
+    pub fn adopt(&mut self, url_of: impl Fn(u32) -> Option<String>) {
+        for id in 0..self.members.len() {
+            let Some(spare) = self.members.get(id) else {
+                return;
+            };
+            if spare.life != Life::Used || !is_spare(&spare.url) {
+                continue;
+            }
+            let url = u32::try_from(id).ok().and_then(&url_of);
+            let known = |url: &String| {
+                self.members.iter().any(|member| {
+                    member.life != Life::Free && (member.farm, &member.url) == (spare.farm, url)
+                })
+            };
+            let url = url.filter(|url| !is_spare(url) && !known(url));
+            if let (Some(url), Some(entry)) = (url, self.members.get_mut(id)) {
+                entry.url = url;
+            }
+        }
     }
 
     fn free_unused(&mut self, oldest_live: Option<u32>) {
@@ -165,9 +180,15 @@ impl Directory {
             };
             put(&mut self.farms, farm.id, entry);
 
+            let generation = self.generation;
+            let spares = (0..spec.spares).map(|number| spare_key(generation, number));
             let mut given = Vec::with_capacity(spec.members.len());
-            for member in &spec.members {
-                let url = member.url.clone();
+            for url in spec
+                .members
+                .iter()
+                .map(|member| member.url.clone())
+                .chain(spares)
+            {
                 let place =
                     members
                         .take((farm.id, url.clone()))
@@ -186,9 +207,11 @@ impl Directory {
                 put(&mut self.members, place.id, entry);
                 given.push(place);
             }
+            let spares = given.split_off(spec.members.len());
             assigned.push(Assigned {
                 farm,
                 members: given,
+                spares,
             });
         }
         within("farms", self.farms.len(), MAX_FARMS)?;
@@ -201,7 +224,7 @@ impl Directory {
         let mut members = vec![false; self.members.len()];
         for farm in assigned {
             mark(&mut farms, farm.farm.id);
-            for member in &farm.members {
+            for member in farm.members.iter().chain(&farm.spares) {
                 mark(&mut members, member.id);
             }
         }
@@ -231,7 +254,7 @@ impl Directory {
             life: Life::Free,
             farm: 0,
             url: String::new(),
-            configured: Configured::default(),
+            configured: Settings::default(),
         });
     }
 
@@ -279,6 +302,15 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+/// Key of a spare that nobody has taken: no URL begins like this.
+fn spare_key(generation: u32, number: u32) -> String {
+    format!("+{generation}.{number}")
+}
+
+fn is_spare(url: &str) -> bool {
+    url.starts_with('+')
 }
 
 fn put<T>(entries: &mut Vec<T>, id: u32, entry: T) {

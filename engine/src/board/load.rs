@@ -5,6 +5,7 @@
 //! Times are of a clock that may have started anew since (`CLOCK_MONOTONIC`), so none is taken.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::offset_of;
 
@@ -143,6 +144,8 @@ struct Records {
 }
 
 struct RawMember {
+    /// Configured or joined in the last generation, not retired by it.
+    used: bool,
     server: String,
     farm: String,
     farm_index: u32,
@@ -182,7 +185,9 @@ impl Records {
             ensure((*farm as usize) < self.farms.len(), "a plan of no farm")?;
         }
         let mut loaded = Loaded::default();
-        for raw in self.members.into_iter().flatten() {
+        let (used, retired): (Vec<_>, Vec<_>) =
+            self.members.into_iter().flatten().partition(|raw| raw.used);
+        for raw in used.into_iter().chain(retired) {
             let farm = self
                 .farms
                 .get(raw.farm_index as usize)
@@ -190,10 +195,11 @@ impl Records {
             let same =
                 farm.is_some_and(|(server, name, _)| (server, name) == (&raw.server, &raw.farm));
             ensure(same, "a member of no farm")?;
-            let twice = loaded
-                .members
-                .insert((raw.server, raw.farm, raw.url), raw.figures);
-            ensure(twice.is_none(), "one member twice")?;
+            match loaded.members.entry((raw.server, raw.farm, raw.url)) {
+                Entry::Vacant(place) => drop(place.insert(raw.figures)),
+                // A member that went with a restart and joined again at run time.
+                Entry::Occupied(_) => ensure(!raw.used, "one member twice")?,
+            }
         }
         for (server, name, figures) in self.farms.into_iter().flatten() {
             let twice = loaded.farms.insert((server, name), figures);
@@ -221,7 +227,8 @@ fn farm(bytes: &Bytes) -> Result<Option<(String, String, LoadedFarm)>, Refusal> 
 }
 
 fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
-    if bytes.u32(offset_of!(MemberRecord, admin.lifecycle)) == 0 {
+    let lifecycle = bytes.u32(offset_of!(MemberRecord, admin.lifecycle));
+    if lifecycle == 0 {
         return Ok(None);
     }
     let pair = |value, configured| (bytes.u32(value), bytes.u32(configured));
@@ -267,6 +274,7 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
     bytes.text(offset_of!(MemberRecord, identity.name), NAME_MAX)?;
     bytes.text(offset_of!(MemberRecord, identity.route), NAME_MAX)?;
     Ok(Some(RawMember {
+        used: lifecycle == 1,
         server: bytes.key(offset_of!(MemberRecord, identity.server), NAME_MAX)?,
         farm: bytes.key(offset_of!(MemberRecord, identity.farm), NAME_MAX)?,
         farm_index: bytes.u32(offset_of!(MemberRecord, admin.farm)),

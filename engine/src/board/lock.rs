@@ -134,6 +134,13 @@ impl Locks {
     }
 }
 
+impl FarmLock<'_> {
+    /// Whose lock it is.
+    pub(super) const fn farm(&self) -> FarmId {
+        self.farm
+    }
+}
+
 impl Drop for FarmLock<'_> {
     fn drop(&mut self) {
         // Releasing a lock that is held cannot fail, and there is nobody to tell.

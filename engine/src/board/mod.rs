@@ -13,7 +13,8 @@
 //! **Life.** [`Board::open`] at a full start: the last run's file is checked and copied
 //! ([`load`]), never used itself. [`Board::retain`], [`Board::resume`] and [`Board::attach`] at
 //! a graceful restart: the same mapping, grown in place. [`Board::claim`] in each new child;
-//! [`Board::release`] in the parent for each that died.
+//! [`Board::release`] in the parent for each that died. [`Board::occupy`] in a child for a member
+//! that joins at run time.
 #![deny(unsafe_code)]
 
 // Loom has no shared mappings: its tests build slots and plans on the heap.
@@ -25,6 +26,8 @@ mod directory;
 mod error;
 #[cfg(not(loom))]
 mod file;
+#[cfg(not(loom))]
+mod join;
 #[cfg(not(loom))]
 pub mod layout;
 #[cfg(not(loom))]
@@ -58,5 +61,5 @@ pub use self::{
     file::Storage,
     lock::{FarmLock, LockError},
     shared::Board,
-    spec::{Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec},
+    spec::{Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings},
 };

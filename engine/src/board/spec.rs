@@ -1,8 +1,11 @@
 //! What the configuration asks of the board, and the places it is given there.
 
+use serde::{Deserialize, Serialize};
+
 use super::error::{BoardError, Notice};
 use super::plan_area::PlanArea;
 use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
+use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::{FarmId, MemberId};
 
 /// A farm as configured. Its key is `(server, name)`.
@@ -14,6 +17,8 @@ pub struct FarmSpec {
     pub name: String,
     /// Its members, in configuration order.
     pub members: Vec<MemberSpec>,
+    /// Seats kept free for members that join at run time ([`super::Board::occupy`]).
+    pub spares: u32,
 }
 
 /// A member as configured. Its key is its farm's and `url`.
@@ -31,6 +36,53 @@ pub struct MemberSpec {
     pub flags: u32,
     /// The set, clamped to [`super::values::LBSET_MAX`].
     pub lbset: u32,
+    /// What people had set these three to, as somebody else remembers it: in force if the board
+    /// does not know the member itself.
+    pub stored: Option<Settings>,
+}
+
+/// What people may change at run time. The default is `mod_proxy`'s, for a member without a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Hundredths.
+    pub weight: u32,
+    /// [`super::record::flags`].
+    pub flags: u32,
+    /// The set.
+    pub lbset: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            weight: 100,
+            flags: 0,
+            lbset: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// The same within their limits.
+    pub(super) fn in_range(self) -> Self {
+        Self {
+            weight: self.weight.clamp(WEIGHT_MIN, WEIGHT_MAX),
+            flags: self.flags & FLAGS_ALL,
+            lbset: self.lbset.min(LBSET_MAX),
+        }
+    }
+}
+
+impl MemberSpec {
+    /// What the configuration says, in range.
+    pub(super) fn configured(&self) -> Settings {
+        let settings = Settings {
+            weight: self.weight,
+            flags: self.flags,
+            lbset: self.lbset,
+        };
+        settings.in_range()
+    }
 }
 
 /// Where the configuration's farms are, in its own order, and what the log should say.
@@ -54,6 +106,8 @@ pub struct FarmSeat {
     pub plan: PlanArea<'static>,
     /// One for each [`MemberSpec`].
     pub members: Vec<MemberSeat>,
+    /// As many as [`FarmSpec::spares`].
+    pub spares: Vec<MemberSeat>,
 }
 
 /// A member's place.
@@ -70,13 +124,17 @@ pub(super) fn check(farms: &[FarmSpec]) -> Result<(), BoardError> {
     for farm in farms {
         fits("server", &farm.server, NAME_MAX)?;
         fits("farm", &farm.name, NAME_MAX)?;
-        for member in &farm.members {
-            fits("member URL", &member.url, URL_MAX)?;
-            fits("member name", truncated(&member.name, NAME_MAX), NAME_MAX)?;
-            if !member.route.is_empty() {
-                fits("route", &member.route, NAME_MAX)?;
-            }
-        }
+        farm.members.iter().try_for_each(check_member)?;
+    }
+    Ok(())
+}
+
+/// Whether a member's names have room in its record.
+pub(super) fn check_member(member: &MemberSpec) -> Result<(), BoardError> {
+    fits("member URL", &member.url, URL_MAX)?;
+    fits("member name", truncated(&member.name, NAME_MAX), NAME_MAX)?;
+    if !member.route.is_empty() {
+        fits("route", &member.route, NAME_MAX)?;
     }
     Ok(())
 }
@@ -110,6 +168,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         weight: 100,
         flags: 0,
         lbset: 0,
+        stored: None,
     };
     let members = urls
         .into_iter()
@@ -119,6 +178,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         server: "main".into(),
         name: name.into(),
         members,
+        spares: 0,
     }
 }
 

@@ -15,11 +15,13 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         weight: 100,
         flags: 0,
         lbset: 0,
+        stored: None,
     };
     FarmSpec {
         server: "main".into(),
         name: name.into(),
         members: urls.iter().map(member).collect(),
+        spares: 0,
     }
 }
 
