@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, OK};
-use crate::{clock, runtime};
+use crate::{clock, growth, runtime};
 
 /// All farms.
 #[derive(Serialize)]
@@ -180,6 +180,8 @@ fn member_named<'a>(farm: &'a Farm, name: &[u8]) -> Option<&'a Member> {
 impl FarmView {
     /// The farm as it is now.
     pub fn of(farm: &Farm) -> Self {
+        // This child may have served no request since a member was added.
+        growth::follow(farm);
         let members: Vec<_> = farm
             .members
             .iter()

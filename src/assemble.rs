@@ -15,15 +15,17 @@ use crate::farm::{Farm, Member, Roll};
 use crate::ffi::{self, OK};
 use crate::front::front;
 use crate::generation::Generation;
+use crate::growth::{self, Copied, Growth, Slot};
 use crate::guard::guard;
 use crate::log::{self, Level};
+use crate::members::Members;
 use crate::naming::{farm_name, name_members, server_name, text};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, provider, refresh, sticky, watch};
+use crate::{account, outcome, provider, refresh, sticky, stored, watch};
 
 /// What pre_config found in this configuration pass.
 static FINDINGS: Mutex<Option<Findings>> = Mutex::new(None);
@@ -67,7 +69,11 @@ struct Draft {
     server: String,
     server_rec: *mut ffi::server_rec,
     balancer: *mut ffi::proxy_balancer,
+    /// That and its copies in other servers.
+    copies: Vec<Copied>,
     members: Vec<MemberDraft>,
+    /// Free slots for members that are added at run time.
+    slots: Vec<Slot>,
     params: FarmParams,
     provider: Provider,
 }
@@ -126,6 +132,8 @@ unsafe fn assemble(
         let farms = Runtime {
             board,
             farms,
+            parent: std::process::id(),
+            slot: std::sync::OnceLock::new(),
             _generation: generation,
         };
         runtime::install(pool, farms);
@@ -165,7 +173,15 @@ unsafe fn draft(
                 let workers = (*balancer).workers;
                 let name = farm_name(balancer);
                 let index = match by_members.get(&workers) {
-                    Some(index) => *index,
+                    Some(index) => {
+                        if let Some(draft) = drafts.get_mut(*index) {
+                            draft.copies.push(Copied {
+                                server: s,
+                                balancer,
+                            });
+                        }
+                        *index
+                    }
                     None => {
                         let Some(rule) = chosen_rule(balancer, &name, engine)? else {
                             continue;
@@ -179,6 +195,9 @@ unsafe fn draft(
             }
             tables.push((s, names));
             s = (*s).next;
+        }
+        for draft in &mut drafts {
+            draft.slots = growth::free_slots(&draft.copies);
         }
     }
     Ok((drafts, tables))
@@ -236,7 +255,7 @@ impl Draft {
         if let Some(time) = params.try_timeout {
             for member in &members {
                 // SAFETY: as above.
-                unsafe { limit(member.worker, time) };
+                unsafe { outcome::limit(member.worker, time) };
             }
         }
         let server = server.to_owned();
@@ -245,7 +264,12 @@ impl Draft {
             server,
             server_rec: s,
             balancer,
+            copies: vec![Copied {
+                server: s,
+                balancer,
+            }],
             members,
+            slots: Vec::new(),
             params,
             provider,
         })
@@ -257,6 +281,7 @@ impl Draft {
             server: self.server.clone(),
             name: self.name.clone(),
             members,
+            spares: u32::try_from(self.slots.len()).unwrap_or(0),
         }
     }
 
@@ -285,9 +310,10 @@ impl Draft {
             server: self.server,
             server_rec: self.server_rec,
             observed,
+            roll: Roll::of(&seat),
+            members: Members::new(members, seat.spares.len()),
+            growth: Growth::new(self.copies, self.slots, &seat),
             seat,
-            roll: Roll::of(&members),
-            members,
             params: self.params,
             fail_on_status,
             fail_on_timeout,
@@ -302,27 +328,18 @@ impl MemberDraft {
     fn spec(&self) -> MemberSpec {
         // SAFETY: a worker of a configuration that has been read.
         unsafe {
+            let (configured, stored) = stored::settings_of(self.worker);
             let shared = &*(*self.worker).s;
             MemberSpec {
                 url: text(shared.name_ex.as_ptr()),
                 name: self.name.clone(),
                 route: text(shared.route.as_ptr()),
-                weight: shared.lbfactor.unsigned_abs(),
-                flags: Member::flags_of(shared.status),
-                lbset: shared.lbset.unsigned_abs(),
+                weight: configured.weight,
+                flags: configured.flags,
+                lbset: configured.lbset,
+                stored,
             }
         }
-    }
-}
-
-/// `trytimeout`: mod_proxy's own timeout of the member, which bounds the wait for a first byte (and
-/// each later silence).
-unsafe fn limit(worker: *mut ffi::proxy_worker, time: std::time::Duration) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let shared = (*worker).s;
-        (*shared).timeout = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        (*shared).set_timeout_set(1);
     }
 }
 

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering}
 use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
-use athena_engine::board::{FarmSeat, MemberSeat};
+use athena_engine::board::{FarmSeat, MemberSeat, Settings};
 use athena_engine::config::param::FarmParams;
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
 use athena_engine::reverse::Origin;
 use athena_engine::{MemberId, Micros};
 
+use crate::growth::Growth;
+use crate::members::Members;
 use crate::rule::Rule;
 use crate::{clock, ffi};
 
@@ -64,7 +66,8 @@ pub struct Farm {
     /// That server, for log lines.
     pub server_rec: *mut ffi::server_rec,
     pub seat: FarmSeat,
-    pub members: Vec<Member>,
+    pub members: Members,
+    pub growth: Growth,
     pub params: FarmParams,
     /// `failonstatus` and `failontimeout`, as mod_proxy parsed them.
     pub fail_on_status: Vec<u16>,
@@ -107,7 +110,14 @@ impl Member {
             seen_error: AtomicBool::new(false),
         };
         member.origin = Origin::of(member.url().to_bytes());
-        member.look();
+        let admin = &member.record().admin;
+        for (seen, value) in member
+            .seen
+            .iter()
+            .zip([&admin.flags, &admin.weight, &admin.lbset])
+        {
+            seen.store(value.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         member
     }
 
@@ -209,6 +219,15 @@ impl Member {
             .iter()
             .filter(|(bit, _)| status & bit.unsigned_abs() != 0)
             .fold(0, |set, (_, flag)| set | flag)
+    }
+
+    /// What mod_proxy's shared part of a worker says, in the board's terms.
+    pub fn settings_of(shared: &ffi::proxy_worker_shared) -> Settings {
+        Settings {
+            weight: shared.lbfactor.unsigned_abs(),
+            flags: Self::flags_of(shared.status),
+            lbset: shared.lbset.unsigned_abs(),
+        }
     }
 
     /// Reads mod_proxy's shared part: flags of the board, factor, set.
@@ -346,9 +365,10 @@ fn micros(time: Duration) -> Micros {
 }
 
 impl Roll {
-    /// The roll of these members.
-    pub fn of(members: &[Member]) -> Self {
-        let ids = || members.iter().map(|member| member.seat.id.0);
+    /// The roll of a farm's members, and of seats for more.
+    pub fn of(seat: &FarmSeat) -> Self {
+        let seats = || seat.members.iter().chain(&seat.spares);
+        let ids = || seats().map(|seat| seat.id.0);
         let first = ids().min().unwrap_or(0);
         let span = ids().max().map_or(0, |last| (last - first) as usize + 1);
         let mut positions = vec![u32::MAX; span];
@@ -370,7 +390,7 @@ impl Roll {
 
 impl Lineup for Farm {
     fn len(&self) -> usize {
-        self.members.len()
+        self.members.places()
     }
 
     fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)> {

@@ -89,12 +89,12 @@ fn show(asked: &Asked<'_>, member: &Member) {
 }
 
 /// mod_proxy's `PROXY_THREAD_LOCK`, given back when dropped.
-struct ThreadLock(*mut ffi::apr_thread_mutex_t);
+pub struct ThreadLock(*mut ffi::apr_thread_mutex_t);
 
 impl ThreadLock {
     /// The balancer's own lock, or that of the farm's first balancer: without mod_proxy_balancer
     /// only the latter is made ([`ready`]).
-    fn of(balancer: *mut ffi::proxy_balancer, farm: &Farm) -> Option<Self> {
+    pub fn of(balancer: *mut ffi::proxy_balancer, farm: &Farm) -> Option<Self> {
         // SAFETY: balancers live as long as the configuration; locks are made before any request.
         let mutex_of = |balancer: *mut ffi::proxy_balancer| unsafe {
             balancer

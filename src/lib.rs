@@ -7,7 +7,8 @@
 //!   [`sticky`] keeps sessions, [`filter`] sees the first byte, [`reverse`] maps URLs and cookies
 //!   back, [`unusable`] is for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
-//!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits
+//!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
+//!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: [`rule`], ours, or other modules' ([`extension`], [`foreign`])
 //! * who else asks: [`paths`] and [`api`], [`status_page`]; mod_proxy_balancer through [`provider`]
 //!   (and [`unlisted`])
@@ -28,8 +29,10 @@ mod filter;
 mod foreign;
 mod front;
 mod generation;
+mod growth;
 mod guard;
 mod log;
+mod members;
 mod naming;
 mod outcome;
 mod paths;
@@ -47,6 +50,7 @@ mod seating;
 mod serve;
 mod status_page;
 mod sticky;
+mod stored;
 mod tree;
 mod unlisted;
 mod unusable;
@@ -110,6 +114,8 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
         unsafe {
             // Before any module sees a line of the configuration.
             ffi::ap_hook_pre_config(Some(pre_config), none, none, first);
+            // Before mod_proxy_balancer restores what its manager set.
+            ffi::ap_hook_post_config(Some(stored::post_config), none, BALANCER.0.as_ptr(), first);
             // After mod_proxy_balancer has shared its workers, before the watchdog starts.
             ffi::ap_hook_post_config(
                 Some(assemble::post_config),

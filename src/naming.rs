@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char};
 
 use athena_engine::config::param::MemberParams;
 
+use crate::farm::Farm;
 use crate::ffi;
 
 /// `main`, or the virtual host's name and port; numbered where that is not unique.
@@ -53,29 +54,11 @@ pub unsafe fn name_members<'a>(
     own: impl Fn(*mut ffi::proxy_worker) -> Option<&'a MemberParams>,
 ) -> Vec<String> {
     // SAFETY: workers of a configuration that has been read.
-    let shared = |worker: *mut ffi::proxy_worker| unsafe { &*(*worker).s };
-    let address = |worker| {
-        let shared = shared(worker);
-        let socket = text(shared.uds_path.as_ptr());
-        if socket.is_empty() {
-            format!("{}:{}", text(shared.hostname_ex.as_ptr()), shared.port)
-        } else {
-            format!("unix:{socket}")
-        }
-    };
-    let path = |worker| {
-        let url = text(shared(worker).name_ex.as_ptr());
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        rest.find('/')
-            .and_then(|at| rest.get(at..))
-            .unwrap_or("")
-            .trim_end_matches('/')
-            .to_owned()
-    };
-    let addresses: Vec<String> = workers.iter().map(|worker| address(*worker)).collect();
+    let read = |worker: &*mut ffi::proxy_worker, part: Part| unsafe { part(*worker) };
+    let addresses: Vec<String> = workers.iter().map(|worker| read(worker, address)).collect();
     let with_paths: Vec<String> = workers
         .iter()
-        .map(|worker| address(*worker) + &path(*worker))
+        .map(|worker| read(worker, address) + &read(worker, base_path))
         .collect();
     let (shared_addresses, shared_paths) = (repeated(&addresses), repeated(&with_paths));
     workers
@@ -89,11 +72,50 @@ pub unsafe fn name_members<'a>(
                 } else if !shared_paths.contains(with_path) {
                     with_path.clone()
                 } else {
-                    text(shared(*worker).name_ex.as_ptr())
+                    read(worker, url)
                 }
             })
         })
         .collect()
+}
+
+/// The name of a member that joins a farm, other than those of the members it has.
+pub fn newcomers_name(worker: *mut ffi::proxy_worker, farm: &Farm) -> String {
+    let taken = |name: &String| farm.members.iter().any(|member| member.name == *name);
+    // SAFETY: a worker of the running configuration.
+    let names = unsafe { [address(worker), address(worker) + &base_path(worker)] };
+    let mut free = names.into_iter().filter(|name| !taken(name));
+    // SAFETY: as above.
+    free.next().unwrap_or_else(|| unsafe { url(worker) })
+}
+
+/// A part of a worker's name.
+type Part = unsafe fn(*mut ffi::proxy_worker) -> String;
+
+/// `host:port`, or the socket.
+unsafe fn address(worker: *mut ffi::proxy_worker) -> String {
+    // SAFETY: the caller's promise: a live worker.
+    let shared = unsafe { &*(*worker).s };
+    let socket = text(shared.uds_path.as_ptr());
+    if socket.is_empty() {
+        format!("{}:{}", text(shared.hostname_ex.as_ptr()), shared.port)
+    } else {
+        format!("unix:{socket}")
+    }
+}
+
+/// The path in the URL, without a slash at its end.
+unsafe fn base_path(worker: *mut ffi::proxy_worker) -> String {
+    // SAFETY: the caller's promise: a live worker.
+    let url = unsafe { url(worker) };
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let path = rest.find('/').and_then(|at| rest.get(at..));
+    path.unwrap_or("").trim_end_matches('/').to_owned()
+}
+
+unsafe fn url(worker: *mut ffi::proxy_worker) -> String {
+    // SAFETY: the caller's promise: a live worker.
+    text(unsafe { (*(*worker).s).name_ex.as_ptr() })
 }
 
 /// The names that stand more than once in a list.

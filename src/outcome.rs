@@ -175,3 +175,17 @@ fn pool_is_full(member: &Member) -> bool {
             && ffi::apr_reslist_acquired_count(connections.res) >= hard_maximum.unsigned_abs()
     }
 }
+
+/// `trytimeout`: mod_proxy's own timeout of the member, which bounds the wait for a first byte (and
+/// each later silence).
+///
+/// # Safety
+/// The worker is live, and nobody else writes its shared part's bits.
+pub unsafe fn limit(worker: *mut ffi::proxy_worker, time: std::time::Duration) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let shared = (*worker).s;
+        (*shared).timeout = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        (*shared).set_timeout_set(1);
+    }
+}

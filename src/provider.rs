@@ -13,7 +13,7 @@ use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log;
 use crate::rule::{Asked, Rule};
-use crate::{clock, proxy, random, refresh, runtime, unlisted};
+use crate::{clock, growth, proxy, random, refresh, runtime, unlisted};
 
 const GROUP: &CStr = c"proxylbmethod";
 const VERSION: &CStr = c"0";
@@ -168,6 +168,8 @@ unsafe fn find(
     farm: &Farm,
     r: *mut ffi::request_rec,
 ) -> *mut ffi::proxy_worker {
+    // mod_proxy_balancer holds the balancer's thread lock, and has brought its list up to date.
+    growth::seat_newcomers(farm);
     follow_members(farm);
     // SAFETY: the caller's promise.
     let method = unsafe { Asked::by(r, farm, balancer) };

@@ -4,9 +4,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use athena_engine::board::Board;
+use athena_engine::board::{Board, SlotId};
 use athena_engine::config::target::{Target, farm_name};
 
 use crate::conf::ServerConf;
@@ -21,8 +22,27 @@ pub struct Runtime {
     pub board: Board,
     /// Never moved or changed once built: requests hold pointers into it.
     pub farms: Vec<Farm>,
+    /// The process that assembled this.
+    pub parent: u32,
+    /// This child's slot on the board, if it got one.
+    pub slot: OnceLock<SlotId>,
     /// Keeps mod_proxy's shared parts mapped.
     pub _generation: Option<Generation>,
+}
+
+impl Runtime {
+    /// Gives a member its in-flight cell of this child.
+    pub fn give_cell(&self, member: &Member) {
+        let cell = self
+            .slot
+            .get()
+            .and_then(|slot| self.board.cell(*slot, member.seat.id));
+        if let Some(cell) = cell {
+            member
+                .cell
+                .store(ptr::from_ref(cell).cast_mut(), Ordering::Release);
+        }
+    }
 }
 
 /// A farm as one server reaches it.
@@ -85,22 +105,25 @@ pub fn board() -> Option<&'static Board> {
 /// # Safety
 /// `pool` is the configuration's; called in the parent.
 pub unsafe fn install(pool: *mut ffi::apr_pool_t, runtime: Runtime) {
-    // SAFETY: the caller's promise. The cleanup registered last runs first: nobody finds the
-    // runtime after it began to go.
+    // SAFETY: the caller's promise. Nobody finds the runtime after it began to go: this runs before
+    // the pool's cleanups, and before mod_proxy's shared memory goes with its subpools.
     unsafe {
         let runtime = crate::conf::in_pool(pool, runtime);
         CURRENT.store(runtime.cast(), Ordering::Release);
-        ffi::apr_pool_cleanup_register(
-            pool,
-            ptr::null(),
-            Some(leave),
-            Some(ffi::apr_pool_cleanup_null),
-        );
+        ffi::apr_pool_pre_cleanup_register(pool, ptr::null(), Some(leave));
     }
 }
 
 unsafe extern "C" fn leave(_data: *mut std::ffi::c_void) -> ffi::apr_status_t {
     guard!("configuration cleanup", ffi::APR_SUCCESS, {
+        if let Some(runtime) = get()
+            && runtime.parent == std::process::id()
+        {
+            // What pages and checks changed since the watch last looked.
+            for member in runtime.farms.iter().flat_map(|farm| &farm.members) {
+                member.pull();
+            }
+        }
         forget();
         ffi::APR_SUCCESS
     })
@@ -156,12 +179,10 @@ pub unsafe extern "C" fn child_init(pool: *mut ffi::apr_pool_t, s: *mut ffi::ser
             );
             return;
         };
+        // The first and only one of this process.
+        let _ = runtime.slot.set(slot);
         for member in runtime.farms.iter().flat_map(|farm| &farm.members) {
-            if let Some(cell) = runtime.board.cell(slot, member.seat.id) {
-                member
-                    .cell
-                    .store(ptr::from_ref(cell).cast_mut(), Ordering::Release);
-            }
+            runtime.give_cell(member);
         }
     });
 }

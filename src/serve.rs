@@ -22,7 +22,9 @@ use crate::record::{Answer, Kind, Record};
 use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
-use crate::{access, canon, clock, environment, filter, foreign, proxy, random, refresh, reverse};
+use crate::{
+    access, canon, clock, environment, filter, foreign, growth, proxy, random, refresh, reverse,
+};
 
 /// The `pre_request` hook: elects the first member.
 pub unsafe extern "C" fn pre_request(
@@ -248,9 +250,10 @@ pub unsafe fn choose(
     record: &Record,
     farm: &Farm,
 ) -> Option<(*const Member, Reason)> {
-    refresh::if_stale(farm);
     // SAFETY: the caller's promise; the balancer is the record's own.
     unsafe { foreign::follow(r, record.balancer, farm) };
+    growth::follow(farm);
+    refresh::if_stale(farm);
     if record.attempts() > outcome::max_attempts(farm, record.balancer)
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {

@@ -159,7 +159,7 @@ unsafe fn bytes<'a>(c: *const c_char) -> &'a [u8] {
 
 impl Routes for Farm {
     fn members(&self) -> usize {
-        self.members.len()
+        self.members.places()
     }
 
     fn route(&self, position: usize) -> &[u8] {

@@ -11,7 +11,7 @@ use athena_engine::method;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{proxy, refresh, runtime};
+use crate::{growth, proxy, refresh, runtime};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
@@ -86,6 +86,7 @@ fn look() {
         return;
     };
     for farm in &runtime.farms {
+        growth::follow(farm);
         // Every member is looked at, whatever the first says.
         let changed = farm.members.iter().filter(|member| member.pull()).count();
         if changed > 0 {

@@ -1,4 +1,4 @@
-"""What steers farms from outside: mod_proxy_hcheck and balancer-manager."""
+"""What steers farms from outside: mod_proxy_hcheck and stock's balancer-manager."""
 
 import re
 
@@ -15,6 +15,7 @@ OWN = {"Host": "localhost", "Referer": "http://localhost/balancer-manager"}
 CHECKED = "hcmethod=TCP hcinterval=1 hcpasses=1 hcfails=1"
 
 
+
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
 def test_a_health_check_marks_a_member_for_all_children(httpd, backends, mpm, balancer):
     members = backends(3, apart=True)
@@ -29,9 +30,32 @@ def test_a_health_check_marks_a_member_for_all_children(httpd, backends, mpm, ba
     answers = at_once(40, lambda _: fetch(server.port, "/farm/x"))
     assert {answer.member for answer in answers} == {1, 2}
     assert engine.column("failed") == failed
+    # A graceful restart knows it too.
+    server.graceful()
+    assert engine.column("up") == [False, True, True]
     members.restart(0)
     wait_until(lambda: engine.column("up") == [True, True, True], what="the passed check seen")
     wait_until(lambda: fetch(server.port, "/farm/x").member == 0, what="the member serving again")
+
+
+@pytest.mark.parametrize("method", ["GET", "GET11", "HEAD", "OPTIONS"])
+def test_a_health_check_asks_what_the_member_says(httpd, backends, method, balancer):
+    """It answers, but not well."""
+    members = backends(2)
+    check = f"hcmethod={method} hcuri=/health hcinterval=1"
+    server = httpd("prefork", balancer=balancer, children=8, modules=["proxy_hcheck"],
+                   conf=served(members.urls, each=check, settings="lbmethod=roundrobin"))
+    engine = Engine(server)
+    members.behave(1, status=503)
+    wait_until(lambda: engine.column("up") == [True, False], what="the failed check seen")
+    assert engine.farm()["usable"] == 1
+    failed = engine.column("failed")
+    answers = at_once(24, lambda _: fetch(server.port, "/farm/x"))
+    assert {(answer.status, answer.member) for answer in answers} == {(200, 0)}
+    assert engine.column("failed") == failed
+    members.behave(1, status=200)
+    wait_until(lambda: engine.column("up") == [True, True], what="the passed check seen")
+    wait_until(lambda: fetch(server.port, "/farm/x").member == 1, what="the member serving again")
 
 
 class Manager:
@@ -58,9 +82,10 @@ MANAGED = """
 """
 
 
-def test_balancer_manager_steers_the_engine(httpd, backends):
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_balancer_manager_steers_the_engine(httpd, backends, mpm):
     members = backends(3)
-    server = httpd("event", balancer=True,
+    server = httpd(mpm, balancer=True, children=8,
                    conf=MANAGED + served(members.urls, settings="lbmethod=roundrobin"))
     engine, manager = Engine(server), Manager(server)
 

@@ -141,13 +141,10 @@ fn a_full_start_restores_who_joined() {
 #[test]
 fn stored_settings_are_second_to_the_boards() {
     let mut spec = farm("f", &["http://a"]);
-    let stored = |weight| {
-        Some(Settings {
-            weight,
-            ..Settings::default()
-        })
-    };
-    spec.members[0].stored = stored(400);
+    spec.members[0].stored = Some(Settings {
+        weight: 400,
+        ..Settings::default()
+    });
     let (mut board, first) = Board::open(Storage::Memory, 4, &[spec.clone()], 1).unwrap();
     let admin = &first.farms[0].members[0].record.admin;
     assert_eq!(admin.weight(), 400);

@@ -1,0 +1,101 @@
+//! `BalancerPersist On`: mod_proxy_balancer restores what its manager set, over the configuration's
+//! values, before anybody else sees them. What the configuration says is therefore noted before; the
+//! board then decides as always (people's changes hold until the configured value changes), and what
+//! mod_proxy_balancer remembers counts for members that the board does not know.
+
+use std::collections::HashMap;
+use std::ffi::c_int;
+use std::sync::Mutex;
+
+use athena_engine::board::Settings;
+
+use crate::farm::Member;
+use crate::ffi::{self, OK};
+use crate::guard::guard;
+use crate::proxy;
+
+/// What the configuration says of a worker.
+#[derive(Clone, Copy)]
+struct Configured {
+    settings: Settings,
+    in_error: bool,
+}
+
+/// By the workers' addresses; `None` where nothing is restored.
+static CONFIGURED: Mutex<Option<HashMap<usize, Configured>>> = Mutex::new(None);
+
+/// A `post_config` hook before mod_proxy_balancer's.
+pub unsafe extern "C" fn post_config(
+    _pool: *mut ffi::apr_pool_t,
+    _log: *mut ffi::apr_pool_t,
+    _temp: *mut ffi::apr_pool_t,
+    s: *mut ffi::server_rec,
+) -> c_int {
+    guard!("post_config", ffi::HTTP_INTERNAL_SERVER_ERROR, {
+        // SAFETY: httpd calls with the list of servers of a configuration that has been read.
+        let noted = unsafe { note(s) };
+        if let Ok(mut place) = CONFIGURED.lock() {
+            *place = noted;
+        }
+        OK
+    })
+}
+
+unsafe fn note(main: *mut ffi::server_rec) -> Option<HashMap<usize, Configured>> {
+    let proxy = proxy::get()?;
+    let mut noted = HashMap::new();
+    let mut restored = false;
+    let mut s = main;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while !s.is_null() {
+            let conf = &*proxy.conf(s);
+            restored |= conf.bal_persist() != 0;
+            for balancer in proxy::elements::<ffi::proxy_balancer>(conf.balancers) {
+                for worker in proxy::elements::<*mut ffi::proxy_worker>((*balancer).workers) {
+                    noted.insert(*worker as usize, Configured::of(&*(**worker).s));
+                }
+            }
+            s = (*s).next;
+        }
+    }
+    restored.then_some(noted)
+}
+
+impl Configured {
+    fn of(shared: &ffi::proxy_worker_shared) -> Self {
+        Self {
+            settings: Member::settings_of(shared),
+            in_error: shared.status & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0,
+        }
+    }
+}
+
+/// What the configuration says of a worker, and what was restored over it. An error of the last run
+/// is taken back: it is found out anew.
+///
+/// # Safety
+/// Called in post_config, after mod_proxy_balancer's, with a worker of the configuration.
+pub unsafe fn settings_of(worker: *mut ffi::proxy_worker) -> (Settings, Option<Settings>) {
+    // SAFETY: the caller's promise; only the parent runs.
+    let shared = unsafe { &mut *(*worker).s };
+    let now = Configured::of(shared);
+    let Ok(place) = CONFIGURED.lock() else {
+        return (now.settings, None);
+    };
+    let Some(noted) = place.as_ref() else {
+        return (now.settings, None);
+    };
+    // A worker that was not there before was added in the manager, and has no line.
+    let configured = noted
+        .get(&(worker as usize))
+        .copied()
+        .unwrap_or(Configured {
+            settings: Settings::default(),
+            in_error: false,
+        });
+    if !configured.in_error {
+        shared.status &= !ffi::PROXY_WORKER_IN_ERROR.unsigned_abs();
+    }
+    (configured.settings, Some(now.settings))
+}
