@@ -28,6 +28,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_thread_mutex_(create|lock|unlock)",
     "apr_time_now|apr_sockaddr_ip_getbuf|apr_reslist_acquired_count",
     "ap_retained_data_(create|get)",
+    "ap_(setup|should|get)_client_block|ap_get_server_name|apr_generate_random_bytes",
     "ath_shim_.*",
 ];
 const TYPES: &[&str] = &[
@@ -54,8 +55,8 @@ const CONSTANTS: &[&str] = &[
     "MODULE_MAGIC_.*",
     "PROXY.*",
     "MPM_CHILD_.*",
-    "M_(GET|PUT|DELETE|OPTIONS|TRACE|PROPFIND)",
-    "SATISFY_.*",
+    "M_(GET|POST|PUT|DELETE|OPTIONS|TRACE|PROPFIND)",
+    "SATISFY_.*|REQUEST_CHUNKED_.*",
     "AP_WATCHDOG_.*",
     "ap_conftree|ap_server_conf|apr_hook_debug_current|ap_server_root",
     "AP_STATUS_.*",

@@ -48,6 +48,9 @@ pub struct MemberView {
     pub reporting: bool,
     pub drain: bool,
     pub standby: bool,
+    /// All state letters, for the manager's page.
+    #[serde(skip)]
+    pub flags: u32,
     pub usable: bool,
     /// Why it is in error; `null` while it is not.
     pub error: Option<&'static str>,
@@ -222,6 +225,7 @@ impl MemberView {
             reporting: true,
             drain: has(flags::DRAIN),
             standby: has(flags::STANDBY),
+            flags: state,
             usable: up && !has(flags::NOT_ELIGIBLE) && farm.serves(member.seat.id),
             error: in_error.then(|| cause.word()),
             inflight: runtime::board().map_or(0, |board| board.inflight(member.seat.id)),

@@ -25,7 +25,7 @@ use crate::rule::Rule;
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, outcome, provider, refresh, sticky, stored, watch};
+use crate::{account, manager, outcome, provider, refresh, sticky, stored, watch};
 
 /// What pre_config found in this configuration pass.
 static FINDINGS: Mutex<Option<Findings>> = Mutex::new(None);
@@ -101,6 +101,9 @@ unsafe fn assemble(
             return Ok(());
         }
         if engine {
+            for (_, _, balancer) in tables.iter().flat_map(|(_, names)| names) {
+                manager::make_nonce(*balancer)?;
+            }
             for farm in &findings.empty {
                 let text = format!("ATH0020: farm {farm} has no members: requests to it get 503");
                 log::server(Level::Warning, main, &text);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
@@ -270,6 +270,33 @@ impl Member {
             (*shared).lbset = set.cast_signed();
         }
         self.look();
+    }
+
+    /// Puts settings in force at run time: on the board, and in mod_proxy's shared part. The caller
+    /// holds the farm's lock.
+    pub fn set(&self, settings: Settings) {
+        let admin = &self.record().admin;
+        admin.weight.store(settings.weight, Ordering::Relaxed);
+        admin.flags.store(settings.flags, Ordering::Relaxed);
+        admin.lbset.store(settings.lbset, Ordering::Relaxed);
+        // SAFETY: aligned integers of the shared part, written as atomics.
+        let (status, factor, set) = unsafe {
+            let shared = self.shared();
+            (
+                AtomicU32::from_ptr(&raw mut (*shared).status),
+                AtomicI32::from_ptr(&raw mut (*shared).lbfactor),
+                AtomicI32::from_ptr(&raw mut (*shared).lbset),
+            )
+        };
+        for (bit, flag) in LETTERS {
+            if settings.flags & flag != 0 {
+                status.fetch_or(bit.unsigned_abs(), Ordering::Relaxed);
+            } else {
+                status.fetch_and(!bit.unsigned_abs(), Ordering::Relaxed);
+            }
+        }
+        factor.store(settings.weight.cast_signed(), Ordering::Relaxed);
+        set.store(settings.lbset.cast_signed(), Ordering::Relaxed);
     }
 
     /// Takes over what balancer-manager or a health check changed in mod_proxy's shared part since

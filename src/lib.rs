@@ -10,7 +10,7 @@
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: [`rule`], ours, or other modules' ([`extension`], [`foreign`])
-//! * who else asks: [`paths`] and [`api`], [`status_page`]; mod_proxy_balancer through [`provider`]
+//! * who else asks: [`paths`] and [`api`], [`status_page`], [`manager`]; mod_proxy_balancer through [`provider`]
 //!   (and [`unlisted`])
 
 mod access;
@@ -32,6 +32,7 @@ mod generation;
 mod growth;
 mod guard;
 mod log;
+mod manager;
 mod members;
 mod naming;
 mod outcome;
@@ -131,6 +132,8 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
             ffi::ap_hook_translate_name(Some(paths::translate_name), none, none, first);
             ffi::ap_hook_map_to_storage(Some(paths::map_to_storage), none, none, first);
             ffi::ap_hook_handler(Some(paths::handler), none, none, first);
+            // mod_proxy_balancer's page comes first where it is loaded.
+            ffi::ap_hook_handler(Some(manager::handler), none, none, ffi::APR_HOOK_LAST);
             // Before mod_proxy's own walk of the <Proxy> sections.
             ffi::ap_hook_map_to_storage(Some(access::map_to_storage), none, none, first);
             // Sees the connections that mod_proxy makes to members.

@@ -141,7 +141,11 @@ unsafe fn may(r: *mut ffi::request_rec) -> Result<(), String> {
     }
 }
 
-unsafe fn acceptable_host(r: *mut ffi::request_rec) -> Result<(), String> {
+/// Whether the Host is a name of the request's server, or an address.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn acceptable_host(r: *mut ffi::request_rec) -> Result<(), String> {
     // SAFETY: the caller's promise; names of servers live as long as the configuration.
     unsafe {
         let given = ffi::apr_table_get((*r).headers_in, c"Host".as_ptr());

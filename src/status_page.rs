@@ -3,6 +3,8 @@
 use std::ffi::c_int;
 use std::fmt::Write;
 
+use maud::{Markup, html};
+
 use crate::api::FarmView;
 use crate::ffi::{self, OK};
 use crate::guard::guard;
@@ -21,12 +23,12 @@ pub unsafe extern "C" fn status(r: *mut ffi::request_rec, flags: c_int) -> c_int
         }
         for farm in &runtime.farms {
             let view = FarmView::of(farm);
-            // Writing to a String cannot fail.
-            let _ = if short {
-                view.write_short(&mut text)
+            if short {
+                // Writing to a String cannot fail.
+                let _ = view.write_short(&mut text);
             } else {
-                view.write_html(&mut text)
-            };
+                text.push_str(&view.html().into_string());
+            }
         }
         let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
         // SAFETY: mod_status calls with a live request.
@@ -52,38 +54,23 @@ impl FarmView {
         Ok(())
     }
 
-    fn write_html(&self, to: &mut String) -> std::fmt::Result {
-        let name = html_escape::encode_text(&self.name);
-        let server = html_escape::encode_text(&self.server);
-        writeln!(
-            to,
-            "<h3>Farm {name} ({server}), {}</h3>",
-            html_escape::encode_text(&self.method)
-        )?;
-        to.push_str(
-            "<table border=\"0\"><tr><th>Member</th><th>State</th><th>Weight</th><th>Set</th>\
-             <th>In flight</th><th>Elected</th><th>Served</th><th>Failed</th>\
-             <th>First byte, ms</th></tr>\n",
-        );
-        for member in &self.members {
-            let first_byte = member
-                .ttfb_ewma_ms
-                .map_or(String::new(), |ms| ms.to_string());
-            writeln!(
-                to,
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-                 <td>{}</td><td>{}</td><td>{first_byte}</td></tr>",
-                html_escape::encode_text(&member.name),
-                member.state(),
-                member.weight,
-                member.lbset,
-                member.inflight,
-                member.elected,
-                member.served,
-                member.failed
-            )?;
+    fn html(&self) -> Markup {
+        html! {
+            h3 { "Farm " (self.name) " (" (self.server) "), " (self.method) }
+            table border="0" {
+                tr {
+                    th { "Member" } th { "State" } th { "Weight" } th { "Set" } th { "In flight" }
+                    th { "Elected" } th { "Served" } th { "Failed" } th { "First byte, ms" }
+                }
+                @for member in &self.members {
+                    tr {
+                        td { (member.name) } td { (member.state()) } td { (member.weight) }
+                        td { (member.lbset) } td { (member.inflight) } td { (member.elected) }
+                        td { (member.served) } td { (member.failed) }
+                        td { @if let Some(ms) = member.ttfb_ewma_ms { (ms) } }
+                    }
+                }
+            }
         }
-        to.push_str("</table>\n");
-        Ok(())
     }
 }

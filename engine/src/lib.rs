@@ -8,6 +8,7 @@
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`sticky`] finds the member that a session belongs to.
+//! * `manager` reads the forms of the manager's page.
 //! * [`config`] holds the parameters a user writes, and what selects a farm.
 //!
 //! Time ([`Micros`]), randomness and keys are arguments everywhere, so that each decision can be
@@ -24,6 +25,8 @@ pub mod config;
 pub mod dispatch;
 pub mod ewma;
 pub mod health;
+#[cfg(not(loom))]
+pub mod manager;
 pub mod method;
 pub mod plan;
 pub mod reverse;

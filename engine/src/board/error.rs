@@ -102,7 +102,7 @@ pub enum Setting {
 }
 
 impl Setting {
-    fn show(self, value: u32) -> String {
+    pub(super) fn show(self, value: u32) -> String {
         match self {
             Self::Weight => format!("loadfactor={}.{:02}", value / 100, value % 100),
             Self::Flags => format!("status={}", letters(value)),

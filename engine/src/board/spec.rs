@@ -1,8 +1,10 @@
 //! What the configuration asks of the board, and the places it is given there.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::error::{BoardError, Notice};
+use super::error::{BoardError, Notice, Setting};
 use super::plan_area::PlanArea;
 use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
 use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
@@ -59,6 +61,18 @@ impl Default for Settings {
             flags: 0,
             lbset: 0,
         }
+    }
+}
+
+/// As the configuration writes it: `loadfactor=2.00 lbset=0 status=D`.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [weight, lbset, flags] = [
+            Setting::Weight.show(self.weight),
+            Setting::Lbset.show(self.lbset),
+            Setting::Flags.show(self.flags),
+        ];
+        write!(f, "{weight} {lbset} {flags}")
     }
 }
 

@@ -30,6 +30,25 @@ pub fn accepts<'n>(host: &str, names: impl IntoIterator<Item = &'n str>) -> bool
                 .any(|pattern| matches(pattern.as_bytes(), name.as_bytes())))
 }
 
+/// Whether a URL (of an `Origin` or `Referer` header) is one of the host of that name, on any port.
+pub fn is_of(url: &str, name: &str) -> bool {
+    let plain = |text: &str| text.trim_matches(['[', ']']).to_ascii_lowercase();
+    let Some((_, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let Some((authority, _)) = rest.split_at_checked(end) else {
+        return false;
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        // Not one within an IPv6 address.
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (authority, ""),
+    };
+    let digits = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    digits && !host.is_empty() && plain(host) == plain(name)
+}
+
 /// Nothing, or a colon and up to five digits.
 fn is_port(text: &str) -> bool {
     text.is_empty()
@@ -97,6 +116,33 @@ mod tests {
         ];
         for host in hosts {
             assert!(accepts(host, NAMES), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_of_one_host() {
+        for url in [
+            "http://localhost",
+            "https://LOCALHOST:8443/balancer-manager?b=1",
+            "http://localhost?x",
+        ] {
+            assert!(is_of(url, "localhost"), "{url}");
+        }
+        for (url, name) in [("http://[::1]:80/x", "[::1]"), ("http://[::1]/", "::1")] {
+            assert!(is_of(url, name), "{url}");
+        }
+        for url in [
+            "null",
+            "",
+            "localhost",
+            "http://localhost.evil.example/",
+            "http://evil.example/http://localhost/",
+            "http://localhost@evil.example/",
+            "http://localhost:80@evil.example/",
+            "http://evil@localhost/",
+            "http://",
+        ] {
+            assert!(!is_of(url, "localhost"), "{url}");
         }
     }
 
