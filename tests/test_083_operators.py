@@ -15,7 +15,6 @@ OWN = {"Host": "localhost", "Referer": "http://localhost/balancer-manager"}
 CHECKED = "hcmethod=TCP hcinterval=1 hcpasses=1 hcfails=1"
 
 
-
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
 def test_a_health_check_marks_a_member_for_all_children(httpd, backends, mpm, balancer):
     members = backends(3, apart=True)
@@ -31,7 +30,7 @@ def test_a_health_check_marks_a_member_for_all_children(httpd, backends, mpm, ba
     assert {answer.member for answer in answers} == {1, 2}
     assert engine.column("failed") == failed
     # A graceful restart knows it too.
-    server.graceful()
+    server.graceful(alone=True)
     assert engine.column("up") == [False, True, True]
     members.restart(0)
     wait_until(lambda: engine.column("up") == [True, True, True], what="the passed check seen")
@@ -113,7 +112,7 @@ def test_balancer_manager_steers_the_engine(httpd, backends, mpm):
     manager.edit(members.urls[0], w_ls=1)
     in_force([0, 2, 4])
 
-    server.graceful()
+    server.graceful(alone=True)
     assert engine.column("weight") == [1.0, 1.0, 2.0]
     assert engine.column("lbset") == [1, 0, 0]
     in_force([0, 2, 4])

@@ -6,7 +6,7 @@ from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
 from harness.httpd import CONNECT_FAILED
-from harness.load import Load, ab
+from harness.load import Load, shared
 from harness.waiting import wait_until
 
 GROWING = f"lbmethod=roundrobin growth=3 {manager.NONCE}"
@@ -16,15 +16,6 @@ def add(server, url):
     """As a person does: adds the member, then enables it."""
     manager.edit(server.port, b_wyes=1, b_nwrkr=url)
     manager.edit(server.port, w=url, w_status_D=0)
-
-
-def shared(server, members, wanted, path="/farm/x"):
-    """The back ends' own counts, over all children, once the change has been seen."""
-    def done():
-        members.reset()
-        assert ab(server.port, path, sum(wanted), 8).failed == 0
-        return members.requests() == wanted
-    wait_until(done, 5, f"requests shared {wanted}")
 
 
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
@@ -81,7 +72,7 @@ def test_without_persistence_a_restart_forgets_it(httpd, backends):
     server = httpd("event", conf=manager.CONF + served(members.urls[:2], settings=GROWING))
     add(server, members.urls[2])
     shared(server, members, [5, 5, 5])
-    server.graceful()
+    server.graceful(alone=True)
     shared(server, members, [5, 5, 0])
     assert len(Engine(server).members()) == 2
     add(server, members.urls[2])
@@ -141,7 +132,7 @@ def test_persistence_keeps_members_and_what_people_set(httpd, backends, restart)
     shared(server, members, [20, 10, 10])
     elected = engine.column("elected")
     for _ in range(2):
-        server.graceful() if restart == "graceful" else server.restart()
+        server.graceful(alone=True) if restart == "graceful" else server.restart()
         assert engine.column("weight") == [2.0, 1.0, 1.0]
         assert engine.column("elected") == elected, "counters go on"
     shared(server, members, [20, 10, 10])
@@ -162,7 +153,7 @@ def test_a_changed_configuration_wins_over_persistence(httpd, backends):
     engine = Engine(server)
     wait_until(lambda: engine.column("weight") == [2.0, 1.0], 3, "the edit in force")
     server.conf = common + served(members.urls, settings=settings, weights=[3, None])
-    server.graceful()
+    server.graceful(alone=True)
     assert engine.column("weight") == [3.0, 1.0]
     assert engine.column("drain") == [False, True], "what did not change stays"
     server.restart()
@@ -188,7 +179,7 @@ def test_what_persistence_knows_counts_where_the_board_knows_nothing(httpd, back
     # From now on the board knows: the file may be removed, or old.
     for stored in server.directory.glob("**/*persist*"):
         stored.unlink()
-    server.graceful()
+    server.graceful(alone=True)
     assert engine.column("weight") == [2.0, 1.0]
 
 
@@ -202,7 +193,7 @@ def test_an_error_is_not_restored(httpd, backends):
     engine = Engine(server)
     wait_until(lambda: fetch(server.port, "/farm/x") and engine.column("up") == [False, True],
                what="the member in error")
-    server.graceful()
+    server.graceful(alone=True)
     assert engine.column("up") == [False, True], "a graceful restart remembers"
     members.restart(0)
     server.restart()

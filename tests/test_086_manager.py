@@ -8,8 +8,7 @@ from harness import manager
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.load import ab
-from harness.waiting import wait_until
+from harness.load import shared
 
 PAGE = "/balancer-manager"
 FORM = "application/x-www-form-urlencoded"
@@ -71,14 +70,6 @@ def start(httpd, members, *, mpm="event", settings=SETTINGS, more="", **options)
                  conf=manager.CONF + served(members.urls, settings=settings, **options) + more)
 
 
-def shared(server, members, wanted):
-    def done():
-        members.reset()
-        assert ab(server.port, "/farm/x", sum(wanted), 4).failed == 0
-        return members.requests() == wanted
-    wait_until(done, 5, f"requests shared {wanted}")
-
-
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
 def test_a_form_steers_all_children(httpd, backends, mpm):
     members = backends(3)
@@ -103,7 +94,7 @@ def test_a_form_steers_all_children(httpd, backends, mpm):
     said = server.lines("ATH0223")
     assert len(said) == 8 and "by somebody from 127.0.0.1" in said[0]
     assert "status=none, now loadfactor=1.00 lbset=0 status=D" in said[0]
-    server.graceful()
+    server.graceful(alone=True)
     assert engine.column("weight") == [1.0, 1.0, 2.0]
     shared(server, members, [0, 60, 0])
     server.restart()
@@ -204,7 +195,7 @@ def test_the_nonce_is_the_farms(httpd, backends):
         assert post(server, {**one, "nonce": nonce, "w_status_D": "1"}).status == 403
     assert post(server, {key: value for key, value in one.items() if key != "nonce"}).status == 403
     assert Engine(server).column("on") == [True]
-    server.graceful()
+    server.graceful(alone=True)
     assert post(server, {**one, "w_status_D": "1"}).status == 403, "a restart makes new ones"
 
 

@@ -150,14 +150,20 @@ class Httpd:
         self.stderr.unlink()
         return said
 
-    def graceful(self):
-        """SIGUSR1, and waits until the new generation serves."""
-        before = self._count(_UP)
+    def graceful(self, *, alone=False):
+        """SIGUSR1, and waits until the new generation serves; `alone`, until the older one has
+        ended, which may take a request or two more."""
+        before, old = self._count(_UP), self.child_pids()
         self.write_conf()
         self.process.send_signal(signal.SIGUSR1)
         wait_until(lambda: self._count(_UP) > before or self.process.poll() is not None,
                    what="graceful restart")
         assert self.process.poll() is None, f"httpd died in a restart:\n{self.messages()}"
+        if alone:
+            self._wait_without(old)
+
+    def _wait_without(self, children):
+        wait_until(lambda: not (children & self.child_pids()), what="children gone")
 
     def stop(self):
         """SIGTERM; the whole process group by force if that is not enough."""
@@ -204,7 +210,7 @@ class Httpd:
         self.expect(r"AH00052: child pid \d+ exit signal Killed")
         for pid in old:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not (old & self.child_pids()), what="children gone")
+        self._wait_without(old)
 
     def valgrind_errors(self):
         """What memcheck found in any process."""

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from .client import Client
+from .waiting import wait_until
 
 
 def _run(*command):
@@ -41,6 +42,15 @@ def ab(port, path, n, c, *, keepalive=False):
     other = _number(r"Non-2xx responses:\s+(\d+)", out, 0.0)
     complete = _number(r"Complete requests:\s+(\d+)", out)
     return Done(int(complete), int(failed + other), _number(r"Requests per second:\s+([\d.]+)", out))
+
+
+def shared(server, members, wanted, path="/farm/x"):
+    """The back ends' own counts, over all children, once a change has been seen."""
+    def done():
+        members.reset()
+        assert ab(server.port, path, sum(wanted), 8).failed == 0
+        return members.requests() == wanted
+    wait_until(done, 5, f"requests shared {wanted}")
 
 
 def wrk(port, path, seconds, c, *, threads=1, script=None):
