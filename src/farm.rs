@@ -11,6 +11,7 @@ use athena_engine::board::{FarmSeat, MemberSeat, Settings};
 use athena_engine::config::param::FarmParams;
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
+use athena_engine::method;
 use athena_engine::reverse::Origin;
 use athena_engine::{MemberId, Micros};
 
@@ -110,13 +111,8 @@ impl Member {
             seen_error: AtomicBool::new(false),
         };
         member.origin = Origin::of(member.url().to_bytes());
-        let admin = &member.record().admin;
-        for (seen, value) in member
-            .seen
-            .iter()
-            .zip([&admin.flags, &admin.weight, &admin.lbset])
-        {
-            seen.store(value.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (seen, place) in member.seen.iter().zip(member.on_board()) {
+            seen.store(place.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         member
     }
@@ -222,72 +218,55 @@ impl Member {
     }
 
     /// What mod_proxy's shared part of a worker says, in the board's terms.
-    pub fn settings_of(shared: &ffi::proxy_worker_shared) -> Settings {
+    ///
+    /// # Safety
+    /// `shared` is live; other processes may write it.
+    pub unsafe fn settings_of(shared: *mut ffi::proxy_worker_shared) -> Settings {
+        // SAFETY: the caller's promise: aligned integers, read as the atomics that `show` writes.
+        let (status, factor, set) = unsafe { places(shared) };
         Settings {
-            weight: shared.lbfactor.unsigned_abs(),
-            flags: Self::flags_of(shared.status),
-            lbset: shared.lbset.unsigned_abs(),
+            weight: factor.load(Ordering::Relaxed).unsigned_abs(),
+            flags: Self::flags_of(status.load(Ordering::Relaxed)),
+            lbset: set.load(Ordering::Relaxed).unsigned_abs(),
         }
     }
 
-    /// Reads mod_proxy's shared part: flags of the board, factor, set.
+    /// Reads mod_proxy's shared part, in the order of [`Self::on_board`].
     fn read_shared(&self) -> [u32; 3] {
-        // SAFETY: as `status`.
-        let (factor, set) = unsafe { ((*self.shared()).lbfactor, (*self.shared()).lbset) };
-        [
-            Self::flags_of(self.status()),
-            factor.unsigned_abs(),
-            set.unsigned_abs(),
-        ]
+        // SAFETY: shared parts live as long as the configuration.
+        let now = unsafe { Self::settings_of(self.shared()) };
+        [now.flags, now.weight, now.lbset]
     }
 
-    /// Notes what mod_proxy's shared part says now.
-    fn look(&self) {
-        for (seen, value) in self.seen.iter().zip(self.read_shared()) {
-            seen.store(value, Ordering::Relaxed);
-        }
+    /// The places of the same values on the board.
+    fn on_board(&self) -> [&'static AtomicU32; 3] {
+        let admin = &self.record().admin;
+        [&admin.flags, &admin.weight, &admin.lbset]
     }
 
     /// Writes the values in force on the board into mod_proxy's shared part (at a start, before
     /// any child runs), so that both agree after a restart.
     pub fn push(&self) {
-        let admin = &self.record().admin;
-        let in_force = admin.flags.load(Ordering::Relaxed);
-        let weight = admin.weight.load(Ordering::Relaxed).clamp(1, 10_000);
-        let set = admin.lbset.load(Ordering::Relaxed).min(99);
-        // SAFETY: the parent alone runs at this time.
-        unsafe {
-            let shared = self.shared();
-            for (bit, flag) in LETTERS {
-                let bit = bit.unsigned_abs();
-                if in_force & flag != 0 {
-                    (*shared).status |= bit;
-                } else {
-                    (*shared).status &= !bit;
-                }
-            }
-            (*shared).lbfactor = weight.cast_signed();
-            (*shared).lbset = set.cast_signed();
+        self.show(Settings::in_force(&self.record().admin));
+        for (seen, value) in self.seen.iter().zip(self.read_shared()) {
+            seen.store(value, Ordering::Relaxed);
         }
-        self.look();
     }
 
     /// Puts settings in force at run time: on the board, and in mod_proxy's shared part. The caller
     /// holds the farm's lock.
     pub fn set(&self, settings: Settings) {
-        let admin = &self.record().admin;
-        admin.weight.store(settings.weight, Ordering::Relaxed);
-        admin.flags.store(settings.flags, Ordering::Relaxed);
-        admin.lbset.store(settings.lbset, Ordering::Relaxed);
-        // SAFETY: aligned integers of the shared part, written as atomics.
-        let (status, factor, set) = unsafe {
-            let shared = self.shared();
-            (
-                AtomicU32::from_ptr(&raw mut (*shared).status),
-                AtomicI32::from_ptr(&raw mut (*shared).lbfactor),
-                AtomicI32::from_ptr(&raw mut (*shared).lbset),
-            )
-        };
+        let values = [settings.flags, settings.weight, settings.lbset];
+        for (place, value) in self.on_board().into_iter().zip(values) {
+            place.store(value, Ordering::Relaxed);
+        }
+        self.show(settings);
+    }
+
+    /// Writes settings into mod_proxy's shared part.
+    fn show(&self, settings: Settings) {
+        // SAFETY: shared parts live as long as the configuration.
+        let (status, factor, set) = unsafe { places(self.shared()) };
         for (bit, flag) in LETTERS {
             if settings.flags & flag != 0 {
                 status.fetch_or(bit.unsigned_abs(), Ordering::Relaxed);
@@ -302,14 +281,10 @@ impl Member {
     /// Takes over what balancer-manager or a health check changed in mod_proxy's shared part since
     /// the last look. True when something did.
     pub fn pull(&self) -> bool {
-        let admin = &self.record().admin;
         let mut changed = false;
+        let now = self.read_shared().into_iter().zip(&self.seen);
         // Only what differs from the last look: the rest may have been changed on the board.
-        for ((now, seen), place) in self.read_shared().into_iter().zip(&self.seen).zip([
-            &admin.flags,
-            &admin.weight,
-            &admin.lbset,
-        ]) {
+        for ((now, seen), place) in now.zip(self.on_board()) {
             if seen.swap(now, Ordering::Relaxed) != now {
                 place.store(now, Ordering::Relaxed);
                 changed = true;
@@ -325,7 +300,32 @@ impl Member {
     }
 }
 
+/// Status bits, factor and set in mod_proxy's shared part of a worker.
+///
+/// # Safety
+/// `shared` is live for as long as the result is used.
+unsafe fn places<'a>(
+    shared: *mut ffi::proxy_worker_shared,
+) -> (&'a AtomicU32, &'a AtomicI32, &'a AtomicI32) {
+    // SAFETY: the caller's promise; aligned integers that every process uses as atomics.
+    unsafe {
+        (
+            AtomicU32::from_ptr(&raw mut (*shared).status),
+            AtomicI32::from_ptr(&raw mut (*shared).lbfactor),
+            AtomicI32::from_ptr(&raw mut (*shared).lbset),
+        )
+    }
+}
+
 impl Farm {
+    /// Starts the running figures of stock's rules anew after a change of members: these rules
+    /// compare totals, and a member that was away would be flooded.
+    pub fn start_anew(&self) {
+        for member in &self.members {
+            method::start_anew(member.record());
+        }
+    }
+
     /// The member behind a board index.
     pub fn member_by_id(&self, id: MemberId) -> Option<&Member> {
         self.members.get(self.roll.position(id)?)

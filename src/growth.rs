@@ -9,7 +9,9 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
-use athena_engine::board::{FarmLock, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings};
+use athena_engine::board::{
+    FarmLock, FarmSeat, FarmSpec, LockError, MemberSeat, MemberSpec, Settings,
+};
 
 use crate::farm::{Farm, Member};
 use crate::foreign::ThreadLock;
@@ -17,9 +19,7 @@ use crate::log::{self, Level};
 use crate::naming::{self, text};
 use crate::{clock, ffi, outcome, proxy, refresh, runtime};
 
-/// How long a request may wait for the board's lock to seat a member.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// A member that is not ready yet is looked for again after this, in microseconds.
+/// A member that is not ready yet, or whose farm another child has locked, is looked for again after this, in microseconds.
 const AGAIN_US: u64 = 50_000;
 
 /// A balancer as one server has it: virtual hosts' copies share the list of workers, but each has
@@ -132,7 +132,7 @@ pub fn seat_newcomers(farm: &Farm) {
     if farm.growth.spares.is_empty() || !farm.growth.has_newcomers(farm) {
         return;
     }
-    // Should one of them not be ready.
+    // Should one of them have to wait.
     let again = clock::now() + AGAIN_US;
     let seated = match seat_all(farm) {
         Ok(seated) => seated,
@@ -161,9 +161,12 @@ fn seat_all(farm: &Farm) -> Result<usize, String> {
     let Some(board) = runtime::board().filter(|board| board.is_current()) else {
         return Ok(0);
     };
-    let held = board
-        .lock(farm.seat.id, PATIENCE)
-        .map_err(|error| error.to_string())?;
+    // No request waits for it: this one is served by the members there are.
+    let held = match board.lock(farm.seat.id, Duration::ZERO) {
+        Ok(held) => held,
+        Err(LockError::Busy) => return Ok(0),
+        Err(error) => return Err(error.to_string()),
+    };
     let mut seated = 0;
     for worker in listed_workers(farm) {
         // SAFETY: workers of the list are mod_proxy's and never freed. The pointer to the shared
@@ -208,7 +211,7 @@ fn take(
             weight: usual.weight,
             flags: usual.flags,
             lbset: usual.lbset,
-            stored: Some(Member::settings_of(shared)),
+            stored: Some(Member::settings_of((*worker).s)),
         }
     };
     let key = FarmSpec {

@@ -10,8 +10,8 @@
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: [`rule`], ours, or other modules' ([`extension`], [`foreign`])
-//! * who else asks: [`paths`] and [`api`], [`status_page`], [`manager`]; mod_proxy_balancer through [`provider`]
-//!   (and [`unlisted`])
+//! * who else asks: [`paths`] and [`api`], [`status_page`], [`manager`]; mod_proxy_balancer through
+//!   [`provider`] (and [`unlisted`])
 
 mod access;
 mod account;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use athena_engine::board::Settings;
 use athena_engine::config::host;
 use athena_engine::manager::Form;
-use athena_engine::method;
 use subtle::ConstantTimeEq;
 
 use crate::conf::ServerConf;
@@ -139,12 +138,7 @@ unsafe fn apply(r: *mut ffi::request_rec, farm: &Farm, form: &Form) -> Result<St
     let held = board
         .lock(farm.seat.id, PATIENCE)
         .map_err(|error| later(error.to_string()))?;
-    let admin = &member.record().admin;
-    let before = Settings {
-        weight: admin.weight(),
-        flags: admin.flags(),
-        lbset: admin.lbset(),
-    };
+    let before = Settings::in_force(&member.record().admin);
     let after = Settings {
         weight: form.weight.unwrap_or(before.weight),
         flags: form.flags(before.flags),
@@ -156,10 +150,7 @@ unsafe fn apply(r: *mut ffi::request_rec, farm: &Farm, form: &Form) -> Result<St
     member.set(after);
     drop(held);
     refresh::request(farm);
-    // Stock's rules compare totals: a member that was away would be flooded.
-    for member in &farm.members {
-        method::start_anew(member.record());
-    }
+    farm.start_anew();
     // SAFETY: the caller's promise.
     let (user, address) = unsafe { (text((*r).user), text((*r).useragent_ip)) };
     let user = if user.is_empty() { "somebody" } else { &user };

@@ -215,9 +215,7 @@ unsafe extern "C" fn reset(
 ) -> ffi::apr_status_t {
     guard!("reset", APR_SUCCESS, {
         if let Some(farm) = runtime::farm_of_balancer(balancer) {
-            for member in &farm.members {
-                method::start_anew(member.record());
-            }
+            farm.start_anew();
         }
         APR_SUCCESS
     })

@@ -17,22 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Marks the plan stale and compiles it.
 pub fn request(farm: &Farm) {
     farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
-    if_stale(farm);
-}
-
-/// Compiles the plan when somebody marked it stale.
-pub fn if_stale(farm: &Farm) {
-    if farm.seat.record.cold.stale.load(Ordering::Relaxed) == 0 {
-        return;
-    }
-    let Some(board) = runtime::board() else {
-        return;
-    };
-    // An older generation knows other members; it leaves the mark for the current one.
-    if !board.is_current() {
-        return;
-    }
-    let Ok(lock) = board.lock(farm.seat.id, PATIENCE) else {
+    if !renew(farm, PATIENCE) {
         log::server(
             Level::Warning,
             farm.server_rec,
@@ -42,12 +27,31 @@ pub fn if_stale(farm: &Farm) {
                 farm.name
             ),
         );
-        return;
+    }
+}
+
+/// Compiles the plan when somebody marked it stale. No request waits for another that is at it: it
+/// goes by the plan there is.
+pub fn if_stale(farm: &Farm) {
+    if farm.seat.record.cold.stale.load(Ordering::Relaxed) != 0 {
+        renew(farm, Duration::ZERO);
+    }
+}
+
+/// Compiles a stale plan. False when the farm's lock was not to be had in that time.
+fn renew(farm: &Farm, patience: Duration) -> bool {
+    // An older generation knows other members; it leaves the mark for the current one.
+    let Some(board) = runtime::board().filter(|board| board.is_current()) else {
+        return true;
+    };
+    let Ok(lock) = board.lock(farm.seat.id, patience) else {
+        return false;
     };
     if farm.seat.record.cold.stale.swap(0, Ordering::SeqCst) != 0 {
         publish(farm);
     }
     drop(lock);
+    true
 }
 
 /// Compiles and publishes; the caller holds the lock, or is the parent before there are children.

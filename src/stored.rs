@@ -53,7 +53,7 @@ unsafe fn note(main: *mut ffi::server_rec) -> Option<HashMap<usize, Configured>>
             restored |= conf.bal_persist() != 0;
             for balancer in proxy::elements::<ffi::proxy_balancer>(conf.balancers) {
                 for worker in proxy::elements::<*mut ffi::proxy_worker>((*balancer).workers) {
-                    noted.insert(*worker as usize, Configured::of(&*(**worker).s));
+                    noted.insert(*worker as usize, Configured::of((**worker).s));
                 }
             }
             s = (*s).next;
@@ -63,10 +63,14 @@ unsafe fn note(main: *mut ffi::server_rec) -> Option<HashMap<usize, Configured>>
 }
 
 impl Configured {
-    fn of(shared: &ffi::proxy_worker_shared) -> Self {
+    /// # Safety
+    /// A live worker's shared part, in the parent.
+    unsafe fn of(shared: *mut ffi::proxy_worker_shared) -> Self {
+        // SAFETY: the caller's promise.
+        let (settings, status) = unsafe { (Member::settings_of(shared), (*shared).status) };
         Self {
-            settings: Member::settings_of(shared),
-            in_error: shared.status & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0,
+            settings,
+            in_error: status & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0,
         }
     }
 }
@@ -78,8 +82,7 @@ impl Configured {
 /// Called in post_config, after mod_proxy_balancer's, with a worker of the configuration.
 pub unsafe fn settings_of(worker: *mut ffi::proxy_worker) -> (Settings, Option<Settings>) {
     // SAFETY: the caller's promise; only the parent runs.
-    let shared = unsafe { &mut *(*worker).s };
-    let now = Configured::of(shared);
+    let (shared, now) = unsafe { ((*worker).s, Configured::of((*worker).s)) };
     let Ok(place) = CONFIGURED.lock() else {
         return (now.settings, None);
     };
@@ -95,7 +98,8 @@ pub unsafe fn settings_of(worker: *mut ffi::proxy_worker) -> (Settings, Option<S
             in_error: false,
         });
     if !configured.in_error {
-        shared.status &= !ffi::PROXY_WORKER_IN_ERROR.unsigned_abs();
+        // SAFETY: as above.
+        unsafe { (*shared).status &= !ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() };
     }
     (configured.settings, Some(now.settings))
 }

@@ -6,8 +6,6 @@
 
 use std::ffi::{c_int, c_void};
 
-use athena_engine::method;
-
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
@@ -99,10 +97,7 @@ fn look() {
                 ),
             );
             refresh::request(farm);
-            // Stock's rules compare totals: a member that was away would be flooded.
-            for member in &farm.members {
-                method::start_anew(member.record());
-            }
+            farm.start_anew();
         }
         refresh::if_stale(farm);
         for member in &farm.members {

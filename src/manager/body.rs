@@ -1,7 +1,5 @@
 //! The body of a form.
 
-use std::ffi::CStr;
-
 use super::Refusal;
 use crate::ffi::{self, OK};
 use crate::naming::text;
@@ -17,15 +15,16 @@ pub unsafe fn read(r: *mut ffi::request_rec) -> Result<Vec<u8>, Refusal> {
     const FORM: &str = "application/x-www-form-urlencoded";
     // SAFETY: the caller's promise; httpd writes as many bytes as it is told there is room.
     unsafe {
-        let kind: &CStr = c"Content-Type";
-        let kind = text(ffi::apr_table_get((*r).headers_in, kind.as_ptr()));
+        let kind = text(ffi::apr_table_get(
+            (*r).headers_in,
+            c"Content-Type".as_ptr(),
+        ));
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case(FORM) {
             let reason = format!("Content-Type must be {FORM}");
             return Err(Refusal::new(ffi::HTTP_UNSUPPORTED_MEDIA_TYPE, reason));
         }
-        let policy = ffi::REQUEST_CHUNKED_DECHUNK;
-        let status = ffi::ap_setup_client_block(r, policy);
+        let status = ffi::ap_setup_client_block(r, ffi::REQUEST_CHUNKED_DECHUNK);
         if status != OK {
             return Err(Refusal::new(status, "the body cannot be read"));
         }
@@ -35,8 +34,7 @@ pub unsafe fn read(r: *mut ffi::request_rec) -> Result<Vec<u8>, Refusal> {
         }
         let mut piece = [0_u8; 2048];
         loop {
-            let room = piece.len();
-            let length = ffi::ap_get_client_block(r, piece.as_mut_ptr().cast(), room);
+            let length = ffi::ap_get_client_block(r, piece.as_mut_ptr().cast(), piece.len());
             let Ok(length) = usize::try_from(length) else {
                 let reason = "the body could not be read to its end";
                 return Err(Refusal::new(ffi::HTTP_BAD_REQUEST, reason));

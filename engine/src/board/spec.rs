@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{BoardError, Notice, Setting};
 use super::plan_area::PlanArea;
-use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
+use super::record::{FarmRecord, MemberAdmin, MemberRecord, NAME_MAX, URL_MAX};
 use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::{FarmId, MemberId};
 
@@ -77,6 +77,15 @@ impl fmt::Display for Settings {
 }
 
 impl Settings {
+    /// What is in force on the board, in range.
+    pub fn in_force(admin: &MemberAdmin) -> Self {
+        Self {
+            weight: admin.weight(),
+            flags: admin.flags(),
+            lbset: admin.lbset(),
+        }
+    }
+
     /// The same within their limits.
     pub(super) fn in_range(self) -> Self {
         Self {

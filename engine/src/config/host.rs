@@ -10,19 +10,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// `names`: the `ServerName` and the aliases, in which `*` and `?` stand for any characters and for
 /// one, as in `ServerAlias`.
 pub fn accepts<'n>(host: &str, names: impl IntoIterator<Item = &'n str>) -> bool {
-    if let Some(rest) = host.strip_prefix('[') {
-        return rest
-            .split_once(']')
-            .is_some_and(|(address, port)| address.parse::<Ipv6Addr>().is_ok() && is_port(port));
-    }
-    let colon = host.find(':').unwrap_or(host.len());
-    let Some((name, port)) = host.split_at_checked(colon) else {
+    let Some(name) = without_port(host) else {
         return false;
     };
+    if let Some(rest) = name.strip_prefix('[') {
+        let address = rest.strip_suffix(']').map(str::parse::<Ipv6Addr>);
+        return address.is_some_and(|address| address.is_ok());
+    }
     // The root's dot, as in httpd's own comparison of names.
     let name = name.strip_suffix('.').unwrap_or(name);
-    is_port(port)
-        && is_name(name)
+    is_name(name)
         && (name.parse::<Ipv4Addr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
             || names
@@ -37,16 +34,19 @@ pub fn is_of(url: &str, name: &str) -> bool {
         return false;
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let Some((authority, _)) = rest.split_at_checked(end) else {
-        return false;
+    let host = rest.get(..end).and_then(without_port);
+    host.is_some_and(|host| !host.is_empty() && plain(host) == plain(name))
+}
+
+/// The host of `host[:port]`, an IPv6 address with its brackets; `None` when what follows is no port.
+fn without_port(text: &str) -> Option<&str> {
+    let end = if text.starts_with('[') {
+        text.find(']')? + 1
+    } else {
+        text.find(':').unwrap_or(text.len())
     };
-    let (host, port) = match authority.rsplit_once(':') {
-        // Not one within an IPv6 address.
-        Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (authority, ""),
-    };
-    let digits = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-    digits && !host.is_empty() && plain(host) == plain(name)
+    let (host, port) = text.split_at_checked(end)?;
+    is_port(port).then_some(host)
 }
 
 /// Nothing, or a colon and up to five digits.
