@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use athena_engine::board::{FarmSeat, FarmSpec, MemberSpec};
-use athena_engine::config::param::FarmParams;
+use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::method;
 
 use crate::conf::{self, ServerConf};
@@ -81,6 +81,7 @@ struct Draft {
 struct MemberDraft {
     worker: *mut ffi::proxy_worker,
     name: String,
+    params: MemberParams,
 }
 
 unsafe fn assemble(
@@ -252,7 +253,11 @@ impl Draft {
             name_members(&workers, own)
                 .into_iter()
                 .zip(workers)
-                .map(|(name, worker)| MemberDraft { worker, name })
+                .map(|(name, worker)| MemberDraft {
+                    worker,
+                    name,
+                    params: own(worker).cloned().unwrap_or_default().or(&params.members),
+                })
                 .collect::<Vec<_>>()
         };
         if let Some(time) = params.try_timeout {
@@ -293,7 +298,7 @@ impl Draft {
             .members
             .into_iter()
             .zip(&seat.members)
-            .map(|(draft, seat)| Member::new(draft.worker, *seat, draft.name))
+            .map(|(draft, seat)| Member::new(draft.worker, *seat, draft.name, draft.params))
             .collect();
         // SAFETY: the caller's promise; `errstatuses` is an array of int.
         let (front, fail_on_status, fail_on_timeout) = unsafe {

@@ -60,7 +60,7 @@ const SERVER: c_int = ffi::RSRC_CONF;
 const ANYWHERE: c_int = ffi::RSRC_CONF | ffi::ACCESS_CONF;
 
 /// httpd's table of our directives.
-pub struct Table([ffi::command_rec; 11]);
+pub struct Table(&'static [ffi::command_rec]);
 
 // SAFETY: read-only data; the pointers in it are to static strings.
 unsafe impl Sync for Table {}
@@ -72,7 +72,7 @@ impl Table {
     }
 }
 
-pub static TABLE: Table = Table([
+pub static TABLE: Table = Table(&[
     directive!(
         c"AthEngine",
         engine,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::board::{FarmSeat, MemberSeat, Settings};
-use athena_engine::config::param::FarmParams;
+use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
 use athena_engine::method;
@@ -45,6 +45,8 @@ pub struct Member {
     /// Its name for people: `host:port`, or what `name=` says.
     pub name: String,
     pub c_name: CString,
+    /// What its line says, or its farm's for it.
+    pub params: MemberParams,
     /// Where its URLs begin, to be told in answers.
     pub origin: Option<Origin>,
     /// This child's own in-flight cell on the board; null in the parent and without a slot.
@@ -99,12 +101,18 @@ unsafe impl Send for Farm {}
 
 impl Member {
     /// A member over its worker and its seat on the board.
-    pub fn new(worker: *mut ffi::proxy_worker, seat: MemberSeat, name: String) -> Self {
+    pub fn new(
+        worker: *mut ffi::proxy_worker,
+        seat: MemberSeat,
+        name: String,
+        params: MemberParams,
+    ) -> Self {
         let mut member = Self {
             worker,
             seat,
             c_name: CString::new(name.as_str()).unwrap_or_default(),
             name,
+            params,
             origin: None,
             cell: AtomicPtr::default(),
             seen: [const { AtomicU32::new(0) }; 3],

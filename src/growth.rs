@@ -236,7 +236,7 @@ fn take(
             &format!("ATH0220: farm {}: member {name} was added", farm.name),
         );
     }
-    let member = Member::new(worker, seat, name);
+    let member = Member::new(worker, seat, name, farm.params.members.clone());
     runtime.give_cell(&member);
     Ok(farm.members.join(place, member))
 }

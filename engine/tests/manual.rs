@@ -49,9 +49,14 @@ fn entries(title: &str) -> BTreeMap<String, Entry> {
 }
 
 /// The entry that a parameter should have.
-fn entry(param: &Param, context: &str) -> (String, Entry) {
+fn entry(param: &Param) -> (String, Entry) {
     let mut about = param.about.chars();
     let first = about.next().map(|c| c.to_ascii_uppercase());
+    let context = match param.whose() {
+        Whose::Farm => "farm",
+        Whose::Member => "member",
+        Whose::Both => "farm, member",
+    };
     let entry = Entry {
         description: first.into_iter().chain(about).collect(),
         syntax: param.syntax.to_owned(),
@@ -61,17 +66,22 @@ fn entry(param: &Param, context: &str) -> (String, Entry) {
     (param.key.to_owned(), entry)
 }
 
+/// Members' own, whether their farm's line may give a default or not.
+fn is_members(param: &&Param) -> bool {
+    param.whose() == Whose::Member || param.is_inherited()
+}
+
 #[test]
 fn each_parameter_of_farms_has_its_entry_and_no_other_has() {
-    let farms = PARAMS.iter().filter(|param| param.whose() != Whose::Member);
-    let table: BTreeMap<_, _> = farms.map(|param| entry(param, "farm")).collect();
+    let farms = PARAMS.iter().filter(|param| !is_members(param));
+    let table: BTreeMap<_, _> = farms.map(entry).collect();
     assert_eq!(entries("Parameters of farms"), table);
 }
 
 #[test]
 fn each_parameter_of_members_has_its_entry_and_no_other_has() {
-    let members = PARAMS.iter().filter(|param| param.whose() != Whose::Farm);
-    let table: BTreeMap<_, _> = members.map(|param| entry(param, "member")).collect();
+    let members = PARAMS.iter().filter(is_members);
+    let table: BTreeMap<_, _> = members.map(entry).collect();
     assert_eq!(entries("Parameters of members"), table);
 }
 

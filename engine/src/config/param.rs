@@ -32,6 +32,8 @@ pub struct Param {
     pub about: &'static str,
     farm: Option<Set<FarmParams>>,
     member: Option<Set<MemberParams>>,
+    /// On a farm's line it is the default of its members.
+    inherited: bool,
 }
 
 type Set<P> = fn(&mut P, &str) -> Result<(), Must>;
@@ -75,6 +77,12 @@ pub const PARAMS: &[Param] = &[
     members("name", "name=NAME", "host:port of the URL",
         "the member's name in reports and queries",
         |member, text| put(&mut member.name, value::name(text, MEMBER_NAME_MAX).map(Some))),
+    inherited("maxconn", "maxconn=N", "off",
+        "most requests under way at the member, all children together",
+        |member, text| put(&mut member.max_conn, value::number(text, 1..=1_000_000).map(Some))),
+    inherited("slowstart", "slowstart=SECONDS", "off",
+        "time in which a new or recovered member comes up to its whole share",
+        |member, text| put(&mut member.slow_start, value::seconds(text, 1..=3600).map(Some))),
 ];
 
 /// Parameters that this version knows by name only, and refuses.
@@ -86,8 +94,6 @@ pub const LATER: &[(&str, Whose)] = &[
     ("queuetimeout", Whose::Farm),
     ("forward", Whose::Both),
     ("draintimeout", Whose::Both),
-    ("maxconn", Whose::Both),
-    ("slowstart", Whose::Both),
     ("expectupdate", Whose::Both),
     ("agent", Whose::Both),
 ];
@@ -109,6 +115,7 @@ const fn farms(
         about,
         farm: Some(set),
         member: None,
+        inherited: false,
     }
 }
 
@@ -126,13 +133,32 @@ const fn members(
         about,
         farm: None,
         member: Some(set),
+        inherited: false,
+    }
+}
+
+const fn inherited(
+    key: &'static str,
+    syntax: &'static str,
+    default: &'static str,
+    about: &'static str,
+    set: Set<MemberParams>,
+) -> Param {
+    Param {
+        inherited: true,
+        ..members(key, syntax, default, about, set)
     }
 }
 
 impl Param {
+    /// On a farm's line it is the default of the farm's members.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
     /// Whose it is: whoever has a field for it.
     pub fn whose(&self) -> Whose {
-        match (self.farm.is_some(), self.member.is_some()) {
+        match (self.farm.is_some() || self.inherited, self.member.is_some()) {
             (true, true) => Whose::Both,
             (false, _) => Whose::Member,
             (true, false) => Whose::Farm,
@@ -210,6 +236,8 @@ pub struct FarmParams {
     pub route_regex: Option<RouteRegex>,
     /// Half-life of the response time average, in whole seconds.
     pub half_life: Duration,
+    /// What holds for members without a word of their own.
+    pub members: MemberParams,
 }
 
 impl Default for FarmParams {
@@ -226,6 +254,7 @@ impl Default for FarmParams {
             sticky_attrs: None,
             route_regex: None,
             half_life: Duration::from_secs(10),
+            members: MemberParams::default(),
         }
     }
 }
@@ -235,6 +264,10 @@ impl Default for FarmParams {
 pub struct MemberParams {
     /// Its name instead of its URL's `host:port`.
     pub name: Option<String>,
+    /// Most requests under way at it; `None`: any number.
+    pub max_conn: Option<u32>,
+    /// How long it takes to come up to its whole share, in whole seconds; `None`: no time.
+    pub slow_start: Option<Duration>,
 }
 
 /// What answers when no member is usable. The URL is complete: the request's path and query are
@@ -262,12 +295,13 @@ impl FarmParams {
     /// # Errors
     /// The key is not a farm's, not available, or the value is not allowed.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
-        let set = |param: &Param| {
-            param
-                .farm
-                .ok_or_else(|| ParamError::Members(key.to_owned()))
+        let param = available(key)?;
+        let read = match (param.farm, param.member) {
+            (Some(set), _) => set(self, value),
+            (None, Some(set)) if param.inherited => set(&mut self.members, value),
+            (None, _) => return Err(ParamError::Members(key.to_owned())),
         };
-        apply(self, key, value, set)
+        read.map_err(|must| refused(key, value, must))
     }
 }
 
@@ -277,32 +311,36 @@ impl MemberParams {
     /// # Errors
     /// The key is not a member's, not available, or the value is not allowed.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
-        let set = |param: &Param| {
-            param
-                .member
-                .ok_or_else(|| ParamError::Farms(key.to_owned()))
-        };
-        apply(self, key, value, set)
+        let set = available(key)?
+            .member
+            .ok_or_else(|| ParamError::Farms(key.to_owned()))?;
+        set(self, value).map_err(|must| refused(key, value, must))
+    }
+
+    /// What holds for a member: its own words, else those of its farm's line.
+    #[must_use]
+    pub fn or(self, farms: &Self) -> Self {
+        Self {
+            name: self.name,
+            max_conn: self.max_conn.or(farms.max_conn),
+            slow_start: self.slow_start.or(farms.slow_start),
+        }
     }
 }
 
-fn apply<P>(
-    params: &mut P,
-    key: &str,
-    value: &str,
-    setter: impl Fn(&Param) -> Result<Set<P>, ParamError>,
-) -> Result<(), ParamError> {
-    let Some(param) = find(key) else {
-        return Err(whose(key).map_or_else(
-            || ParamError::Unknown(key.to_owned()),
-            |_| ParamError::NotAvailable(key.to_owned()),
-        ));
-    };
-    setter(param)?(params, value).map_err(|must| ParamError::Value {
+fn available(key: &str) -> Result<&'static Param, ParamError> {
+    find(key).ok_or_else(|| match whose(key) {
+        None => ParamError::Unknown(key.to_owned()),
+        Some(_) => ParamError::NotAvailable(key.to_owned()),
+    })
+}
+
+fn refused(key: &str, value: &str, must: Must) -> ParamError {
+    ParamError::Value {
         key: key.to_owned(),
         value: value.to_owned(),
         must,
-    })
+    }
 }
 
 fn put<T>(field: &mut T, read: Result<T, Must>) -> Result<(), Must> {

@@ -56,6 +56,22 @@ fn each_parameter_fills_its_field() {
     let mut member = MemberParams::default();
     assert_eq!(member.set("Name", "app01"), Ok(()));
     assert_eq!(member.name.as_deref(), Some("app01"));
+    assert_eq!(member.set("maxconn", "100"), Ok(()));
+    assert_eq!(member.max_conn, Some(100));
+    assert_eq!(member.set("slowstart", "30"), Ok(()));
+    assert_eq!(member.slow_start, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn a_farms_line_gives_the_default_of_its_members() {
+    let mut farm = FarmParams::default();
+    assert_eq!(farm.set("maxconn", "100"), Ok(()));
+    assert_eq!(farm.set("slowstart", "30"), Ok(()));
+    let mut own = MemberParams::default();
+    assert_eq!(own.set("maxconn", "5"), Ok(()));
+    let holds = own.or(&farm.members);
+    assert_eq!(holds.max_conn, Some(5));
+    assert_eq!(holds.slow_start, Some(Duration::from_secs(30)));
 }
 
 #[test]
@@ -119,9 +135,9 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
              unclosed group",
         ),
         (
-            "MaxConn",
-            "100",
-            "MaxConn: not available in this version of mod_athena",
+            "HashKey",
+            "uri",
+            "HashKey: not available in this version of mod_athena",
         ),
         ("name", "a", "name: belongs to a member, not to the farm"),
         ("bogus", "1", "bogus: unknown parameter"),
@@ -138,9 +154,9 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
             "name=a b: must be 1 to 64 letters, digits, '.', '_', '-' or ':'",
         ),
         (
-            "slowstart",
+            "agent",
             "30",
-            "slowstart: not available in this version of mod_athena",
+            "agent: not available in this version of mod_athena",
         ),
         (
             "fallback",
