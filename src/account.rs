@@ -143,6 +143,12 @@ unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) -> 
     if answered {
         hot.served.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's promise.
+        let class = usize::try_from(unsafe { (*r).status } / 100).unwrap_or(0);
+        let classes = &member.record().answers.classes;
+        if let Some(class) = class.checked_sub(1).and_then(|class| classes.get(class)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise.
         let (sent, received) = unsafe { ((*r).bytes_sent, body_length(r)) };
         let sent = u64::try_from(sent).unwrap_or(0);
         hot.bytes_out.fetch_add(sent, Ordering::Relaxed);
@@ -180,7 +186,11 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
     let hot = &member.record().hot;
     let elapsed = match record.first_byte.get() {
         0 => now.saturating_sub(record.began.get()),
-        first_byte => first_byte.saturating_sub(record.began.get()),
+        first_byte => {
+            let elapsed = first_byte.saturating_sub(record.began.get());
+            member.record().answers.first_byte.observe(elapsed);
+            elapsed
+        }
     };
     match outcome {
         Outcome::Answered(101) | Outcome::ClientGone | Outcome::NotTheMember(_) => {}

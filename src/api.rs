@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, OK};
-use crate::{clock, growth, runtime};
+use crate::{clock, growth, metrics, runtime};
 
 /// All farms.
 #[derive(Serialize)]
@@ -80,6 +80,9 @@ pub unsafe fn answer(r: *mut ffi::request_rec, path: &[u8]) -> c_int {
             return ffi::HTTP_METHOD_NOT_ALLOWED;
         }
         let path = path.strip_suffix(b"/").unwrap_or(path);
+        if path == b"/metrics" {
+            return metrics::answer(r);
+        }
         let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').skip(1).collect();
         let text = match parts.as_slice() {
             [b"api", b"v1", b"farms"] => serde_json::to_string(&Document {
@@ -101,13 +104,17 @@ pub unsafe fn answer(r: *mut ffi::request_rec, path: &[u8]) -> c_int {
             _ => return ffi::HTTP_NOT_FOUND,
         };
         match text {
-            Ok(text) => send(r, c"application/json", &text),
+            Ok(text) => send(r, c"application/json", (text + "\n").as_bytes()),
             Err(_) => ffi::HTTP_INTERNAL_SERVER_ERROR,
         }
     }
 }
 
-unsafe fn send(r: *mut ffi::request_rec, content_type: &CStr, text: &str) -> c_int {
+/// Answers with a text of that type.
+///
+/// # Safety
+/// `r` is live, `content_type` static.
+pub unsafe fn send(r: *mut ffi::request_rec, content_type: &CStr, text: &[u8]) -> c_int {
     // SAFETY: the caller's promise; httpd copies or sends the bytes before it returns.
     unsafe {
         ffi::ap_set_content_type(r, content_type.as_ptr());
@@ -120,7 +127,6 @@ unsafe fn send(r: *mut ffi::request_rec, content_type: &CStr, text: &str) -> c_i
         );
         let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
         ffi::ap_rwrite(text.as_ptr().cast(), length, r);
-        ffi::ap_rwrite(c"\n".as_ptr().cast(), 1, r);
     }
     OK
 }
@@ -133,7 +139,7 @@ unsafe fn conflict(r: *mut ffi::request_rec, names: &[String]) -> c_int {
         send(
             r,
             c"text/plain",
-            &format!("several farms have this name: {}", names.join(" ")),
+            format!("several farms have this name: {}\n", names.join(" ")).as_bytes(),
         )
     }
 }

@@ -10,7 +10,7 @@
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: [`rule`], ours, or other modules' ([`extension`], [`foreign`])
-//! * who else asks: [`paths`] and [`api`], [`status_page`], [`manager`]; mod_proxy_balancer through
+//! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`]; mod_proxy_balancer through
 //!   [`provider`] (and [`unlisted`])
 
 mod access;
@@ -34,6 +34,7 @@ mod guard;
 mod log;
 mod manager;
 mod members;
+mod metrics;
 mod naming;
 mod outcome;
 mod paths;

@@ -5,6 +5,7 @@
 //! * [`method`] is the menu of balancing methods, one file each.
 //! * [`health`] moves a member between healthy, in error, ejected and probing.
 //! * [`ewma`], [`traffic`] and [`budget`] are the estimators that several children share.
+//! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`sticky`] finds the member that a session belongs to.
@@ -25,9 +26,12 @@ pub mod config;
 pub mod dispatch;
 pub mod ewma;
 pub mod health;
+pub mod histogram;
 #[cfg(not(loom))]
 pub mod manager;
 pub mod method;
+#[cfg(not(loom))]
+pub mod metrics;
 pub mod plan;
 pub mod reverse;
 pub mod sticky;

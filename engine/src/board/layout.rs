@@ -24,7 +24,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// First bytes of every board.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"ATHBOARD");
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Granularity of everything that is mapped, in bytes.
 pub const PAGE: u64 = 4096;
 /// Cache lines are shared in pairs by `x86_64`'s prefetcher.

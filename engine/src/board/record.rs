@@ -6,7 +6,7 @@
 //!
 //! | part | written by | how often |
 //! |---|---|---|
-//! | `hot` | every child | each request |
+//! | `hot`, `answers` | every child | each request |
 //! | `health` | the child that saw a failure or a recovery | rarely |
 //! | `admin` | the parent at a start, people at run time, under the farm's lock | very rarely |
 //! | `identity` | the parent, once, before the record is published | once |
@@ -14,6 +14,7 @@
 //! Hot counters of different members lie on different cache lines (128 bytes: two lines of the
 //! adjacent-line prefetcher of `x86_64`).
 
+use crate::histogram::Histogram;
 use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 
 /// Longest server, farm and route name kept on the board, in bytes.
@@ -73,6 +74,18 @@ pub struct MemberHealth {
     pub failed_at: AtomicU64,
     /// Room for later versions.
     pub spare: [AtomicU64; 11],
+}
+
+/// What the member's answers were.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct MemberAnswers {
+    /// How many had a status of each hundred: 1xx to 5xx.
+    pub classes: [AtomicU64; 5],
+    /// Room for later versions.
+    pub spare: [AtomicU64; 11],
+    /// How long their first bytes took.
+    pub first_byte: Histogram,
 }
 
 /// What people and the configuration say about the member.
@@ -162,6 +175,8 @@ impl Default for MemberIdentity {
 pub struct MemberRecord {
     /// Counters.
     pub hot: MemberHot,
+    /// Answers.
+    pub answers: MemberAnswers,
     /// Health.
     pub health: MemberHealth,
     /// Administration.
@@ -256,10 +271,11 @@ fn blank<const N: usize>() -> [AtomicU8; N] {
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<MemberHot>() == 128);
+    assert!(size_of::<MemberAnswers>() == 256);
     assert!(size_of::<MemberHealth>() == 128);
     assert!(size_of::<MemberAdmin>() == 128);
     assert!(size_of::<MemberIdentity>() == 768);
-    assert!(size_of::<MemberRecord>() == 1152);
+    assert!(size_of::<MemberRecord>() == 1408);
     assert!(size_of::<FarmHot>() == 128);
     assert!(size_of::<FarmCold>() == 128);
     assert!(size_of::<FarmRecord>() == 512);

@@ -1,0 +1,131 @@
+//! `GET /athena/metrics`: every figure of the board, as Prometheus reads it.
+
+use std::ffi::c_int;
+use std::sync::atomic::Ordering;
+
+use athena_engine::board::record::flags;
+use athena_engine::metrics::{Family, Labels, MEDIA_TYPE, Page};
+
+use crate::api::{FarmView, MemberView, send};
+use crate::farm::{Farm, Member};
+use crate::ffi;
+use crate::{log, runtime};
+
+/// The label for each of [`athena_engine::board::record::MemberAnswers::classes`].
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+macro_rules! families {
+    ($($constant:ident $name:literal $help:literal)*) => {
+        $(const $constant: Family = Family { name: $name, help: $help };)*
+    };
+}
+
+families! {
+    BUILD "athena_build_info" "The module's version; always 1."
+    FARM_ON "athena_farm_on" "Whether the farm is in service, as people set it."
+    FARM_USABLE "athena_farm_usable_members" "Members that can be chosen now."
+    FARM_ELECTED "athena_farm_requests_total" "Requests that were given a member."
+    FARM_REFUSED "athena_farm_refused_total" "Requests for which no member was usable."
+    ON "athena_member_on" "Whether the member is in service, as people set it."
+    UP "athena_member_up" "Whether the member is neither in error nor failed by a health check."
+    IN "athena_member_in" "Whether the member reports its statistics in time."
+    USABLE "athena_member_usable" "Whether the member can be chosen now."
+    DRAINING "athena_member_draining" "Whether the member serves its own sessions only."
+    STANDBY "athena_member_standby" "Whether the member waits for the others to fail."
+    WEIGHT "athena_member_weight" "The member's weight, as loadfactor."
+    IN_FLIGHT "athena_member_in_flight" "Requests under way at the member."
+    ELECTED "athena_member_elected_total" "Times the member was chosen for an attempt."
+    REQUESTS "athena_member_requests_total" "Answers of the member, by the hundred of their status."
+    FAILED "athena_member_failed_total" "Attempts without an answer."
+    EJECTIONS "athena_member_ejections" "Ejections in a row."
+    SENT "athena_member_sent_bytes_total" "Body bytes of requests sent to the member."
+    RECEIVED "athena_member_received_bytes_total" "Body bytes of answers received from the member."
+    FIRST_BYTE "athena_member_first_byte_seconds" "Time to the first byte of the member's answers."
+    ESTIMATE "athena_member_first_byte_ewma_seconds" "The estimate that leasttime goes by."
+    STATISTIC "athena_member_statistic" "A statistic that the member pushed."
+}
+
+/// Answers with the page.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
+    let mut page = Page::default();
+    page.gauge(BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    for farm in runtime::get()
+        .into_iter()
+        .flat_map(|runtime| &runtime.farms)
+    {
+        add_farm(&mut page, farm);
+    }
+    match page.text() {
+        // SAFETY: the caller's promise.
+        Ok(text) => unsafe { send(r, MEDIA_TYPE, &text) },
+        Err(error) => {
+            let text = format!("ATH0131: metrics: {error}");
+            log::request(log::Level::Error, r, &text);
+            ffi::HTTP_INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+fn add_farm(page: &mut Page, farm: &Farm) {
+    let view = FarmView::of(farm);
+    let labels: Labels<'_> = &[("farm", &view.name), ("server", &view.server)];
+    page.truth(FARM_ON, labels, view.on);
+    page.gauge(FARM_USABLE, labels, view.usable as f64);
+    page.counter(FARM_ELECTED, labels, view.elected);
+    page.counter(FARM_REFUSED, labels, view.refused);
+    for (member, view) in farm.members.iter().zip(&view.members) {
+        add_member(page, farm, member, view);
+    }
+}
+
+fn add_member(page: &mut Page, farm: &Farm, member: &Member, view: &MemberView) {
+    let labels = [
+        ("farm", farm.name.as_str()),
+        ("server", &farm.server),
+        ("member", &view.name),
+    ];
+    let with = |name, value| {
+        let [farm, server, member] = labels;
+        [farm, server, member, (name, value)]
+    };
+    for (family, truth) in [
+        (ON, view.on),
+        (UP, view.up),
+        (IN, view.reporting),
+        (USABLE, view.usable),
+        (DRAINING, view.flags & flags::DRAIN != 0),
+        (STANDBY, view.standby),
+    ] {
+        page.truth(family, &labels, truth);
+    }
+    let record = member.record();
+    for (family, count) in [
+        (ELECTED, view.elected),
+        (FAILED, view.failed),
+        (SENT, view.bytes_in),
+        (RECEIVED, view.bytes_out),
+    ] {
+        page.counter(family, &labels, count);
+    }
+    for (class, count) in CLASSES.into_iter().zip(&record.answers.classes) {
+        page.counter(
+            REQUESTS,
+            &with("code_class", class),
+            count.load(Ordering::Relaxed),
+        );
+    }
+    let ejections = record.health.ejections.load(Ordering::Relaxed);
+    page.gauge(EJECTIONS, &labels, f64::from(ejections));
+    page.gauge(WEIGHT, &labels, view.weight);
+    page.gauge(IN_FLIGHT, &labels, view.inflight as f64);
+    page.histogram(FIRST_BYTE, &labels, &record.answers.first_byte.read());
+    if let Some(millis) = view.ttfb_ewma_ms {
+        page.gauge(ESTIMATE, &labels, millis / 1000.0);
+    }
+    for (name, value) in &view.stats {
+        page.gauge(STATISTIC, &with("name", name), *value);
+    }
+}
