@@ -1,11 +1,12 @@
 //! The farms document, `GET /athena/api/v1/farms`.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, c_int};
 use std::sync::atomic::Ordering;
 
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::dispatch::Lineup;
-use athena_engine::{ewma, health};
+use athena_engine::{ewma, health, stats};
 
 use serde::Serialize;
 
@@ -61,7 +62,8 @@ pub struct MemberView {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub ttfb_ewma_ms: Option<f64>,
-    pub stats: std::collections::BTreeMap<String, f64>,
+    /// What it pushed about itself.
+    pub stats: BTreeMap<String, f64>,
 }
 
 /// Answers a request below the engine's path.
@@ -242,7 +244,9 @@ impl MemberView {
             bytes_out: record.hot.bytes_out.load(ordering),
             ttfb_ewma_ms: ewma::estimate(&record.hot, clock::now(), farm.half_life())
                 .map(|micros| (micros / 1000.0 * 1000.0).round() / 1000.0),
-            stats: std::collections::BTreeMap::new(),
+            stats: stats::read(&record.stats)
+                .map(|stat| (stat.name.to_string(), stat.value))
+                .collect(),
         }
     }
     /// One word for a table.

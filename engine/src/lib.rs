@@ -8,6 +8,7 @@
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
+//! * [`stats`] are the numbers that members push about themselves.
 //! * [`sticky`] finds the member that a session belongs to.
 //! * `manager` reads the forms of the manager's page.
 //! * [`config`] holds the parameters a user writes, and what selects a farm.
@@ -34,6 +35,7 @@ pub mod method;
 pub mod metrics;
 pub mod plan;
 pub mod reverse;
+pub mod stats;
 pub mod sticky;
 mod sync;
 pub mod traffic;

@@ -273,10 +273,10 @@ fn bytes_of_another_module_version_give_the_file_up() {
         Board::open(storage.clone(), 4, &spec, 1),
         Err(BoardError::InUse(_))
     ));
-    let newer = retained.replacen("\"version\":1", "\"version\":2", 1);
+    let newer = retained.replacen("\"version\":2", "\"version\":3", 1);
     assert!(matches!(
         Board::resume(newer.as_bytes()),
-        Err(BoardError::OtherRetained(2))
+        Err(BoardError::OtherRetained(3))
     ));
     assert!(Board::open(storage, 4, &spec, 1).is_ok());
 }

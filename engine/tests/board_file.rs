@@ -11,8 +11,9 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::atomic::Ordering::Relaxed;
 
 use athena_engine::board::load::{Loaded, Refusal, load};
-use athena_engine::board::record::{FarmRecord, MemberRecord, flags};
+use athena_engine::board::record::{FarmRecord, MemberRecord, Stat, flags};
 use athena_engine::board::{Attached, Board, BoardError, FarmSpec, Notice, Setting, Storage};
+use athena_engine::stats::{self, Report};
 use board_support::{Random, directory, farm, names, storage};
 use proptest::prelude::*;
 
@@ -40,6 +41,9 @@ fn figures_survive_a_full_restart() {
     member.hot.ewma_at.store(77, Relaxed);
     member.hot.inflight.store(8, Relaxed);
     member.health.ejections.store(6, Relaxed);
+    let mut report = Report::default();
+    report.add("load", "0.7").unwrap();
+    report.push(&member.stats, 50, || Some(())).unwrap();
     member.health.retry_at.store(99, Relaxed);
     member.admin.weight.store(700, Relaxed);
     member
@@ -71,6 +75,11 @@ fn figures_survive_a_full_restart() {
     );
     assert_eq!(f64::from_bits(hot.ewma.load(Relaxed)), 1.5);
     assert_eq!(hot.ewma_at.load(Relaxed), 1234);
+    let load = stats::read(&restored.stats).next().unwrap();
+    assert_eq!((load.name.to_string(), load.value), ("load".into(), 0.7));
+    // Their clock was another one: they count as reported at the start.
+    assert_eq!(load.pushed_at, 1234);
+    assert_eq!(restored.stats.reported_at.load(Relaxed), 1234);
     assert_eq!(hot.inflight.load(Relaxed), 0);
     assert_eq!(restored.health.ejections.load(Relaxed), 6);
     assert_eq!(restored.health.retry_at.load(Relaxed), 0);
@@ -261,7 +270,11 @@ fn intact(test: &str) -> Vec<u8> {
     let last = board
         .attach(&[farm("f", &urls), farm("g", &["http://b"])])
         .unwrap();
+    let mut report = Report::default();
+    report.add("load", "0.7").unwrap();
+    report.add("queue", "12").unwrap();
     for seat in last.farms.iter().flat_map(|farm| &farm.members) {
+        report.push(&seat.record.stats, 1, || Some(())).unwrap();
         seat.record.hot.served.store(u64::from(seat.id.0), Relaxed);
     }
     fs::read(storage.path()).unwrap()
@@ -276,6 +289,7 @@ fn in_range(loaded: &Loaded) -> bool {
                 && both(member.lbset, &|set| set <= 99)
                 && f64::from_bits(member.ewma).is_finite()
                 && f64::from_bits(member.ewma) >= 0.0
+                && member.stats.iter().all(|(_, value)| value.is_finite())
         })
         && loaded.members.keys().all(|(server, farm, url)| {
             loaded.farms.contains_key(&(server.clone(), farm.clone())) && !url.is_empty()
@@ -354,6 +368,22 @@ fn each_field_out_of_range_is_noticed() {
             &ewma.to_ne_bytes()
         ));
     }
+    let stat = |place| member + offset_of!(MemberRecord, stats.table) + place * size_of::<Stat>();
+    assert!(refused(
+        stat(0) + offset_of!(Stat, value),
+        &f64::NAN.to_ne_bytes()
+    ));
+    for name in [&b"\0"[..], b"1", b"a\0b"] {
+        assert!(refused(stat(0) + offset_of!(Stat, name), name));
+    }
+    assert!(
+        refused(stat(1) + offset_of!(Stat, name), b"load\0"),
+        "twice"
+    );
+    let known = member + offset_of!(MemberRecord, stats.known);
+    for value in [3_u32, 17] {
+        assert!(refused(known, &value.to_ne_bytes()));
+    }
     for name in [&b"\0"[..], b"\xff", b"a\0b"] {
         assert!(refused(
             member + offset_of!(MemberRecord, identity.url),
@@ -394,7 +424,7 @@ proptest! {
         let length = bytes.len() as u64;
         for _ in 0..changes {
             // Mostly where something is: the description and the records.
-            let area = if random.below(4) == 0 { length } else { 8192 + 128 + 1152 * 8 };
+            let area = if random.below(4) == 0 { length } else { 8192 + 128 + 2304 * 8 };
             let at = usize::try_from(random.below(area)).unwrap();
             let interesting = [0, 1, 0x7f, 0x80, 0xff, random.next().to_le_bytes()[0]];
             let value = interesting[usize::try_from(random.below(6)).unwrap()];
@@ -419,7 +449,7 @@ proptest! {
     #[test]
     fn noise_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..5000)) {
         prop_assert!(load(Cursor::new(&bytes)).is_err());
-        let mut marked = b"ATHBOARD\x01\0\0\0\x01\0\0\0".to_vec();
+        let mut marked = b"ATHBOARD\x02\0\0\0\x01\0\0\0".to_vec();
         marked.extend(((bytes.len() + 24) as u64).to_ne_bytes());
         marked.extend(&bytes);
         prop_assert!(load(Cursor::new(&marked)).is_err());

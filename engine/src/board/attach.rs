@@ -11,7 +11,7 @@ use super::pool::Given;
 use super::record::{FarmRecord, MemberRecord, NAME_MAX, flags};
 use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings};
 use crate::sync::{AtomicU8, AtomicU32, Ordering};
-use crate::{FarmId, MemberId, Micros};
+use crate::{FarmId, MemberId, Micros, stats};
 
 /// What a full start brings along: the last run's figures, and the time it is now.
 pub(super) struct Import {
@@ -273,6 +273,7 @@ fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> 
         .health
         .ejections
         .store(loaded.ejections, Ordering::Relaxed);
+    stats::restore(&record.stats, &loaded.stats, now);
     let (weight, state, lbset) = (loaded.weight, loaded.flags, loaded.lbset);
     record.admin.weight.store(weight.0, Ordering::Relaxed);
     record

@@ -10,8 +10,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::offset_of;
 
 use super::layout::{Extent, ExtentHead, Header, Kind, MAGIC, MAX_SLOTS, VERSION, first_extent};
-use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
+use super::record::{FarmRecord, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, URL_MAX};
 use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use crate::stats::Name;
 
 /// What a full start takes from the last run.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ pub struct LoadedFarm {
 }
 
 /// A member's figures.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LoadedMember {
     /// Times chosen.
     pub elected: u64,
@@ -50,6 +51,8 @@ pub struct LoadedMember {
     pub ewma: u64,
     /// Ejections in a row.
     pub ejections: u32,
+    /// Pushed statistics: names, each once, and finite values.
+    pub stats: Vec<(Name, f64)>,
     /// Hundredths, in force and configured.
     pub weight: (u32, u32),
     /// Flags, in force and configured.
@@ -240,6 +243,7 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         bytes_out: bytes.u64(offset_of!(MemberRecord, hot.bytes_out)),
         ewma: bytes.u64(offset_of!(MemberRecord, hot.ewma)),
         ejections: bytes.u32(offset_of!(MemberRecord, health.ejections)),
+        stats: stats(bytes)?,
         weight: pair(
             offset_of!(MemberRecord, admin.weight),
             offset_of!(MemberRecord, admin.configured_weight),
@@ -281,6 +285,25 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         url: bytes.key(offset_of!(MemberRecord, identity.url), URL_MAX)?,
         figures,
     }))
+}
+
+fn stats(bytes: &Bytes) -> Result<Vec<(Name, f64)>, Refusal> {
+    let known = bytes.u32(offset_of!(MemberRecord, stats.known)) as usize;
+    ensure(known <= STATS_MAX, "too many statistics")?;
+    let mut stats: Vec<(Name, f64)> = Vec::with_capacity(known);
+    for place in 0..known {
+        let stat = offset_of!(MemberRecord, stats.table) + place * size_of::<Stat>();
+        let name = bytes.text(stat + offset_of!(Stat, name), STAT_NAME_MAX)?;
+        let name = Name::new(&name).map_err(|_| Refusal::Damaged("a statistic without a name"))?;
+        let value = f64::from_bits(bytes.u64(stat + offset_of!(Stat, value)));
+        ensure(value.is_finite(), "a statistic is out of range")?;
+        ensure(
+            stats.iter().all(|(other, _)| *other != name),
+            "one statistic twice",
+        )?;
+        stats.push((name, value));
+    }
+    Ok(stats)
 }
 
 fn ensure(holds: bool, otherwise: &'static str) -> Result<(), Refusal> {

@@ -9,6 +9,7 @@
 //! | `hot`, `answers` | every child | each request |
 //! | `health` | the child that saw a failure or a recovery | rarely |
 //! | `admin` | the parent at a start, people at run time, under the farm's lock | very rarely |
+//! | `stats` | whoever pushes; a new name under the farm's lock | each update |
 //! | `identity` | the parent, once, before the record is published | once |
 //!
 //! Hot counters of different members lie on different cache lines (128 bytes: two lines of the
@@ -21,6 +22,10 @@ use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 pub const NAME_MAX: usize = 96;
 /// Longest member URL kept on the board, in bytes (httpd: `PROXY_WORKER_EXT_NAME_SIZE` 384).
 pub const URL_MAX: usize = 384;
+/// Most statistics a member has.
+pub const STATS_MAX: usize = 16;
+/// Longest name of a statistic, in bytes.
+pub const STAT_NAME_MAX: usize = 32;
 
 /// Counters that every request moves.
 #[repr(C, align(128))]
@@ -141,6 +146,34 @@ pub mod flags {
     pub const NOT_ELIGIBLE: u32 = DISABLED | STOPPED | DRAIN | CHECK_FAILED;
 }
 
+/// What the member pushes about itself ([`crate::stats`]).
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct MemberStats {
+    /// How many of `table` have a name: raised after the name is written.
+    pub known: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
+    /// When any of them was last pushed ([`crate::Micros`]); 0 never.
+    pub reported_at: AtomicU64,
+    /// Room for later versions.
+    pub spare: [AtomicU64; 14],
+    /// The statistics, in the order in which they first came.
+    pub table: [Stat; STATS_MAX],
+}
+
+/// One statistic.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Stat {
+    /// Its name, plain bytes padded with NUL; written once.
+    pub name: [AtomicU64; STAT_NAME_MAX / 8],
+    /// The bits of an `f64`.
+    pub value: AtomicU64,
+    /// When it was last pushed ([`crate::Micros`]).
+    pub pushed_at: AtomicU64,
+}
+
 /// Whose record this is, in plain bytes, each padded with NUL.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -181,6 +214,8 @@ pub struct MemberRecord {
     pub health: MemberHealth,
     /// Administration.
     pub admin: MemberAdmin,
+    /// Pushed statistics.
+    pub stats: MemberStats,
     /// Identity.
     pub identity: MemberIdentity,
 }
@@ -274,8 +309,9 @@ const _: () = {
     assert!(size_of::<MemberAnswers>() == 256);
     assert!(size_of::<MemberHealth>() == 128);
     assert!(size_of::<MemberAdmin>() == 128);
+    assert!(size_of::<MemberStats>() == 896);
     assert!(size_of::<MemberIdentity>() == 768);
-    assert!(size_of::<MemberRecord>() == 1408);
+    assert!(size_of::<MemberRecord>() == 2304);
     assert!(size_of::<FarmHot>() == 128);
     assert!(size_of::<FarmCold>() == 128);
     assert!(size_of::<FarmRecord>() == 512);

@@ -24,7 +24,7 @@ use super::map::{Segment, resume_file};
 use super::view::View;
 
 /// Version of what is handed over; [`Files`] is readable in all versions.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The version, and the descriptors that have to be closed if it is another one.
 #[derive(Serialize, Deserialize)]
