@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use athena_engine::board::{FarmSeat, FarmSpec, MemberSpec};
 use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::config::qos::Classes;
 use athena_engine::method;
 
 use crate::conf::{self, ServerConf};
@@ -75,6 +76,7 @@ struct Draft {
     /// Free slots for members that are added at run time.
     slots: Vec<Slot>,
     params: FarmParams,
+    classes: Classes,
     provider: Provider,
 }
 
@@ -102,6 +104,7 @@ unsafe fn assemble(
             return Ok(());
         }
         if engine {
+            check_classes(&drafts, &tables)?;
             for (_, _, balancer) in tables.iter().flat_map(|(_, names)| names) {
                 manager::make_nonce(*balancer)?;
             }
@@ -207,6 +210,21 @@ unsafe fn draft(
     Ok((drafts, tables))
 }
 
+/// Refuses an `AthQos` line for a farm that does not exist.
+fn check_classes(drafts: &[Draft], tables: &Tables) -> Result<(), String> {
+    let confs = tables.iter().filter_map(|(s, _)| ServerConf::of(*s));
+    for line in confs.flat_map(|conf| &conf.qos) {
+        let exists = |name: &String| drafts.iter().any(|draft| draft.name == *name);
+        if let Some(farm) = line.farm.as_ref().filter(|farm| !exists(farm)) {
+            return Err(format!(
+                "AthQos {} farm={farm}: must be the name of a farm",
+                line.class
+            ));
+        }
+    }
+    Ok(())
+}
+
 type Provider = (*const ffi::proxy_balancer_method, Rule);
 
 /// The rule of a balancer: what `lbmethod=` names, or httpd's default. With the engine off, only
@@ -267,6 +285,8 @@ impl Draft {
             }
         }
         let server = server.to_owned();
+        let lines = conf.map(|conf| conf.qos.as_slice()).unwrap_or_default();
+        let classes = Classes::of(lines, &name).map_err(|error| error.to_string())?;
         Ok(Self {
             name,
             server,
@@ -279,6 +299,7 @@ impl Draft {
             members,
             slots: Vec::new(),
             params,
+            classes,
             provider,
         })
     }
@@ -323,6 +344,7 @@ impl Draft {
             growth: Growth::new(self.copies, self.slots, &seat),
             seat,
             params: self.params,
+            classes: self.classes,
             fail_on_status,
             fail_on_timeout,
             balancer: self.balancer,

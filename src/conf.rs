@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 
 use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
 
 use crate::guard::guard;
@@ -35,6 +36,8 @@ pub struct ServerConf {
     pub board_file: Option<BoardFile>,
     pub path: Option<EnginePath>,
     pub trust: Option<Trust>,
+    /// `AthQos` lines; a virtual host's come behind the main server's.
+    pub qos: Vec<Qos>,
     /// What was taken off mod_proxy's lines for farms of this server, by farm name.
     pub farms: HashMap<String, FarmParams>,
     /// Likewise for members, by worker.
@@ -91,6 +94,7 @@ impl ServerConf {
             board_file: self.board_file.clone(),
             path: own.path.or_else(|| self.path.clone()),
             trust: own.trust.or_else(|| self.trust.clone()),
+            qos: self.qos.iter().cloned().chain(own.qos).collect(),
             farms: own.farms,
             members: own.members,
             table: FarmTable::default(),

@@ -5,6 +5,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use athena_engine::config::param::MemberParams;
+use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
 use athena_engine::config::words;
 
@@ -96,6 +97,12 @@ pub static TABLE: Table = Table(&[
         trust,
         SERVER,
         c"networks that may ask the engine, all or none"
+    ),
+    directive!(
+        c"AthQos",
+        qos,
+        SERVER,
+        c"a class of requests: CLASS priority=N [farm=NAME] [reserve=PERCENT]"
     ),
     directive!(
         c"AthFarm",
@@ -254,6 +261,12 @@ fn path(line: &Line) -> Reading {
 fn trust(line: &Line) -> Reading {
     let trust = Trust::parse(&line.args).map_err(|error| error.to_string())?;
     line.server()?.trust = Some(trust);
+    Ok(())
+}
+
+fn qos(line: &Line) -> Reading {
+    let read = Qos::parse(&line.args).map_err(|error| error.to_string())?;
+    line.server()?.qos.push(read);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::board::{FarmSeat, MemberSeat, Settings};
 use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::config::qos::Classes;
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
 use athena_engine::method;
@@ -72,6 +73,7 @@ pub struct Farm {
     pub members: Members,
     pub growth: Growth,
     pub params: FarmParams,
+    pub classes: Classes,
     /// `failonstatus` and `failontimeout`, as mod_proxy parsed them.
     pub fail_on_status: Vec<u16>,
     pub fail_on_timeout: bool,

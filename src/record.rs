@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use athena_engine::config::qos::ClassId;
 use athena_engine::dispatch::Reason;
 use athena_engine::{MemberId, Micros};
 
@@ -66,6 +67,8 @@ pub struct Record {
     pub open: AtomicBool,
     /// The pool's cleanup is registered, and the farm has counted the request.
     pub registered: Cell<bool>,
+    /// Its class, among those of its farm.
+    pub class: Cell<ClassId>,
     /// Why the current member was chosen.
     pub reason: Cell<Reason>,
     /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
@@ -153,6 +156,7 @@ impl Record {
                 member: Cell::new(ptr::null()),
                 open: AtomicBool::new(false),
                 registered: Cell::new(false),
+                class: Cell::new(ClassId::default()),
                 reason: Cell::new(Reason::Method),
                 session: Cell::new(None),
                 began: Cell::new(0),

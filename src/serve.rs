@@ -23,7 +23,8 @@ use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
 use crate::{
-    access, canon, clock, environment, filter, foreign, growth, proxy, random, refresh, reverse,
+    access, canon, class, clock, environment, filter, foreign, growth, proxy, random, refresh,
+    reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -261,7 +262,10 @@ pub unsafe fn choose(
     }
     if record.attempts() == 0 {
         // SAFETY: the caller's promise.
-        record.session.set(unsafe { sticky::read(r, record, farm) });
+        unsafe {
+            class::read(r, record, farm);
+            record.session.set(sticky::read(r, record, farm));
+        }
     }
     let tried = record.tried();
     // SAFETY: as above.

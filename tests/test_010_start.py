@@ -64,6 +64,10 @@ def test_methods_serve_the_stock_balancer(httpd, backends, method):
 
 REFUSED = {
     "no flag": ("AthEngine Maybe", ["AthEngine", "On", "Off"]),
+    "class without priority": ("AthQos gold", ["AthQos gold", "priority=N"]),
+    "class of no farm": ("AthQos gold priority=1 farm=nosuch", ["AthQos gold", "farm=nosuch"]),
+    "all reserved": (farm([A]) + "AthQos a priority=1 reserve=60\nAthQos b priority=2 reserve=40",
+                     ["AthQos", "farm_one", "100", "99"]),
     "no network": ("AthTrust 10.0.0.0/99", ["AthTrust", "10.0.0.0/99", "network"]),
     "no directory": ("AthSHMFile /nonexistent/place/athena.board",
                      ["AthSHMFile", "/nonexistent/place/athena.board"]),

@@ -10,6 +10,7 @@
 //! * [`mark`] keeps `mod_proxy`'s own hands off `ProxyPassReverse` lines of farms.
 //! * [`target`] reads a proxy URL and says which farm it names, [`section`] which `<Proxy>`
 //!   sections hold for that farm.
+//! * [`qos`] is the classes of requests.
 //! * [`trust`] and [`host`] guard the engine's own paths.
 
 pub mod argument;
@@ -18,6 +19,7 @@ pub mod line;
 pub mod mark;
 pub mod native;
 pub mod param;
+pub mod qos;
 pub mod rewrite;
 pub mod section;
 pub mod target;
