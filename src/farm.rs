@@ -348,12 +348,13 @@ impl Farm {
             .find(|member| member.worker.cast_const() == worker)
     }
 
-    /// Members that mod_proxy would use now.
-    pub fn usable(&self) -> impl Iterator<Item = &MemberRecord> {
+    /// Members that mod_proxy would use now, and one that is used.
+    pub fn usable_and(&self, used: &Member) -> impl Iterator<Item = &'static MemberRecord> {
+        let unusable = NOT_SERVING | ffi::PROXY_WORKER_IN_ERROR.unsigned_abs();
         self.members
             .iter()
-            .filter(|member| self.serves(member.seat.id))
-            .map(|member| member.record())
+            .filter(move |member| member.seat.id == used.seat.id || member.status() & unusable == 0)
+            .map(Member::record)
     }
 
     /// The farm's rule: what the balancer names now (balancer-manager may change it).

@@ -240,7 +240,7 @@ unsafe extern "C" fn update(
             && let Some(member) = farm.member_of(elected)
             && let Rule::Menu(method) = farm.rule(balancer)
         {
-            method.passed_over(&mut farm.usable(), member.record());
+            method.passed_over(&mut farm.usable_and(member), member.record());
         }
         APR_SUCCESS
     })

@@ -320,7 +320,7 @@ fn take(
     }
     record.member.set(member);
     record.reason.set(reason);
-    if reason == Reason::Sticky {
+    if reason != Reason::Method {
         // SAFETY: called for a live request and its own record.
         unsafe { Asked::by(r, farm, record.balancer) }.passed_over(elected);
     }

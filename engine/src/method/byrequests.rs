@@ -1,10 +1,22 @@
-//! `byrequests`: stock httpd's rule. The schedule of `roundrobin` is that rule written down
-//! ([`crate::plan::turns`]), so the two names share it; here it is exact over all children, while
-//! stock's `lbstatus` loses updates between them.
+//! `byrequests`: stock httpd's rule (`modules/proxy/balancers/mod_lbmethod_byrequests.c`) on exact
+//! counters: the member whose running balance is largest; of equals, the first in the
+//! configuration's order. Requests of sessions count in the balance, as in stock.
+//!
+//! Two processes that choose at once must not both take the member that one of them has just paid
+//! for: whoever finds the balance moved looks again.
+//!
+//! Beyond [`ALL`] members a choice cannot look at all of them: it takes the next turn of the rotation,
+//! which is the same rule written down beforehand ([`crate::plan::turns`]), sessions left out.
 
+use super::look::ALL;
 use super::roundrobin::RoundRobin;
-use super::{Method, Sight};
+use super::{Method, Sight, balance};
 use crate::MemberId;
+use crate::board::record::MemberRecord;
+use crate::sync::Ordering;
+
+/// So often a choice is made anew when others move the balances meanwhile.
+const TRIES: u32 = 8;
 
 /// See the module.
 pub struct ByRequests;
@@ -15,6 +27,35 @@ impl Method for ByRequests {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
-        RoundRobin.pick(sight, random)
+        if sight.plan.eligible.len() > ALL {
+            return RoundRobin.pick(sight, random);
+        }
+        let mut total = 0;
+        for (_, member) in sight.eligible() {
+            balance::credit(member, &mut total);
+        }
+        for _ in 0..TRIES {
+            let (id, member, balance) = most_urgent(sight)?;
+            if balance::pay_if(member, balance, total) {
+                return Some(id);
+            }
+        }
+        let (id, member, _) = most_urgent(sight)?;
+        balance::pay(member, total);
+        Some(id)
     }
+
+    fn passed_over(&self, usable: &mut dyn Iterator<Item = &MemberRecord>, went_to: &MemberRecord) {
+        if usable.size_hint().1.is_some_and(|most| most <= ALL) {
+            balance::passed_over(usable, went_to);
+        }
+    }
+}
+
+fn most_urgent<'a>(sight: &'a Sight<'_>) -> Option<(MemberId, &'a MemberRecord, i64)> {
+    let balances = sight.eligible().map(|(id, member)| {
+        let balance = member.hot.lbstatus.load(Ordering::Relaxed);
+        (id, member, balance)
+    });
+    balances.reduce(|best, next| if next.2 > best.2 { next } else { best })
 }

@@ -20,10 +20,9 @@ impl Method for ByTraffic {
     }
 
     fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
-        let ids = sight.plan.eligible.iter();
-        ids.map(|id| MemberId(id.load(Ordering::Relaxed)))
-            .filter(|id| sight.roster.eligible(*id))
-            .filter_map(|id| Some((id, traffic(sight.roster.member(id)?))))
+        sight
+            .eligible()
+            .map(|(id, member)| (id, traffic(member)))
             // Of equals, `min_by_key` takes the first.
             .min_by_key(|(_, traffic)| *traffic)
             .map(|(id, _)| id)

@@ -3,6 +3,7 @@
 //! A method sees a farm through [`Sight`] and names a member. It may be called by any number of
 //! processes at once, on counters that all of them move, and takes no lock.
 
+mod balance;
 mod bybusyness;
 mod byrequests;
 mod bytraffic;
@@ -41,6 +42,14 @@ pub struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// The plan's members that this request can have, in the configuration's order.
+    fn eligible(&self) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
+        let ids = self.plan.eligible.iter();
+        ids.map(|id| MemberId(id.load(Ordering::Relaxed)))
+            .filter(|id| self.roster.eligible(*id))
+            .filter_map(|id| Some((id, self.roster.member(id)?)))
+    }
+
     /// The next turn of the farm's rotation: one counter for all processes.
     fn take_ticket(&self) -> usize {
         let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
@@ -68,8 +77,9 @@ pub trait Method {
     fn is_foreign(&self) -> bool {
         false
     }
-    /// A request went to a member that was not this method's choice (its session's): what a method
-    /// that keeps a balance makes of it. `usable` are the members it could have chosen.
+    /// A request went to a member that was not this method's choice (its session's, or one whose
+    /// error it probes): what a method that keeps a balance makes of it. `usable` are the members it
+    /// could have chosen.
     fn passed_over(
         &self,
         _usable: &mut dyn Iterator<Item = &MemberRecord>,
