@@ -33,9 +33,11 @@ pub unsafe fn open(r: *mut ffi::request_rec, record: &Record, farm: &Farm, membe
         }
     }
     record.open.store(true, Ordering::Release);
+    if !record.counted.replace(true) {
+        farm.seat.record.hot.elected.fetch_add(1, Ordering::Relaxed);
+    }
     if !record.registered.get() {
         record.registered.set(true);
-        farm.seat.record.hot.elected.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's promise; the record lives in the same pool, and cleanups run before
         // the pool's memory goes.
         unsafe {
@@ -126,7 +128,7 @@ pub unsafe fn settle(
     let bytes = unsafe { count(r, member, outcome) };
     estimate(record, farm, member, outcome, now);
     // SAFETY: as above; the balancer is the record's own, and so the farm's.
-    let rule = unsafe { Asked::by(r, farm, record.balancer) };
+    let rule = unsafe { Asked::by(r, farm, record.balancer()) };
     rule.settled(member, record, outcome, bytes, now);
     if !farm.observed {
         judge(record, farm, member, outcome, now);

@@ -26,7 +26,7 @@ use crate::rule::Rule;
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, manager, outcome, provider, refresh, sticky, stored, watch};
+use crate::{account, forward, manager, outcome, provider, refresh, sticky, stored, watch};
 
 /// What pre_config found in this configuration pass.
 static FINDINGS: Mutex<Option<Findings>> = Mutex::new(None);
@@ -145,7 +145,7 @@ unsafe fn assemble(
         };
         runtime::install(pool, farms);
         if engine {
-            fill_tables(pool, tables, &findings, proxy);
+            fill_tables(pool, tables, &findings, proxy)?;
         }
         if watch::is_needed() {
             watch::register(pool, main);
@@ -392,9 +392,9 @@ unsafe fn fill_tables(
     tables: Tables,
     findings: &Findings,
     proxy: &Proxy,
-) {
+) -> Result<(), String> {
     let Some(runtime) = runtime::get() else {
-        return;
+        return Ok(());
     };
     for (s, names) in tables {
         // SAFETY: the caller's promise.
@@ -420,7 +420,9 @@ unsafe fn fill_tables(
             declared: findings.declared.clone(),
             rules,
         };
+        forward::check(&conf.table)?;
     }
+    Ok(())
 }
 
 /// What a server's sections hold for requests.

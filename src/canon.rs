@@ -77,19 +77,17 @@ pub unsafe fn member_url(
 ) -> Result<*mut c_char, c_int> {
     // SAFETY: raw_path was set by `canonicalise` and lives in the request's pool.
     unsafe {
-        let name = member.url().to_bytes();
-        let rest = CStr::from_ptr(record.raw_path);
-        let starts_path = rest.to_bytes().first() == Some(&b'/');
-        // A member's trailing slash and the path's leading one are the same slash.
-        let base = match name.strip_suffix(b"/") {
-            Some(base) if starts_path => base,
-            _ => name,
-        };
-        url_for(r, record, base, rest)
+        url_for(
+            r,
+            record,
+            member.url().to_bytes(),
+            CStr::from_ptr(record.raw_path),
+        )
     }
 }
 
-/// Canonicalises `base` followed by `rest` for its scheme.
+/// Canonicalises `base` followed by `rest` for its scheme; a slash at the end of the one and at the
+/// beginning of the other are the same slash.
 ///
 /// # Safety
 /// As [`member_url`].
@@ -101,6 +99,10 @@ pub unsafe fn url_for(
 ) -> Result<*mut c_char, c_int> {
     let Some(proxy) = proxy::get() else {
         return Err(ffi::HTTP_INTERNAL_SERVER_ERROR);
+    };
+    let base = match base.strip_suffix(b"/") {
+        Some(base) if rest.to_bytes().starts_with(b"/") => base,
+        _ => base,
     };
     // SAFETY: the caller's promise; mod_proxy's function is called as mod_proxy itself would.
     unsafe {

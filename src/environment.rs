@@ -18,7 +18,7 @@ pub fn elected(r: *mut ffi::request_rec, record: &Record) {
     // SAFETY: live request; the values live as long as the configuration or the request's pool.
     unsafe {
         if let Some(shared) = record
-            .balancer
+            .balancer()
             .as_ref()
             .and_then(|balancer| balancer.s.as_ref())
         {

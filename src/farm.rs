@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::board::{FarmSeat, MemberSeat, Settings};
-use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::config::forward::Forward;
+use athena_engine::config::param::{Fallback, FarmParams, MemberParams};
 use athena_engine::config::qos::Classes;
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
@@ -156,6 +157,11 @@ impl Member {
     pub fn redirect(&self) -> &CStr {
         // SAFETY: as `route`.
         unsafe { CStr::from_ptr((*self.shared()).redirect.as_ptr()) }
+    }
+
+    /// `forward`.
+    pub fn forward(&self) -> Option<Forward> {
+        self.params.forward.clone()
     }
 
     /// mod_proxy's status bits now.
@@ -380,6 +386,22 @@ impl Farm {
                 .map(|shared| CStr::from_ptr(shared.lbpname.as_ptr()))
         };
         name.map_or_else(|| self.provider.1.name(), CStr::to_string_lossy)
+    }
+
+    /// `fallback`.
+    pub fn fallback(&self) -> Option<Fallback> {
+        self.params.fallback.clone()
+    }
+
+    /// `forward`.
+    pub fn forward(&self) -> Option<Forward> {
+        self.params.forward.clone()
+    }
+
+    /// Somebody answers in its place when nothing is usable: no request has to be sent to a member
+    /// that may still be down.
+    pub fn has_substitute(&self) -> bool {
+        self.params.fallback.is_some() || self.params.forward.is_some()
     }
 
     /// `halflife`.

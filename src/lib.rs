@@ -5,7 +5,7 @@
 //!   [`front`], [`seating`]) → [`runtime`]
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`outcome`] → [`account`];
 //!   [`sticky`] keeps sessions, [`filter`] sees the first byte, [`reverse`] maps URLs and cookies
-//!   back, [`unusable`] is for when nothing is left
+//!   back; [`forward`] and [`handover`] lead to other farms, [`unusable`] is for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
@@ -29,10 +29,12 @@ mod farm;
 mod ffi;
 mod filter;
 mod foreign;
+mod forward;
 mod front;
 mod generation;
 mod growth;
 mod guard;
+mod handover;
 mod log;
 mod manager;
 mod members;

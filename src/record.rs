@@ -18,6 +18,10 @@ use crate::{athena_module_ptr, ffi};
 /// to offer this request.
 const ATTEMPTS_MAX: usize = 32;
 
+/// Farms one request may be handed on to. Loops are refused when they are made: this bounds what a
+/// change in the middle of a request can do.
+const HANDOVERS_MAX: u8 = 16;
+
 /// What this request is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -49,14 +53,16 @@ pub enum Answer {
 /// be met by another one (the pool's cleanup).
 pub struct Record {
     pub kind: Kind,
-    /// The farm; null for [`Kind::Engine`].
-    farm: *const Farm,
-    /// The balancer of the request's own server.
-    pub balancer: *mut ffi::proxy_balancer,
+    /// The farm that serves the request; null for [`Kind::Engine`].
+    farm: Cell<*const Farm>,
+    /// The farm that the request's target names: another one once it is handed over.
+    named: *const Farm,
+    /// The farm's balancer in the request's own server.
+    balancer: Cell<*mut ffi::proxy_balancer>,
     /// The path behind the farm's name, as it came (not canonicalised), NUL-terminated.
     pub raw_path: *const c_char,
     /// The file name (`proxy:URL`) for which the farm's `<Proxy>` sections were applied in
-    /// map_to_storage; null: not yet.
+    /// map_to_storage; null: not yet for the farm that serves the request.
     pub walked: Cell<*const c_char>,
     /// A call into mod_proxy is under way, whose hooks are not for us.
     pub nested: Cell<bool>,
@@ -65,10 +71,12 @@ pub struct Record {
     /// The current attempt holds a place in the in-flight counts. Given back once, whoever comes
     /// first: the attempt's end or the pool's cleanup.
     pub open: AtomicBool,
-    /// The pool's cleanup is registered, and the farm has counted the request.
+    /// The pool's cleanup is registered.
     pub registered: Cell<bool>,
     /// Its class, among those of its farm.
     pub class: Cell<ClassId>,
+    /// The farm has counted the request.
+    pub counted: Cell<bool>,
     /// Why the current member was chosen.
     pub reason: Cell<Reason>,
     /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
@@ -83,6 +91,13 @@ pub struct Record {
     pub filter: Cell<*mut ffi::ap_filter_t>,
     /// A new connection was made during the attempt.
     pub connected: Cell<bool>,
+    /// The member of the request's session, when it cannot serve and `forward=` of its own says who
+    /// does; null otherwise.
+    pub pinned_to: Cell<*const Member>,
+    /// Of the farms that handed the request over, the last one with a fallback; null for none.
+    came_by: Cell<*const Farm>,
+    /// A URL that `forward=` leads to, in the request's pool; null for none.
+    pub forward: Cell<*const c_char>,
     /// The member that takes over after a discarded answer.
     pub successor: Cell<Option<(*const Member, Reason)>>,
     /// The client connection's count of kept-alive requests, put aside during the attempt.
@@ -91,6 +106,9 @@ pub struct Record {
     pub refreshed: Cell<bool>,
     tried: Cell<Tried>,
     attempts: Cell<usize>,
+    /// Of these, how many were made at farms that the request was handed over from.
+    elsewhere: Cell<usize>,
+    handovers: Cell<u8>,
     /// Response headers as they were before the attempt, when an answer may have to be taken back.
     pub headers: Cell<*mut ffi::apr_table_t>,
     pub err_headers: Cell<*mut ffi::apr_table_t>,
@@ -148,8 +166,9 @@ impl Record {
             }
             record.write(Record {
                 kind,
-                farm,
-                balancer,
+                farm: Cell::new(farm),
+                named: farm,
+                balancer: Cell::new(balancer),
                 raw_path,
                 walked: Cell::new(ptr::null()),
                 nested: Cell::new(false),
@@ -157,6 +176,7 @@ impl Record {
                 open: AtomicBool::new(false),
                 registered: Cell::new(false),
                 class: Cell::new(ClassId::default()),
+                counted: Cell::new(false),
                 reason: Cell::new(Reason::Method),
                 session: Cell::new(None),
                 began: Cell::new(0),
@@ -164,12 +184,17 @@ impl Record {
                 answer: Cell::new(Answer::Awaited),
                 filter: Cell::new(ptr::null_mut()),
                 connected: Cell::new(false),
+                pinned_to: Cell::new(ptr::null()),
+                came_by: Cell::new(ptr::null()),
+                forward: Cell::new(ptr::null()),
                 successor: Cell::new(None),
                 keepalives: Cell::new(None),
                 replays: Cell::new(0),
                 refreshed: Cell::new(false),
                 tried: Cell::new([MemberId(u32::MAX); ATTEMPTS_MAX]),
                 attempts: Cell::new(0),
+                elsewhere: Cell::new(0),
+                handovers: Cell::new(0),
                 headers: Cell::new(ptr::null_mut()),
                 err_headers: Cell::new(ptr::null_mut()),
             });
@@ -178,10 +203,57 @@ impl Record {
         }
     }
 
-    /// The request's farm.
+    /// The farm that serves the request.
     pub fn farm<'a>(&self) -> Option<&'a Farm> {
         // SAFETY: farms live as long as the configuration, which outlives its requests.
-        unsafe { self.farm.as_ref() }
+        unsafe { self.farm.get().as_ref() }
+    }
+
+    /// The farm that the request's target names.
+    pub fn named<'a>(&self) -> Option<&'a Farm> {
+        // SAFETY: as above.
+        unsafe { self.named.as_ref() }
+    }
+
+    /// The farm's balancer in the request's own server.
+    pub fn balancer(&self) -> *mut ffi::proxy_balancer {
+        self.balancer.get()
+    }
+
+    /// See the field.
+    pub fn pinned_to<'a>(&self) -> Option<&'a Member> {
+        // SAFETY: as for farms.
+        unsafe { self.pinned_to.get().as_ref() }
+    }
+
+    /// See the field.
+    pub fn came_by<'a>(&self) -> Option<&'a Farm> {
+        // SAFETY: as for farms.
+        unsafe { self.came_by.get().as_ref() }
+    }
+
+    /// Another farm serves the request from here on: what was found out for the former one is
+    /// forgotten, where the request has been is not. False when it has moved too often.
+    pub fn hand_over(&self, farm: FarmRef) -> bool {
+        let handovers = self.handovers.get() + 1;
+        if handovers > HANDOVERS_MAX {
+            return false;
+        }
+        self.handovers.set(handovers);
+        if let Some(former) = self.farm().filter(|farm| farm.fallback().is_some()) {
+            self.came_by.set(former);
+        }
+        self.farm.set(farm.farm);
+        self.balancer.set(farm.balancer);
+        self.walked.set(ptr::null());
+        self.member.set(ptr::null());
+        self.session.set(None);
+        self.class.set(ClassId::default());
+        self.pinned_to.set(ptr::null());
+        self.successor.set(None);
+        self.counted.set(false);
+        self.elsewhere.set(self.attempts());
+        true
     }
 
     /// The current attempt's member.
@@ -198,6 +270,11 @@ impl Record {
     /// How many members this request has been given.
     pub fn attempts(&self) -> usize {
         self.attempts.get()
+    }
+
+    /// How many of them belong to the farm that serves the request.
+    pub fn attempts_here(&self) -> usize {
+        self.attempts.get().saturating_sub(self.elsewhere.get())
     }
 
     /// Notes a member as tried; false when the request has had its share of attempts.

@@ -47,7 +47,8 @@ struct Answer {
     r: *mut ffi::request_rec,
     farms: &'static FarmTable,
     lines: Lines,
-    farm: Option<&'static Farm>,
+    /// The farm that the request named, and the one that served it.
+    own: [Option<&'static Farm>; 2],
     member: Option<&'static Member>,
 }
 
@@ -57,7 +58,7 @@ struct Answer {
 /// `r` is live and its answer has begun; `record` is its own.
 pub unsafe fn answered(r: *mut ffi::request_rec, record: &Record) {
     // SAFETY: the caller's promise.
-    unsafe { map(r, record.farm(), record.member()) }
+    unsafe { map(r, [record.named(), record.farm()], record.member()) }
 }
 
 /// Readies a request that goes to no farm, whose lines may still name one as `balancer://`: stock
@@ -89,7 +90,7 @@ pub unsafe extern "C" fn output(
         // SAFETY: httpd calls with a live filter and brigade.
         unsafe {
             let next = (*filter).next;
-            map((*filter).r, None, None);
+            map((*filter).r, [None; 2], None);
             ffi::ap_remove_output_filter(filter);
             ffi::ap_pass_brigade(next, brigade)
         }
@@ -98,7 +99,7 @@ pub unsafe extern "C" fn output(
 
 unsafe fn map(
     r: *mut ffi::request_rec,
-    farm: Option<&'static Farm>,
+    own: [Option<&'static Farm>; 2],
     member: Option<&'static Member>,
 ) {
     // SAFETY: the caller's promise; the entries of a live table, written in place: names, order
@@ -118,7 +119,7 @@ unsafe fn map(
                 r,
                 farms,
                 lines,
-                farm,
+                own,
                 member,
             });
             let value = CStr::from_ptr((*entry).val).to_bytes();
@@ -252,9 +253,10 @@ impl Answer {
         Some((farm, target.rest))
     }
 
-    /// The farm that served the request.
+    /// The farm that the request named, or the one that served it.
     fn is_own(&self, farm: &Farm) -> bool {
-        self.farm.is_some_and(|own| std::ptr::eq(own, farm))
+        let own = self.own.iter().flatten();
+        own.into_iter().any(|own| std::ptr::eq(*own, farm))
     }
 
     /// The origins of a farm's members, beginning with the member that answered.

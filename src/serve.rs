@@ -23,8 +23,8 @@ use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
 use crate::{
-    access, canon, class, clock, environment, filter, foreign, growth, proxy, random, refresh,
-    reverse,
+    access, canon, class, clock, environment, filter, foreign, forward, growth, proxy, random,
+    refresh, reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -48,9 +48,14 @@ pub unsafe extern "C" fn pre_request(
             if refused != OK {
                 return refused;
             }
+            let found = match forward::find(r, record) {
+                Ok(found) => found,
+                Err(refused) => return refused,
+            };
+            let farm = record.farm().unwrap_or(farm);
             *worker = farm.front;
-            *balancer = record.balancer;
-            if !next_member(r, record, farm) {
+            *balancer = record.balancer();
+            if !found {
                 return unusable::before(r, record, farm, url);
             }
             match current_url(r, record) {
@@ -86,9 +91,9 @@ pub unsafe extern "C" fn scheme_handler(
         if record.kind != Kind::Farm {
             return observe();
         }
-        let Some(farm) = record.farm().filter(|farm| farm.front == worker) else {
+        if record.farm().is_none_or(|farm| farm.front != worker) {
             return DECLINED;
-        };
+        }
         let call = Call {
             r,
             conf,
@@ -96,7 +101,7 @@ pub unsafe extern "C" fn scheme_handler(
             proxy_port,
         };
         // SAFETY: as above.
-        unsafe { serve(&call, record, farm, url) }
+        unsafe { serve(&call, record, url) }
     })
 }
 
@@ -125,13 +130,14 @@ pub struct Call {
     pub proxy_port: ffi::apr_port_t,
 }
 
-unsafe fn serve(call: &Call, record: &Record, farm: &Farm, first: *mut c_char) -> c_int {
+unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
     let r = call.r;
     let mut url = first;
-    loop {
+    // Each attempt may be at another farm.
+    while let Some(farm) = record.farm() {
         let Some(member) = record.member() else {
             // SAFETY: the caller's promise.
-            return unsafe { unusable::proxied(call, record, farm) };
+            return unsafe { unusable::during(call, record, farm) };
         };
         // SAFETY: the caller's promise; the member belongs to the request's farm.
         let (status, outcome) = unsafe { attempt(call, record, farm, member, url) };
@@ -147,24 +153,28 @@ unsafe fn serve(call: &Call, record: &Record, farm: &Farm, first: *mut c_char) -
                 return status;
             }
             Next::Again => record.refreshed.set(true),
-            Next::Failover | Next::Replay => {
-                if next == Next::Replay {
-                    record.replays.set(record.replays.get() + 1);
-                }
+            Next::Replay => {
+                record.replays.set(record.replays.get() + 1);
                 let found = match record.successor.take() {
                     Some((successor, reason)) => take(r, record, farm, successor, reason),
                     // SAFETY: as above.
                     None => unsafe { next_member(r, record, farm) },
                 };
                 if !found {
-                    if next == Next::Replay {
-                        environment::settled(r, record);
-                        return status;
-                    }
+                    environment::settled(r, record);
+                    return status;
+                }
+            }
+            // SAFETY: as above.
+            Next::Failover => match unsafe { forward::find(r, record) } {
+                Ok(true) => {}
+                Ok(false) => {
+                    let farm = record.farm().unwrap_or(farm);
                     // SAFETY: as above.
                     return unsafe { unusable::during(call, record, farm) };
                 }
-            }
+                Err(refused) => return refused,
+            },
         }
         // SAFETY: as above.
         unsafe {
@@ -175,6 +185,7 @@ unsafe fn serve(call: &Call, record: &Record, farm: &Farm, first: *mut c_char) -
             }
         }
     }
+    ffi::HTTP_SERVICE_UNAVAILABLE
 }
 
 /// A replay needs the farm's retry budget; a discarded answer has paid already.
@@ -234,6 +245,7 @@ unsafe fn attempt(
 /// `r` is live and `record` its own.
 pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
     record.member.set(std::ptr::null());
+    record.pinned_to.set(std::ptr::null());
     record.refreshed.set(false);
     // SAFETY: the caller's promise.
     let Some((member, reason)) = (unsafe { choose(r, record, farm) }) else {
@@ -252,15 +264,15 @@ pub unsafe fn choose(
     farm: &Farm,
 ) -> Option<(*const Member, Reason)> {
     // SAFETY: the caller's promise; the balancer is the record's own.
-    unsafe { foreign::follow(r, record.balancer, farm) };
+    unsafe { foreign::follow(r, record.balancer(), farm) };
     growth::follow(farm);
     refresh::if_stale(farm);
-    if record.attempts() > outcome::max_attempts(farm, record.balancer)
+    if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
         return None;
     }
-    if record.attempts() == 0 {
+    if record.attempts_here() == 0 {
         // SAFETY: the caller's promise.
         unsafe {
             class::read(r, record, farm);
@@ -269,7 +281,7 @@ pub unsafe fn choose(
     }
     let tried = record.tried();
     // SAFETY: as above.
-    let method = unsafe { Asked::by(r, farm, record.balancer) };
+    let method = unsafe { Asked::by(r, farm, record.balancer()) };
     let election = Election {
         farm: farm.seat.record,
         plan: farm.seat.plan.read(farm.seat.record),
@@ -277,7 +289,7 @@ pub unsafe fn choose(
         method: &method,
         tried: tried.get(..record.attempts()).unwrap_or_default(),
         // A fallback comes first: nobody has to wait for a member that may still be down.
-        force: farm.params.fallback.is_none() && outcome::force_recovery(record.balancer),
+        force: outcome::force_recovery(record.balancer()) && !farm.has_substitute(),
         half_life: farm.half_life(),
         now: clock::now(),
     };
@@ -286,6 +298,12 @@ pub unsafe fn choose(
         return seated(farm, by_method()?);
     };
     let choice = sticky::choose(&session, record, farm, &election);
+    if !matches!(choice, Choice::Its(_))
+        && let Some(member) = sticky::forwarder(&session, farm)
+    {
+        record.pinned_to.set(member);
+        return None;
+    }
     let elected = match choice {
         Choice::Its(elected) => Some(elected),
         Choice::Any => by_method(),
@@ -322,7 +340,7 @@ fn take(
     record.reason.set(reason);
     if reason != Reason::Method {
         // SAFETY: called for a live request and its own record.
-        unsafe { Asked::by(r, farm, record.balancer) }.passed_over(elected);
+        unsafe { Asked::by(r, farm, record.balancer()) }.passed_over(elected);
     }
     elected.record().hot.elected.fetch_add(1, Ordering::Relaxed);
     // At once, so that the next choice, in whatever child, sees this one.
@@ -362,7 +380,7 @@ fn explain(
             "ATH0100: farm {} method {} attempt {}: member {} ({}), {} in flight, ewma {} us; \
              outcome {outcome:?}, next {next:?}{}",
             farm.name,
-            farm.rule(record.balancer).name(),
+            farm.rule(record.balancer()).name(),
             record.attempts(),
             member.name,
             record.reason.get().word(),

@@ -60,7 +60,7 @@ impl Session {
 /// # Safety
 /// `r` is live and `record` its own, of a farm.
 pub unsafe fn read(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> Option<Session> {
-    let settings = Settings::of(record.balancer)?;
+    let settings = Settings::of(record.balancer())?;
     // SAFETY: the caller's promise; paths, queries and headers are NULL or NUL-terminated.
     let request = unsafe {
         Request {
@@ -101,7 +101,7 @@ pub fn choose(session: &Session, record: &Record, farm: &Farm, election: &Electi
     if let Some((_, elected)) = found {
         return Choice::Its(elected);
     }
-    let pinned = Settings::of(record.balancer).is_some_and(Settings::no_failover);
+    let pinned = Settings::of(record.balancer()).is_some_and(Settings::no_failover);
     if !pinned || !has_route(farm, route) {
         return Choice::Any;
     }
@@ -114,12 +114,21 @@ pub fn choose(session: &Session, record: &Record, farm: &Farm, election: &Electi
         .map_or(Choice::Nobody, Choice::Its)
 }
 
+/// The member that a session belongs to, when `forward=` says who serves its sessions instead.
+pub fn forwarder<'a>(session: &Session, farm: &'a Farm) -> Option<&'a Member> {
+    let route = session.route().filter(|route| !route.is_empty())?;
+    farm.members
+        .iter()
+        .filter(|member| member.route().to_bytes() == route)
+        .find(|member| member.forward().is_some())
+}
+
 /// A member was elected: the session's variables, and the notes that mod_proxy_balancer sets.
 ///
 /// # Safety
 /// `r` is live and `record` its own.
 pub unsafe fn tell(r: *mut ffi::request_rec, record: &Record, member: &Member) {
-    let (Some(session), Some(settings)) = (record.session.get(), Settings::of(record.balancer))
+    let (Some(session), Some(settings)) = (record.session.get(), Settings::of(record.balancer()))
     else {
         return;
     };

@@ -1,7 +1,7 @@
-//! When nothing is usable: `fallback=`, then 503 with Retry-After. (A forced recovery is an
-//! election and comes before this.)
+//! When nothing is usable: the URL of `forward=`, then `fallback=`, then 503 with Retry-After. (Other
+//! farms that `forward=` leads to, and a forced recovery, are elections and come before this.)
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::atomic::Ordering;
 
 use athena_engine::config::param::Fallback;
@@ -16,8 +16,38 @@ use crate::{canon, clock, environment, pool, proxy};
 /// Longest wait a client is told, in seconds: a member may come back sooner by other ways.
 const RETRY_AFTER_MAX: u64 = 60;
 
-/// Nothing was usable from the start. A fallback that is proxied goes on to the scheme handler,
-/// which finds the request without a member.
+/// What answers in place of a member.
+enum Instead {
+    /// A URL that the request's path and query follow.
+    Forward(String),
+    /// As [`Fallback`].
+    Fallback(String),
+    /// As [`Fallback`].
+    Redirect(String),
+    /// 503.
+    Nothing,
+}
+
+impl Instead {
+    fn of(record: &Record, farm: &Farm) -> Self {
+        let forward = record.forward.get();
+        if !forward.is_null() {
+            // SAFETY: set by `forward::find`, in the request's pool.
+            let url = unsafe { CStr::from_ptr(forward) };
+            return Self::Forward(url.to_string_lossy().into_owned());
+        }
+        // Of the farms on the way, the last one that has a fallback.
+        let on_the_way = || record.came_by().and_then(Farm::fallback);
+        match farm.fallback().or_else(on_the_way) {
+            Some(Fallback::Proxy(url)) => Self::Fallback(url),
+            Some(Fallback::Redirect(url)) => Self::Redirect(url),
+            None => Self::Nothing,
+        }
+    }
+}
+
+/// Nothing was usable from the start. A URL that is proxied goes on to the scheme handler, which
+/// finds the request without a member.
 ///
 /// # Safety
 /// The arguments are those of mod_proxy's `pre_request`.
@@ -27,46 +57,52 @@ pub unsafe fn before(
     farm: &Farm,
     url: *mut *mut c_char,
 ) -> c_int {
-    if let Some(Fallback::Proxy(target)) = &farm.params.fallback {
+    match Instead::of(record, farm) {
+        Instead::Forward(target) | Instead::Fallback(target) => {
+            // SAFETY: the caller's promise.
+            unsafe { *url = pool::text((*r).pool, &target) };
+            ffi::OK
+        }
         // SAFETY: the caller's promise.
-        unsafe { *url = pool::text((*r).pool, target) };
-        return ffi::OK;
+        instead => unsafe { refuse(r, record, farm, &instead) },
     }
-    // SAFETY: the caller's promise.
-    unsafe { refuse(r, record, farm) }
 }
 
-/// The request itself found out that nothing is usable.
+/// Answers a request that has no member.
 ///
 /// # Safety
 /// `call` is the live call of mod_proxy's scheme handler, `record` its request's.
 pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        match &farm.params.fallback {
-            Some(Fallback::Proxy(_)) => proxied(call, record, farm),
-            _ => refuse(call.r, record, farm),
+        match Instead::of(record, farm) {
+            Instead::Forward(target) => {
+                let status = proxied(call, record, &target, CStr::from_ptr(record.raw_path));
+                if !unreachable(call.r, status) {
+                    return status;
+                }
+                record.forward.set(std::ptr::null());
+                during(call, record, farm)
+            }
+            Instead::Fallback(target) => {
+                note(call.r, record, farm, &target);
+                // As written: path and query of the request are dropped.
+                (*call.r).args = std::ptr::null_mut();
+                proxied(call, record, &target, c"")
+            }
+            instead => refuse(call.r, record, farm, &instead),
         }
     }
 }
 
-/// Proxies to the fallback URL as written; path and query of the request are dropped.
-///
-/// # Safety
-/// As [`during`].
-pub unsafe fn proxied(call: &Call, record: &Record, farm: &Farm) -> c_int {
-    let (Some(Fallback::Proxy(target)), Some(proxy)) = (&farm.params.fallback, proxy::get()) else {
-        // SAFETY: the caller's promise.
-        return unsafe { refuse(call.r, record, farm) };
-    };
-    let Ok(rest) = CString::new("") else {
+/// Fetches `base` with `rest` behind it.
+unsafe fn proxied(call: &Call, record: &Record, base: &str, rest: &CStr) -> c_int {
+    let Some(proxy) = proxy::get() else {
         return ffi::HTTP_SERVICE_UNAVAILABLE;
     };
-    note(call.r, record, farm, target);
     // SAFETY: the caller's promise; the reverse worker is mod_proxy's own for targets without one.
     unsafe {
-        (*call.r).args = std::ptr::null_mut();
-        let url = match canon::url_for(call.r, record, target.as_bytes(), &rest) {
+        let url = match canon::url_for(call.r, record, base.as_bytes(), rest) {
             Ok(url) => url,
             Err(status) => return status,
         };
@@ -94,10 +130,31 @@ pub unsafe fn proxied(call: &Call, record: &Record, farm: &Farm) -> c_int {
     }
 }
 
-/// Redirects to `fallback=redirect:URL`, or answers 503.
-unsafe fn refuse(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> c_int {
+/// Nobody took the connection, so that nothing of the request was sent yet.
+unsafe fn unreachable(r: *mut ffi::request_rec, status: c_int) -> bool {
+    match status {
+        ffi::HTTP_SERVICE_UNAVAILABLE => true,
+        // SAFETY: the caller's promise; notes are NUL-terminated.
+        ffi::HTTP_INTERNAL_SERVER_ERROR => unsafe {
+            let complaint = ffi::apr_table_get((*r).notes, c"error-notes".as_ptr());
+            !complaint.is_null()
+                && CStr::from_ptr(complaint)
+                    .to_bytes()
+                    .starts_with(b"DNS lookup failure")
+        },
+        _ => false,
+    }
+}
+
+/// Redirects, or answers 503.
+unsafe fn refuse(
+    r: *mut ffi::request_rec,
+    record: &Record,
+    farm: &Farm,
+    instead: &Instead,
+) -> c_int {
     environment::settled(r, record);
-    if let Some(Fallback::Redirect(target)) = &farm.params.fallback {
+    if let Instead::Redirect(target) = instead {
         note(r, record, farm, target);
         // SAFETY: the caller's promise.
         unsafe {

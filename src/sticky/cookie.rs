@@ -22,7 +22,7 @@ pub unsafe fn set_cookie(r: *mut ffi::request_rec, record: &Record) {
     else {
         return;
     };
-    let Some(settings) = Settings::of(record.balancer) else {
+    let Some(settings) = Settings::of(record.balancer()) else {
         return;
     };
     let name = settings.cookie().to_bytes();

@@ -19,7 +19,7 @@ pub fn explain(
     member: Option<&Member>,
 ) {
     const SHOWN: usize = 100;
-    let Some(settings) = Settings::of(record.balancer).filter(|_| log::debug_wanted(r)) else {
+    let Some(settings) = Settings::of(record.balancer()).filter(|_| log::debug_wanted(r)) else {
         return;
     };
     let origin = match session.found {

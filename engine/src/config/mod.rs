@@ -8,12 +8,14 @@
 //! * [`mod@line`] takes our parameters off `mod_proxy`'s lines before `mod_proxy` reads them.
 //! * [`rewrite`] turns `AthFarm`, `LBServerCluster` and `LBProxyPass` into `mod_proxy`'s lines.
 //! * [`mark`] keeps `mod_proxy`'s own hands off `ProxyPassReverse` lines of farms.
+//! * [`forward`] says where requests go instead.
 //! * [`target`] reads a proxy URL and says which farm it names, [`section`] which `<Proxy>`
 //!   sections hold for that farm.
 //! * [`qos`] is the classes of requests.
 //! * [`trust`] and [`host`] guard the engine's own paths.
 
 pub mod argument;
+pub mod forward;
 pub mod host;
 pub mod line;
 pub mod mark;

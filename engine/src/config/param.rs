@@ -3,6 +3,7 @@
 //! A parameter that this version does not know yet stands in [`LATER`] and is refused by name; it
 //! becomes available by moving its line to [`PARAMS`].
 
+use super::forward::Forward;
 use super::value::{self, Must};
 use crate::sticky::{Attributes, RouteRegex};
 use std::time::Duration;
@@ -62,6 +63,10 @@ pub const PARAMS: &[Param] = &[
     farms("fallback", "fallback=[redirect:]URL", "none",
         "what answers when no member is usable",
         |farm, text| put(&mut farm.fallback, Fallback::read(text).map(Some))),
+    both("forward", "forward=FARM|URL", "none",
+        "where requests go that the farm, or the member of their session, cannot serve",
+        |farm, text| put(&mut farm.forward, Forward::read(text).map(Some)),
+        |member, text| put(&mut member.forward, Forward::read(text).map(Some))),
     farms("stickyissue", "stickyissue=On|Off", "Off",
         "the module sets the session's cookie itself",
         |farm, text| put(&mut farm.sticky_issue, value::on_off(text))),
@@ -92,7 +97,6 @@ pub const LATER: &[(&str, Whose)] = &[
     ("score", Whose::Farm),
     ("queue", Whose::Farm),
     ("queuetimeout", Whose::Farm),
-    ("forward", Whose::Both),
     ("draintimeout", Whose::Both),
     ("expectupdate", Whose::Both),
     ("agent", Whose::Both),
@@ -134,6 +138,20 @@ const fn members(
         farm: None,
         member: Some(set),
         inherited: false,
+    }
+}
+
+const fn both(
+    key: &'static str,
+    syntax: &'static str,
+    default: &'static str,
+    about: &'static str,
+    farm: Set<FarmParams>,
+    member: Set<MemberParams>,
+) -> Param {
+    Param {
+        member: Some(member),
+        ..farms(key, syntax, default, about, farm)
     }
 }
 
@@ -228,6 +246,8 @@ pub struct FarmParams {
     pub try_timeout: Option<Duration>,
     /// What answers when no member is usable.
     pub fallback: Option<Fallback>,
+    /// Where requests go when no member is usable.
+    pub forward: Option<Forward>,
     /// The module sets the session's cookie itself.
     pub sticky_issue: bool,
     /// That cookie's attributes; `None`: the default ones.
@@ -250,6 +270,7 @@ impl Default for FarmParams {
             retry_on: Vec::new(),
             try_timeout: None,
             fallback: None,
+            forward: None,
             sticky_issue: false,
             sticky_attrs: None,
             route_regex: None,
@@ -268,6 +289,8 @@ pub struct MemberParams {
     pub max_conn: Option<u32>,
     /// How long it takes to come up to its whole share, in whole seconds; `None`: no time.
     pub slow_start: Option<Duration>,
+    /// Where requests of its sessions go while it cannot serve them.
+    pub forward: Option<Forward>,
 }
 
 /// What answers when no member is usable. The URL is complete: the request's path and query are
@@ -324,6 +347,7 @@ impl MemberParams {
             name: self.name,
             max_conn: self.max_conn.or(farms.max_conn),
             slow_start: self.slow_start.or(farms.slow_start),
+            forward: self.forward,
         }
     }
 }

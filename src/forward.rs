@@ -1,0 +1,125 @@
+//! `forward=`: nothing of a farm is usable, or not the member of a session, and the request goes on
+//! elsewhere: at another farm, which may forward in its turn, or at a URL.
+
+use std::collections::HashMap;
+use std::ffi::c_int;
+
+use athena_engine::config::forward::{Forward, circle};
+use athena_engine::config::target::Target;
+
+use crate::farm::Farm;
+use crate::log::{self, Level};
+use crate::record::Record;
+use crate::runtime::{self, FarmRef, FarmTable};
+use crate::{ffi, handover, pool, serve};
+
+/// Elects a member of the request's farm or, when nothing is usable, along the farms it forwards to.
+/// False when nobody was elected. `Err` is the status to answer with.
+///
+/// # Safety
+/// `r` is live and `record` its own, of a farm.
+pub unsafe fn find(r: *mut ffi::request_rec, record: &Record) -> Result<bool, c_int> {
+    while let Some(farm) = record.farm() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if serve::next_member(r, record, farm) {
+                return Ok(true);
+            }
+            match onward(record, farm) {
+                None => break,
+                Some(Forward::Url(url)) => {
+                    record.forward.set(pool::text((*r).pool, &url));
+                    break;
+                }
+                Some(Forward::Farm(name)) => {
+                    let Some(target) = reachable(r, &name) else {
+                        break;
+                    };
+                    explain(r, farm, &name);
+                    handover::to(r, record, target)?;
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Where a request goes that its farm cannot serve: where the member of its session says, else the
+/// farm, else the first member that says anything.
+fn onward(record: &Record, farm: &Farm) -> Option<Forward> {
+    if let Some(member) = record.pinned_to() {
+        return member.forward();
+    }
+    let members = || farm.members.iter().find_map(|member| member.forward());
+    farm.forward().or_else(members)
+}
+
+fn reachable(r: *mut ffi::request_rec, name: &str) -> Option<FarmRef> {
+    // SAFETY: called for a live request.
+    let farms = runtime::farms_of(unsafe { (*r).server })?;
+    farms.by_name.get(name).copied()
+}
+
+fn explain(r: *mut ffi::request_rec, farm: &Farm, target: &str) {
+    if log::debug_wanted(r) {
+        let text = format!(
+            "ATH0250: farm {}: nothing is usable: the request goes on at farm {target}",
+            farm.name
+        );
+        log::request(Level::Debug, r, &text);
+    }
+}
+
+/// Whether each `forward=` of a server's farms leads to one of its farms or to a URL, and none of
+/// them in a circle.
+pub fn check(table: &FarmTable) -> Result<(), String> {
+    let names: Vec<&String> = table.by_name.keys().collect();
+    let index: HashMap<&String, usize> = names.iter().copied().zip(0..).collect();
+    let mut edges = vec![Vec::new(); names.len()];
+    for (name, edges) in names.iter().zip(&mut edges) {
+        // SAFETY: farms live as long as the configuration.
+        let Some(farm) = table
+            .by_name
+            .get(*name)
+            .and_then(|found| unsafe { found.farm.as_ref() })
+        else {
+            continue;
+        };
+        let members = farm.members.iter().filter_map(|member| member.forward());
+        for forward in farm.forward().into_iter().chain(members) {
+            edges.extend(leads_to(table, farm, &forward, &index)?);
+        }
+    }
+    match circle(&edges) {
+        None => Ok(()),
+        Some(way) => {
+            let way: Vec<&str> = way
+                .into_iter()
+                .filter_map(|at| names.get(at).map(|name| name.as_str()))
+                .collect();
+            Err(format!("farms forward in a circle: {}", way.join(" to ")))
+        }
+    }
+}
+
+fn leads_to(
+    table: &FarmTable,
+    farm: &Farm,
+    forward: &Forward,
+    index: &HashMap<&String, usize>,
+) -> Result<Option<usize>, String> {
+    let said = |what: &str| Err(format!("farm {}: forward={forward}: {what}", farm.name));
+    match forward {
+        Forward::Farm(name) => match index.get(name) {
+            Some(index) => Ok(Some(*index)),
+            None => said("there is no farm of this name"),
+        },
+        Forward::Url(url) => {
+            let farms = Target::parse(url.as_bytes()).and_then(|target| table.find(&target));
+            match farms {
+                Some(_) => said("this is a farm: write its name alone"),
+                None => Ok(None),
+            }
+        }
+    }
+}
