@@ -16,8 +16,11 @@ test: ## Everything: dependencies, lints, build, unit, loom, a real httpd
 check: ## Format, lints, documentation, licences
 	@ci/check
 
-bench: ## Requests per second against stock httpd, as ratios
+bench: ## Against stock httpd, nginx and HAProxy, as ratios (make bench-NAME: one of them)
 	@ci/bench
+
+bench-%:
+	@ci/bench $*
 
 install: ## Install module and configuration for a2enmod (as root, after a build)
 	@ci/install

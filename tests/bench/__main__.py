@@ -1,10 +1,11 @@
-"""`python3 -m bench [throughput|instructions]…`: runs these, or all, and writes the page."""
+"""`python3 -m bench [NAME…]`: runs these, or all, and writes the page."""
 
 import sys
 
-from . import instructions, page, throughput
+from . import broken, instructions, page, scale, slow, stuck, throughput
 
-BENCHES = {"instructions": instructions, "throughput": throughput}
+BENCHES = {"instructions": instructions, "throughput": throughput, "scale": scale, "slow": slow,
+           "stuck": stuck, "broken": broken}
 
 names = sys.argv[1:] or list(BENCHES)
 if unknown := set(names) - set(BENCHES):

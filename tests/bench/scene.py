@@ -1,6 +1,6 @@
-"""What is compared: farms of three members in httpds that differ in nothing else.
+"""What is compared: farms in httpds that differ in nothing else.
 
-Every httpd has `/plain/`, a direct ProxyPass to the first member, and `/farm/`, all three.
+Every httpd has `/plain/`, a direct ProxyPass to the first member, and `/farm/`, all of them.
 """
 
 import shutil
@@ -21,22 +21,24 @@ _SECTION = '<Location "/athena">\n  Require local\n</Location>\n'
 STOCK = "stock byrequests"
 OURS = "ours"
 OURS_ALONE = "ours, without mod_proxy_balancer"
+OURS_LEASTTIME = "ours, leasttime"
 _KINDS = {
     STOCK: ({"engine": "stock", "balancer": True}, "byrequests"),
     OURS: ({"engine": "on", "balancer": True}, "roundrobin"),
     OURS_ALONE: ({"engine": "on", "balancer": False}, "roundrobin"),
+    OURS_LEASTTIME: ({"engine": "on", "balancer": True}, "leasttime"),
 }
 
 
 class Scene:
     """Back ends and the httpds in front of them, in a directory that ends with them."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, members):
         self.directory = directory
-        self.backends = Backends(directory, 3)
+        self.backends = Backends(directory, members)
         self._httpds = []
 
-    def start(self, kind, mpm, make=Httpd):
+    def start(self, kind, mpm, make=Httpd, **further):
         """An httpd of one of the kinds above, made by `make` (as `Httpd` is)."""
         options, method = _KINDS[kind]
         place = self.directory / f"httpd{len(self._httpds)}"
@@ -46,7 +48,7 @@ class Scene:
         if kind == STOCK:
             farm = farm.replace('"http://farm_one/"', '"balancer://farm_one/"') + _SECTION
         conf = f'ProxyPass "{PLAIN}" "{urls[0]}/"\n' + farm
-        httpd = make(place, mpm, conf=conf, **options)
+        httpd = make(place, mpm, conf=conf, **options, **further)
         self._httpds.append(httpd)
         return httpd.start()
 
@@ -57,11 +59,11 @@ class Scene:
 
 
 @contextmanager
-def scene():
+def scene(members=3):
     directory = Path(tempfile.mkdtemp(prefix="athena-bench-"))
     # Children of httpd run as another user.
     directory.chmod(0o755)
-    stage = Scene(directory)
+    stage = Scene(directory, members)
     try:
         yield stage
     finally:

@@ -38,8 +38,11 @@ def _size(side):
     return int(rate * SECONDS)
 
 
-def compare(over, under):
-    """The ratios over ÷ under, one for each pair, and the rates of `over`."""
+def compare(over, under, warm=0):
+    """The ratios over ÷ under, one for each pair, and the rates of `over`, which is sent `warm`
+    requests first."""
+    if warm:
+        _round(over, warm)
     n = min(_size(over), _size(under))
     ratios, rates = [], []
     for pair in range(PAIRS):

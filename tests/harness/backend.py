@@ -47,6 +47,10 @@ class Process:
         self.popen.stdout.close()
 
 
+# Most members of one process: each is a socket that listens, and connections.
+_SHARE = 4000
+
+
 class Backends:
     """Members 0, 1, 2, … of a farm. With `apart` each has a process of its own, to be killed."""
 
@@ -59,7 +63,10 @@ class Backends:
             self._processes = [self._one(n) for n in range(members)]
         else:
             place = ["--unix", directory] if unix else []
-            self._processes = [Process("--members", members, *place, *self._common)]
+            self._processes = [
+                Process("--first", first, "--members", min(_SHARE, members - first), *place,
+                        *self._common)
+                for first in range(0, members, _SHARE)]
         self._listen = [member for process in self._processes for member in process.members]
         self.ports = [member.get("port") for member in self._listen]
         self.paths = [member.get("unix") for member in self._listen]
@@ -77,7 +84,7 @@ class Backends:
         ]
 
     def _of(self, n):
-        return self._processes[n if self._ports else 0]
+        return self._processes[n if self._ports else n // _SHARE]
 
     def stats(self):
         """What each member counted, by number; a killed one is missing."""

@@ -8,5 +8,6 @@ CONF = ROOT / "httpd-conf"
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "release"
 MODULE = Path(os.environ.get("ATH_MODULE", RELEASE / "libmod_athena.so"))
 BACKEND = Path(os.environ.get("ATH_BACKEND", RELEASE / "athena-backend"))
+LOAD = Path(os.environ.get("ATH_LOAD", RELEASE / "athena-load"))
 APACHE = "/usr/sbin/apache2"
 APACHE_MODULES = "/usr/lib/apache2/modules"

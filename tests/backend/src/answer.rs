@@ -51,6 +51,7 @@ fn exchange<S: Socket>(
     behaviour: &Behaviour,
 ) -> io::Result<bool> {
     connection.body(head, |piece| member.received_body(piece.len()))?;
+    let _place = member.place(behaviour.places);
     if behaviour.delay_ms > 0.0 {
         thread::sleep(behaviour.delay(member.draw()));
     }

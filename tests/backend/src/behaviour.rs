@@ -23,8 +23,12 @@ pub struct Behaviour {
     pub delay_ms: f64,
     /// The wait is drawn from an exponential distribution of mean `delay_ms`.
     pub exponential: bool,
-    /// Of that distribution.
+    /// The wait strays from `delay_ms` by up to so much, evenly, in milliseconds.
+    pub jitter_ms: f64,
+    /// Of these distributions.
     pub seed: u64,
+    /// Requests answered at a time, the others wait in line; 0 is any number.
+    pub places: usize,
     pub status: u16,
     pub close: Option<Close>,
     /// Closes a connection, unannounced, after so many answers; 0 is never.
@@ -41,7 +45,9 @@ impl Default for Behaviour {
         Self {
             delay_ms: 0.0,
             exponential: false,
+            jitter_ms: 0.0,
             seed: 0,
+            places: 0,
             status: 200,
             close: None,
             close_after: 0,
@@ -80,12 +86,13 @@ impl Behaviour {
 
     /// How long the `n`th request waits.
     pub fn delay(&self, n: u64) -> Duration {
-        let factor = if self.exponential {
-            -uniform(self.seed, n).ln()
+        let drawn = uniform(self.seed, n);
+        let millis = if self.exponential {
+            -self.delay_ms * drawn.ln()
         } else {
-            1.0
+            self.delay_ms + self.jitter_ms * (2.0 * drawn - 1.0)
         };
-        Duration::try_from_secs_f64(self.delay_ms * factor / 1000.0).unwrap_or_default()
+        Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default()
     }
 }
 
@@ -126,6 +133,20 @@ mod tests {
         assert_eq!(asked.delay(0), Duration::from_millis(50));
         assert!(matches!(base.asked(b"/x?name=value"), Cow::Borrowed(_)));
         assert_eq!(base.asked(b"/x?status=abc").status, 200);
+    }
+
+    #[test]
+    fn waits_stray_no_further_than_asked_for() {
+        let steady = Behaviour {
+            delay_ms: 167.0,
+            jitter_ms: 5.0,
+            ..Behaviour::default()
+        };
+        let waits: Vec<_> = (0..1000)
+            .map(|n| steady.delay(n).as_secs_f64() * 1e3)
+            .collect();
+        assert!(waits.iter().all(|wait| (162.0..=172.0).contains(wait)));
+        assert!(waits.iter().any(|wait| *wait < 163.0) && waits.iter().any(|wait| *wait > 171.0));
     }
 
     #[test]

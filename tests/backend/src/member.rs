@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 
 use serde_json::{Map, Value, json};
 
@@ -34,6 +34,9 @@ pub struct Member {
     now: AtomicU64,
     draws: AtomicU64,
     behaviour: RwLock<Arc<Behaviour>>,
+    /// Requests being answered, where [`Behaviour::places`] bounds them.
+    taken: Mutex<usize>,
+    given_back: Condvar,
     ids: Option<Arc<File>>,
 }
 
@@ -46,6 +49,16 @@ impl Drop for InService<'_> {
     }
 }
 
+/// One of a member's places; given back when dropped.
+pub struct Place<'a>(&'a Member);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.given_back.notify_one();
+    }
+}
+
 impl Member {
     pub fn new(number: usize, ids: Option<Arc<File>>) -> Self {
         Self {
@@ -54,6 +67,8 @@ impl Member {
             now: AtomicU64::new(0),
             draws: AtomicU64::new(0),
             behaviour: RwLock::default(),
+            taken: Mutex::default(),
+            given_back: Condvar::new(),
             ids,
         }
     }
@@ -72,6 +87,18 @@ impl Member {
             .behaviour
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+    }
+
+    /// Waits for one of so many places.
+    pub fn place(&self, places: usize) -> Option<Place<'_>> {
+        if places == 0 {
+            return None;
+        }
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |taken: &mut usize| *taken >= places;
+        let waited = self.given_back.wait_while(taken, full);
+        *waited.unwrap_or_else(PoisonError::into_inner) += 1;
+        Some(Place(self))
     }
 
     /// The number of the next draw from the behaviour's distribution, over all connections.

@@ -1,0 +1,88 @@
+"""Ours and the peers over back ends whose service time is set: who answers in time, who sends
+requests to a member that does not."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from harness.backend import Backends
+from harness.farms import served
+from harness.httpd import Httpd
+from harness.paths import LOAD
+
+from .peers import haproxy, nginx
+
+PATH = "/farm/x"
+
+
+def ours(settings, each=""):
+    """mod_athena under event, without mod_proxy_balancer."""
+    def start(place, members):
+        conf = served(members.urls, settings=settings, each=each)
+        return Httpd(place, "event", balancer=False, children=128, conf=conf).start()
+    return start
+
+
+def stock(method):
+    """mod_proxy_balancer under event."""
+    def start(place, members):
+        farm = served(members.urls, settings=f"lbmethod={method}")
+        farm = farm.replace('"http://farm_one/"', '"balancer://farm_one/"')
+        return Httpd(place, "event", engine="stock", children=128, conf=farm).start()
+    return start
+
+
+def of_nginx(method):
+    return lambda place, members: nginx(place, members.ports, method)
+
+
+def of_haproxy(method):
+    return lambda place, members: haproxy(place, members.ports, method)
+
+
+@contextmanager
+def server(start, count):
+    """Back ends of their own, and a contender in front of them."""
+    directory = Path(tempfile.mkdtemp(prefix="athena-bench-"))
+    # Children of httpd run as another user.
+    directory.chmod(0o755)
+    (directory / "farm").mkdir()
+    members = Backends(directory / "farm", count)
+    try:
+        running = start(directory, members)
+        try:
+            yield running, members
+        finally:
+            running.stop()
+    finally:
+        members.stop()
+        shutil.rmtree(directory)
+
+
+def load(port, *, rate, seconds, **options):
+    """Starts an open loop (athena-load); `result` waits for what it saw."""
+    command = [LOAD, "--port", port, "--path", PATH, "--rate", rate, "--seconds", seconds]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    return subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+
+
+def result(running):
+    out, _ = running.communicate(timeout=300)
+    assert running.returncode == 0, out
+    return json.loads(out)
+
+
+def rows(contenders, measure, runs, show):
+    """A row for each contender: the median of its runs, which take turns, and all of them."""
+    seen = {name: [] for name in contenders}
+    for _ in range(runs):
+        for name, start in contenders.items():
+            seen[name].append(measure(start))
+            print(f"{name}: {show(seen[name][-1])}", flush=True)
+    return [[name, show(median(values)), ", ".join(map(show, values))]
+            for name, values in seen.items()]

@@ -1,0 +1,90 @@
+"""nginx and HAProxy as Debian has them, in front of the same back ends."""
+
+import os
+import signal
+import subprocess
+
+from harness.client import fetch
+from harness.waiting import free_port, wait_until
+
+NGINX, HAPROXY = "/usr/sbin/nginx", "/usr/sbin/haproxy"
+
+_NGINX = """\
+daemon off; worker_processes 2; pid {place}/nginx.pid; error_log {place}/error.log warn;
+{user}
+events {{ worker_connections 2048; }}
+http {{
+  access_log off; client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;
+  fastcgi_temp_path {place}/fcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
+  keepalive_requests 1000000;
+  upstream farm {{ zone farm 256k; {method} {servers} keepalive 256; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location /farm/ {{
+      proxy_pass http://farm/; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_next_upstream error;
+    }}
+  }}
+}}
+"""
+
+_HAPROXY = """\
+global
+  nbthread 2
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option http-keep-alive
+  http-reuse always
+frontend all
+  bind 127.0.0.1:{port}
+  default_backend farm
+backend farm
+  balance {method}
+{servers}
+"""
+
+
+class Peer:
+    """A process that serves `/farm/` on `port`."""
+
+    def __init__(self, command, port):
+        self.port = port
+        self._process = subprocess.Popen(command, start_new_session=True,
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
+        wait_until(self._serves, what=f"{command[0]} up")
+
+    def _serves(self):
+        assert self._process.poll() is None, f"it left with {self._process.returncode}"
+        try:
+            return fetch(self.port, "/farm/x").status
+        except ConnectionRefusedError:
+            return False
+
+    def stop(self):
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+
+
+def nginx(place, ports, method):
+    """`method` is an upstream's directive with its semicolon, or nothing for round robin."""
+    port = free_port()
+    servers = " ".join(f"server 127.0.0.1:{member} max_fails=0;" for member in ports)
+    user = "user root;" if os.geteuid() == 0 else ""
+    conf = place / "nginx.conf"
+    conf.write_text(_NGINX.format(place=place, port=port, method=method, servers=servers,
+                                  user=user))
+    return Peer([NGINX, "-e", f"{place}/error.log", "-p", str(place), "-c", str(conf)], port)
+
+
+def haproxy(place, ports, method):
+    """`method` is what `balance` says."""
+    port = free_port()
+    servers = "\n".join(f"  server s{n} 127.0.0.1:{member}" for n, member in enumerate(ports))
+    conf = place / "haproxy.cfg"
+    conf.write_text(_HAPROXY.format(port=port, method=method, servers=servers))
+    return Peer([HAPROXY, "-f", str(conf), "-db"], port)

@@ -1,0 +1,53 @@
+"""One member in eleven is stuck for half of the time."""
+
+import threading
+
+from .contest import load, of_haproxy, of_nginx, ours, result, rows, server, stock
+from .page import table
+
+TITLE = "A stuck member"
+
+METHOD = """\
+The scenario of Linkerd's "Beyond Round Robin" (2016), at a rate that this machine serves: eleven
+members answer after {normal} ± {jitter} ms; one of them after {stuck} ms from second {since} to
+second {until} of {seconds}. {rate} requests/s, evenly spaced. The share answered within 1 s of the
+moment a request was due, in percent: the median of {runs} runs that take turns. Linkerd published
+99.9 for its peak EWMA."""
+
+RUNS, RATE, SECONDS = 3, 250, 60
+MEMBERS, NORMAL, JITTER, STUCK = 11, 167, 5, 2000
+SINCE, UNTIL = 15, 45
+
+CONTENDERS = {
+    "ours, leasttime": ours("lbmethod=leasttime"),
+    "stock byrequests": stock("byrequests"),
+    "stock bybusyness": stock("bybusyness"),
+    "nginx least_conn": of_nginx("least_conn;"),
+    "HAProxy leastconn": of_haproxy("leastconn"),
+}
+
+
+def _measure(start):
+    with server(start, MEMBERS) as (running, members):
+        for n in range(MEMBERS):
+            members.behave(n, delay_ms=NORMAL, jitter_ms=JITTER, seed=n)
+        changes = [
+            threading.Timer(SINCE, members.behave, (0,), {"delay_ms": STUCK}),
+            threading.Timer(UNTIL, members.behave, (0,), {"delay_ms": NORMAL, "jitter_ms": JITTER}),
+        ]
+        sending = load(running.port, rate=RATE, seconds=SECONDS, within=1000)
+        for change in changes:
+            change.start()
+        seen = result(sending)
+        for change in changes:
+            change.join()
+        assert seen["requests"] == RATE * SECONDS, seen
+        return 100 * seen["in_time"] / seen["requests"]
+
+
+def run():
+    """The section's text."""
+    found = rows(CONTENDERS, _measure, RUNS, "{:.3f}".format)
+    method = METHOD.format(normal=NORMAL, jitter=JITTER, stuck=STUCK, since=SINCE, until=UNTIL,
+                           seconds=SECONDS, rate=RATE, runs=RUNS)
+    return method + "\n\n" + table(["balancer", "within 1 s, %", "runs"], found)
