@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,26 @@ from harness.backend import Backends
 from harness.httpd import MPMS, Httpd
 
 
-@pytest.fixture
-def directory():
+@contextmanager
+def _directory():
     """A directory that httpd's children, another user, can reach."""
     path = Path(tempfile.mkdtemp(prefix="athena-"))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def directory():
+    with _directory() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def module_directory():
+    """For what a file of tests starts once."""
+    with _directory() as path:
+        yield path
 
 
 @pytest.fixture
