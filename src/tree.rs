@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use athena_engine::config::line::{Line, take};
+use athena_engine::config::line::{Line, check, take};
 use athena_engine::config::mark;
 use athena_engine::config::rewrite;
 use athena_engine::config::target::{self, Target};
@@ -339,13 +339,23 @@ impl Walk {
                 Line::ProxyPass | Line::ProxyPassMatch => around.location.as_deref(),
                 Line::Proxy => None,
             };
-            let farm_of = |url: &str| self.farm_of(url, around.server);
-            let taken = match take(line, &args, section, farm_of) {
+            // With the engine off, `http://NAME` is a host.
+            let named = |url: &str| self.farm_of(url, around.server);
+            let farm_of = |url: &str| self.engine.then(|| named(url)).flatten();
+            let mut taken = take(line, &args, section, farm_of);
+            if self.engine {
+                taken = taken.and_then(|taken| check(line, &taken).map(|()| taken));
+            }
+            let taken = match taken {
                 Ok(taken) => taken,
                 Err(error) => return self.refuse(node, &error.to_string()),
             };
-            for value in taken.values_for(line, "lbmethod") {
-                if let Some(names) = provider::alternatives_to(self.pool, &value) {
+            let methods = taken.native(line);
+            for (_, value) in methods
+                .iter()
+                .filter(|(key, _)| key.eq_ignore_ascii_case("lbmethod"))
+            {
+                if let Some(names) = provider::alternatives_to(self.pool, value) {
                     let (shown, names) = (line.shown(), names.join(", "));
                     let text =
                         format!("{shown}: lbmethod={value}: no such method; there are {names}");

@@ -6,6 +6,7 @@
 
 use super::argument::arguments;
 use super::param::{self, Whose};
+use super::value::Must;
 use super::words::{self, Word, word};
 use super::{native, target};
 use thiserror::Error;
@@ -42,19 +43,37 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// The values that the `line` gives one of `mod_proxy`'s keys of the farm, as `mod_proxy` will
-    /// read them.
-    pub fn values_for(&self, line: Line, key: &str) -> Vec<String> {
+    /// The parameters that the `line` gives the farm or its member for `mod_proxy` to read.
+    pub fn native(&self, line: Line) -> Vec<(String, String)> {
+        if self.farm.is_none() {
+            return Vec::new();
+        }
         let (args, _) = line.arguments(&self.kept);
         let kept = words::split(args).filter_map(|word| {
             let (name, value) = word.split_once('=')?;
             Some((name.to_owned(), value.to_owned()))
         });
-        kept.chain(self.for_farm.iter().cloned())
-            .filter(|(name, _)| self.farm.is_some() && name.eq_ignore_ascii_case(key))
-            .map(|(_, value)| value)
-            .collect()
+        kept.chain(self.for_farm.iter().cloned()).collect()
     }
+}
+
+/// Looks at the values of `mod_proxy`'s parameters on a line that speaks of a farm.
+///
+/// # Errors
+/// A value that is not allowed.
+pub fn check(line: Line, taken: &Taken) -> Result<(), LineError> {
+    for (key, value) in taken.native(line) {
+        if let Err(must) = native::check(&key, &value) {
+            let line = line.shown();
+            return Err(LineError::Value {
+                line,
+                key,
+                value,
+                must,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Why a line is refused.
@@ -78,6 +97,26 @@ pub enum LineError {
         line: &'static str,
         /// The key as written.
         key: String,
+    },
+    /// A parameter that nobody reads on a farm's line.
+    #[error("{line}: {key} is no parameter of farms")]
+    Unknown {
+        /// The line's directive.
+        line: &'static str,
+        /// The key as written.
+        key: String,
+    },
+    /// A value that its key cannot have.
+    #[error("{line} {key}={value}: {must}")]
+    Value {
+        /// The line's directive.
+        line: &'static str,
+        /// The key as written.
+        key: String,
+        /// The value as written.
+        value: String,
+        /// What is allowed.
+        must: Must,
     },
     /// A parameter of ours on a line that speaks of no farm.
     #[error("{line}: {key} is a parameter of farms, and {target} is none")]
@@ -212,6 +251,7 @@ enum Refusal {
     Farms,
     Members,
     NoFarm,
+    Unknown,
 }
 
 impl Refusal {
@@ -222,6 +262,7 @@ impl Refusal {
             Self::Farms => LineError::Farms { line, key },
             Self::Members => LineError::Members { line, key },
             Self::NoFarm => LineError::NoFarm { line, key, target },
+            Self::Unknown => LineError::Unknown { line, key },
         }
     }
 }
@@ -233,8 +274,13 @@ fn reader(line: Line, key: &str, farm: bool, seen_as_worker: bool) -> Result<Rea
         (Some(Whose::Member), _) if !members_line => Err(Refusal::Members),
         (Some(_), _) if farm => Ok(Reader::Us),
         (Some(_), _) => Err(Refusal::NoFarm),
-        (None, Some(Whose::Member)) if farm && seen_as_worker => Err(Refusal::Members),
+        (None, Some(Whose::Farm)) if farm && members_line => Err(Refusal::Farms),
+        (None, Some(Whose::Member)) if farm && !members_line => Err(Refusal::Members),
         (None, Some(_)) if farm && seen_as_worker => Ok(Reader::Farm),
+        // `ProxyPass` takes this one for itself. Any other would be set on a worker that is not used.
+        (None, None) if farm && seen_as_worker && !key.eq_ignore_ascii_case("mapping") => {
+            Err(Refusal::Unknown)
+        }
         (None, _) => Ok(Reader::ModProxy),
     }
 }

@@ -77,6 +77,45 @@ pub fn list(text: &str, allowed: &[u16]) -> Result<Vec<u16>, Must> {
     }
 }
 
+/// A decimal number without sign or exponent, within `least` and `most`.
+///
+/// # Errors
+/// What is allowed.
+pub fn decimal(text: &str, least: u16, most: u16) -> Result<(), Must> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match text.parse::<f64>() {
+        Ok(number) if plain && (least.into()..=most.into()).contains(&number) => Ok(()),
+        _ => Err(format!("must be a number from {least} to {most}")),
+    }
+}
+
+/// A list of status codes of HTTP, separated by commas or blanks.
+///
+/// # Errors
+/// What is allowed.
+pub fn statuses(text: &str) -> Result<(), Must> {
+    let mut items = text
+        .split([',', ' '])
+        .filter(|item| !item.is_empty())
+        .peekable();
+    if items.peek().is_some() && items.all(|item| number::<u16>(item, 100..=599).is_ok()) {
+        return Ok(());
+    }
+    Err("must be one or more status codes from 100 to 599, separated by commas".to_owned())
+}
+
+/// Any text of at most `most` bytes.
+///
+/// # Errors
+/// What is allowed.
+pub fn bytes(text: &str, most: usize) -> Result<(), Must> {
+    if text.len() <= most {
+        Ok(())
+    } else {
+        Err(format!("must have at most {most} bytes"))
+    }
+}
+
 /// `On` or `Off`, in any case.
 ///
 /// # Errors

@@ -220,7 +220,7 @@ fn a_farm_spelt_as_a_host_gets_the_balancers_parameters() {
             ProxySet,
             "'http://farm' lbmethod=a bogus=1",
             None,
-            "\"balancer://farm\" bogus=1 ; farm ; - ;  ; lbmethod=a",
+            "ProxySet: bogus is no parameter of farms",
         ),
         // Not a farm, or nobody's key: mod_proxy's to read.
         (
@@ -239,7 +239,7 @@ fn a_farm_spelt_as_a_host_gets_the_balancers_parameters() {
             ProxyPass,
             "/x http://farm/ bogus=5",
             None,
-            "/x http://farm/ bogus=5 ; farm ; - ;  ; ",
+            "ProxyPass: bogus is no parameter of farms",
         ),
     ]);
 }
@@ -471,6 +471,116 @@ fn values_of_a_farms_key() {
         (ProxyPass, "/x http://host.example/x lbmethod=a", None, &[]),
     ] {
         let taken = take(line, args, section, farm_of).unwrap();
-        assert_eq!(taken.values_for(line, "lbmethod"), values, "{args}");
+        let native = taken.native(line).into_iter();
+        let methods = native.filter(|(key, _)| key.eq_ignore_ascii_case("lbmethod"));
+        assert_eq!(
+            methods.map(|(_, value)| value).collect::<Vec<_>>(),
+            values,
+            "{args}"
+        );
+    }
+}
+
+/// What `mod_proxy` knows on any line that speaks of a farm, in any spelling, applies or is refused by
+/// name; nothing is set on a worker that no request uses.
+#[test]
+fn every_key_of_stock_applies_or_is_refused_by_name() {
+    let lines = [
+        (ProxyPass, "/x http://farm/x ", None, "ProxyPass"),
+        (ProxyPass, "/x balancer://farm/x ", None, "ProxyPass"),
+        (ProxyPass, "HTTP://Farm:80/x ", X, "ProxyPass"),
+        (ProxyPassMatch, "^/x http://farm/x ", None, "ProxyPassMatch"),
+        (ProxySet, "http://farm ", None, "ProxySet"),
+        (ProxySet, "", FARM, "ProxySet"),
+        (Proxy, "http://farm ", None, "<Proxy>"),
+        (Proxy, "balancer://farm ", None, "<Proxy>"),
+        (BalancerMember, "http://a ", FARM, "BalancerMember"),
+    ];
+    for key in native::names() {
+        for (line, args, section, shown) in lines {
+            let members_line = line == BalancerMember;
+            let tail = if line == Proxy { ">" } else { "" };
+            let taken = take(line, &format!("{args}{key}=1{tail}"), section, farm_of);
+            let refused = match (native::whose(key), members_line) {
+                (Some(Whose::Farm), true) => Some("belongs to the farm: write it on ProxySet"),
+                (Some(Whose::Member), false) => {
+                    Some("belongs to the member: write it on BalancerMember")
+                }
+                _ => None,
+            };
+            match (taken, refused) {
+                (Err(error), Some(why)) => {
+                    assert_eq!(error.to_string(), format!("{shown}: {key} {why}"));
+                }
+                (Ok(taken), None) => {
+                    let pair = (key.to_owned(), "1".to_owned());
+                    assert_eq!(taken.native(line), [pair], "{line:?} {args} {key}");
+                    let as_worker = args.to_ascii_lowercase().starts_with("http") && !members_line
+                        || args.contains(" http");
+                    assert_eq!(taken.for_farm.len(), usize::from(as_worker), "{args} {key}");
+                }
+                (taken, _) => panic!("{line:?} {args} {key}: {taken:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_nobody_knows_is_not_set_on_a_worker_that_is_not_used() {
+    check(&[
+        (
+            ProxyPass,
+            "/x http://farm/x foo=1",
+            None,
+            "ProxyPass: foo is no parameter of farms",
+        ),
+        // mod_proxy's own words for it.
+        (
+            ProxyPass,
+            "/x balancer://farm/x foo=1",
+            None,
+            "/x balancer://farm/x foo=1 ; farm ; - ;  ; ",
+        ),
+        (
+            ProxyPass,
+            "/x http://farm/x mapping=encoded nocanon",
+            None,
+            "/x http://farm/x mapping=encoded nocanon ; farm ; - ;  ; ",
+        ),
+    ]);
+}
+
+#[test]
+fn values_are_looked_at_on_lines_of_farms() {
+    for (line, args, section, said) in [
+        (
+            BalancerMember,
+            "http://a lbset=100",
+            FARM,
+            Some("BalancerMember lbset=100: must be a whole number from 0 to 99"),
+        ),
+        (
+            ProxyPass,
+            "/x http://farm/x NoFailover=yes",
+            None,
+            Some("ProxyPass NoFailover=yes: must be On or Off"),
+        ),
+        (
+            Proxy,
+            "balancer://farm growth=0>",
+            None,
+            Some("<Proxy> growth=0: must be a whole number from 1 to 100"),
+        ),
+        (ProxyPass, "/x http://a.b/ retry=soon", None, None),
+        (
+            BalancerMember,
+            "http://a lbset=99 retry=0 status=+H",
+            FARM,
+            None,
+        ),
+    ] {
+        let taken = take(line, args, section, farm_of).unwrap();
+        let checked = super::check(line, &taken).map_err(|error| error.to_string());
+        assert_eq!(checked.err().as_deref(), said, "{args}");
     }
 }

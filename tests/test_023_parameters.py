@@ -1,0 +1,116 @@
+"""mod_proxy's own parameters: on a farm's ProxyPass they apply, and bad values are refused."""
+
+import re
+
+import pytest
+from harness import manager
+from harness.client import fetch
+from harness.engine import Engine
+from harness.farms import farm
+from harness.httpd import CONNECT_FAILED
+from harness.waiting import free_port
+
+A = "http://127.0.0.1:9"  # nothing is ever sent there
+LONG = "x" * 64
+
+# On BalancerMember, on ProxySet, on ProxyPass: what httpd must say about it.
+REFUSED = {
+    "lbset": ("lbset=100", None, None, "BalancerMember lbset=100: .* from 0 to 99"),
+    "lbset, no number": ("lbset=abc", None, None, "BalancerMember lbset=abc: .* from 0 to 99"),
+    "loadfactor": ("loadfactor=0", None, None, "BalancerMember loadfactor=0: .* from 1 to 100"),
+    "loadfactor, text": ("loadfactor=2x", None, None, "loadfactor=2x: .* from 1 to 100"),
+    "status letter": ("status=+X", None, None, r"BalancerMember status=\+X: .*D \(disabled\)"),
+    "retry": ("retry=99999999999", None, None, "BalancerMember retry=99999999999: .*seconds"),
+    "retry, unit": ("retry=500ms", None, None, "BalancerMember retry=500ms: .*seconds"),
+    "max": ("max=9999999", None, None, "BalancerMember max=9999999: .* 1000000"),
+    "min, text": ("min=few", None, None, "BalancerMember min=few: .* number"),
+    "route": (f"route={LONG}", None, None, f"BalancerMember route={LONG}: .* 63"),
+    "farm's key": ("lbmethod=byrequests", None, None,
+                   "BalancerMember: lbmethod belongs to the farm: write it on ProxySet"),
+    "timeout": (None, "timeout=0", None, "ProxySet timeout=0: .*from 1 to"),
+    "maxattempts": (None, "maxattempts=lots", None, "ProxySet maxattempts=lots: .* number"),
+    "stickysession": (None, f"stickysession={LONG}", None, f"stickysession={LONG}: .* 63"),
+    "failonstatus": (None, "failonstatus=5xx", None, "failonstatus=5xx: .* from 100 to 599"),
+    "nofailover": (None, "nofailover=maybe", None, "nofailover=maybe: must be On or Off"),
+    "member's key": (None, None, "retry=5",
+                     "ProxyPass: retry belongs to the member: write it on BalancerMember"),
+    "upgrade": (None, None, "upgrade=websocket", "ProxyPass: upgrade belongs to the member"),
+    "unknown": (None, None, "speed=9", "ProxyPass: speed is no parameter of farms"),
+    "value on ProxyPass": (None, None, "growth=0", "ProxyPass growth=0: .* from 1 to 100"),
+}
+
+
+@pytest.mark.parametrize("member, settings, passed, said", REFUSED.values(), ids=REFUSED)
+def test_refuses(make_httpd, member, settings, passed, said):
+    conf = farm([A], each=member or "", settings=settings or "")
+    server = make_httpd("event")
+    output = server.refuses(conf + f'ProxyPass "/" "http://farm_one/" {passed or ""}')
+    assert re.search(said, output), output
+
+
+def test_values_that_stock_takes_in_earnest(httpd):
+    each = ("loadfactor=1.5 retry=0 lbset=99 status=+D-D+H max=20 min=1 smax=5 ttl=60 acquire=500ms "
+            "timeout=30 keepalive=On disablereuse=off flushpackets=auto flushwait=20 ping=500ms "
+            "connectiontimeout=5 upgrade=ANY addressttl=-1 route=a redirect=a")
+    settings = ("stickysession=JSESSIONID|jsessionid stickysessionsep=Off nofailover=off timeout=5 "
+                "maxattempts=2 lbmethod=byrequests scolonpathdelim=on failontimeout=On growth=5 "
+                '"failonstatus=500, 503" forcerecovery=Off nonce=None')
+    server = httpd("event", conf=farm([A], each=each, settings=settings))
+    member = Engine(server).members()[0]
+    assert (member["weight"], member["lbset"], member["standby"]) == (1.5, 99, True)
+
+
+def test_engine_off_reads_no_values(httpd):
+    """What stock takes is taken as ever; `http://NAME` is a host."""
+    httpd("event", engine="off", conf=farm([A], each="lbset=abc retry=5s", settings="maxattempts=x")
+          + 'ProxyPass "/" "http://farm_one/" retry=5')
+
+
+# The line's parameters, and the members (None: one that is dead) with their own.
+APPLIED = {
+    "f_method": ("lbmethod=leastconn", ["{a}"]),
+    "f_sticky": ("stickysession=sid", ["{a} route=a", "{b} route=b"]),
+    "f_separator": ("stickysession=sid stickysessionsep=-", ["{a} route=a", "{b} route=b"]),
+    "f_semicolon": ("stickysession=sid scolonpathdelim=On", ["{a} route=a", "{b} route=b"]),
+    "f_nofailover": ("stickysession=sid nofailover=On", ["{a} route=a", "{dead} route=d"]),
+    "f_attempts": ("maxattempts=0", ["{dead}", "{a}"]),
+    "f_status": ("failonstatus=500", ["{a}"]),
+    "f_timeout": ("failontimeout=On", ["{a} timeout=1"]),
+    "f_forced": ("forcerecovery=On", ["{dead}"]),
+    "f_recovery": ("forcerecovery=Off", ["{dead}"]),
+    "f_growth": ("growth=1 nonce=tested", ["{a}"]),
+}
+
+
+@pytest.mark.parametrize("spelling", ["http", "balancer"])
+def test_parameters_on_proxypass_apply(httpd, backends, spelling):
+    members = backends(2)
+    names = {"a": members.urls[0], "b": members.urls[1],
+             "dead": f"http://127.0.0.1:{free_port()}"}
+    conf = manager.CONF
+    for name, (params, lines) in APPLIED.items():
+        listed = "\n".join(f"BalancerMember {line.format(**names)}" for line in lines)
+        conf += (f'<Proxy "balancer://{name}">\n{listed}\n</Proxy>\n'
+                 f'ProxyPass "/{name}/" "{spelling}://{name}/" {params}\n')
+    server = httpd("event", conf=conf)
+    server.expect(f"{CONNECT_FAILED}|ATH0112|ATH0220|AH01102|AH00898")
+    engine = Engine(server)
+
+    def ask(name, rest="x", cookie=""):
+        return fetch(server.port, f"/{name}/{rest}", headers={"Cookie": cookie})
+
+    assert engine.farm("f_method")["method"] == "leastconn"
+    assert {ask("f_sticky", cookie="sid=1.b").member for _ in range(4)} == {1}
+    assert {ask("f_separator", cookie="sid=1-b").member for _ in range(4)} == {1}
+    assert {ask("f_semicolon", "x;sid=1.b;y=2").member for _ in range(4)} == {1}
+    assert [ask("f_nofailover", cookie="sid=1.d").status for _ in range(3)] == [503] * 3
+    assert ask("f_attempts").status == 503
+    assert ask("f_status", "x?status=500").status == 500
+    assert engine.column("error", "f_status") == ["failonstatus"]
+    assert ask("f_timeout", "x?delay=1800").status in (502, 504)
+    assert engine.column("error", "f_timeout") == ["failontimeout"]
+    for name, attempts in (("f_forced", 2), ("f_recovery", 1)):
+        assert [ask(name).status for _ in range(2)] == [503, 503]
+        assert engine.column("elected", name) == [attempts]
+    manager.edit(server.port, "f_growth", b_nwrkr=members.urls[1], b_wyes="1")
+    assert len(engine.members("f_growth")) == 2
