@@ -32,6 +32,9 @@ pub unsafe fn open(r: *mut ffi::request_rec, record: &Record, farm: &Farm, membe
             hot.inflight.fetch_add(1, Ordering::Relaxed);
         }
     }
+    if let Some(total) = farm.total() {
+        total.fetch_add(1, Ordering::Relaxed);
+    }
     record.open.store(true, Ordering::Release);
     if !record.counted.replace(true) {
         farm.seat.record.hot.elected.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +82,7 @@ pub fn abandon(record: &Record) {
     if let Some(member) = record.member()
         && record.close()
     {
-        give_back(member);
+        give_back(record, member);
         member.record().hot.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -89,11 +92,14 @@ pub fn withdraw(record: &Record) {
     if let Some(member) = record.member()
         && record.close()
     {
-        give_back(member);
+        give_back(record, member);
     }
 }
 
-fn give_back(member: &Member) {
+fn give_back(record: &Record, member: &Member) {
+    if let Some(total) = record.farm().and_then(Farm::total) {
+        total.fetch_sub(1, Ordering::Relaxed);
+    }
     let hot = &member.record().hot;
     match cell(member) {
         Some(cell) => slots::close(cell, &hot.inflight),
@@ -122,7 +128,7 @@ pub unsafe fn settle(
     if !record.close() {
         return;
     }
-    give_back(member);
+    give_back(record, member);
     let now = clock::now();
     // SAFETY: the caller's promise.
     let bytes = unsafe { count(r, member, outcome) };

@@ -311,6 +311,7 @@ impl Draft {
             name: self.name.clone(),
             members,
             spares: u32::try_from(self.slots.len()).unwrap_or(0),
+            hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),
         }
     }
 

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering,
+};
 use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
@@ -402,6 +404,12 @@ impl Farm {
     /// that may still be down.
     pub fn has_substitute(&self) -> bool {
         self.params.fallback.is_some() || self.params.forward.is_some()
+    }
+
+    /// The total of what its members have under way, if that is counted: its method is `hash`.
+    pub fn total(&self) -> Option<&'static AtomicI64> {
+        let counted = self.seat.plan.capacity().table != 0;
+        counted.then_some(&self.seat.record.hot.inflight)
     }
 
     /// `halflife`.

@@ -219,6 +219,7 @@ fn take(
         name: farm.name.clone(),
         members: Vec::new(),
         spares: 0,
+        hashed: false,
     };
     let position = u32::try_from(place).unwrap_or(u32::MAX);
     let first = runtime

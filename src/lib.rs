@@ -9,13 +9,14 @@
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
-//! * how a member is chosen: by the request's [`class`], and the farm's [`rule`], ours or other
-//!   modules' ([`extension`], [`foreign`])
+//! * how a member is chosen: by the request's [`class`] and [`affinity`], and the farm's [`rule`],
+//!   ours or other modules' ([`extension`], [`foreign`])
 //! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`]; mod_proxy_balancer through
 //!   [`provider`] (and [`unlisted`])
 
 mod access;
 mod account;
+mod affinity;
 mod api;
 mod assemble;
 mod canon;

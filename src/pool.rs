@@ -1,4 +1,4 @@
-//! Strings in a request's pool.
+//! Strings in a request's pool, and from it.
 
 use std::ffi::{CStr, c_char};
 
@@ -29,6 +29,18 @@ pub unsafe fn concat_bytes(r: *mut ffi::request_rec, pieces: &[&[u8]]) -> *mut c
 pub unsafe fn text(pool: *mut ffi::apr_pool_t, text: &str) -> *mut c_char {
     // SAFETY: the caller's promise.
     unsafe { gather(pool, std::iter::once(text.as_bytes())) }
+}
+
+/// The bytes of a C string; none for NULL.
+///
+/// # Safety
+/// NULL, or NUL-terminated and alive as long as the result.
+pub unsafe fn bytes<'a>(c: *const c_char) -> &'a [u8] {
+    if c.is_null() {
+        return b"";
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(c) }.to_bytes()
 }
 
 unsafe fn gather<'a>(

@@ -13,7 +13,7 @@ use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log;
 use crate::rule::{Asked, Rule};
-use crate::{clock, growth, proxy, random, refresh, runtime, unlisted};
+use crate::{affinity, clock, growth, proxy, random, refresh, runtime, unlisted};
 
 const GROUP: &CStr = c"proxylbmethod";
 const VERSION: &CStr = c"0";
@@ -181,6 +181,7 @@ unsafe fn find(
         tried: &[],
         force: false,
         half_life: farm.half_life(),
+        affinity: affinity::of(&method),
         now: clock::now(),
     };
     random::with(|random| election.run(random))

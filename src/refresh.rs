@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use athena_engine::dispatch::Lineup;
+use athena_engine::hashkey::hash;
 use athena_engine::plan::{PlanMember, compile};
 
 use crate::farm::Farm;
@@ -62,15 +63,17 @@ pub fn publish(farm: &Farm) {
         .map(|member| {
             let record = member.record();
             let healthy = record.health.retry_at.load(Ordering::SeqCst) == 0;
-            PlanMember::of(
-                member.seat.id,
-                record,
-                healthy && farm.serves(member.seat.id),
-            )
+            PlanMember {
+                name: hash([member.name.as_bytes()]),
+                ..PlanMember::of(
+                    member.seat.id,
+                    record,
+                    healthy && farm.serves(member.seat.id),
+                )
+            }
         })
         .collect();
-    let (_, turns) = farm.seat.plan.capacity();
-    let compiled = compile(&members, turns);
+    let compiled = compile(&members, farm.seat.plan.capacity());
     // A plan that says the same stays in force: a new one would begin the rotation anew.
     if farm
         .seat
@@ -78,8 +81,6 @@ pub fn publish(farm: &Farm) {
         .read(farm.seat.record)
         .is_none_or(|plan| !plan.says(&compiled))
     {
-        farm.seat
-            .plan
-            .publish(farm.seat.record, &compiled.eligible, &compiled.turns);
+        farm.seat.plan.publish(farm.seat.record, &compiled);
     }
 }

@@ -140,6 +140,10 @@ impl Method for Asked<'_> {
         }
     }
 
+    fn wants_key(&self) -> bool {
+        matches!(self.rule, Rule::Menu(method) if method.wants_key())
+    }
+
     fn is_foreign(&self) -> bool {
         !matches!(self.rule, Rule::Menu(_))
     }

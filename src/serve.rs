@@ -23,8 +23,8 @@ use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
 use crate::{
-    access, canon, class, clock, environment, filter, foreign, forward, growth, proxy, random,
-    refresh, reverse,
+    access, affinity, canon, class, clock, environment, filter, foreign, forward, growth, proxy,
+    random, refresh, reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -291,6 +291,7 @@ pub unsafe fn choose(
         // A fallback comes first: nobody has to wait for a member that may still be down.
         force: outcome::force_recovery(record.balancer()) && !farm.has_substitute(),
         half_life: farm.half_life(),
+        affinity: affinity::of(&method),
         now: clock::now(),
     };
     let by_method = || random::with(|random| election.run(random));

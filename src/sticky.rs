@@ -64,9 +64,9 @@ pub unsafe fn read(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> Op
     // SAFETY: the caller's promise; paths, queries and headers are NULL or NUL-terminated.
     let request = unsafe {
         Request {
-            path: bytes(record.raw_path),
-            query: bytes((*r).args),
-            cookies: bytes(ffi::apr_table_get((*r).headers_in, c"Cookie".as_ptr())),
+            path: pool::bytes(record.raw_path),
+            query: pool::bytes((*r).args),
+            cookies: pool::bytes(ffi::apr_table_get((*r).headers_in, c"Cookie".as_ptr())),
         }
     };
     let found = sticky::find(&settings.names(), &request).map(|found| {
@@ -156,15 +156,6 @@ pub unsafe fn tell(r: *mut ffi::request_rec, record: &Record, member: &Member) {
 }
 
 const ROUTE_CHANGED: &CStr = c"BALANCER_ROUTE_CHANGED";
-
-/// The bytes of a C string; none for NULL.
-unsafe fn bytes<'a>(c: *const c_char) -> &'a [u8] {
-    if c.is_null() {
-        return b"";
-    }
-    // SAFETY: the caller's promise: NUL-terminated and alive.
-    unsafe { CStr::from_ptr(c) }.to_bytes()
-}
 
 impl Routes for Farm {
     fn members(&self) -> usize {

@@ -2,8 +2,8 @@
 //! plan, then whatever is left in the order of sets, then a forced recovery.
 
 use crate::board::record::{FarmRecord, MemberRecord, flags};
-use crate::method::{Method, Roster, Sight};
-use crate::plan::{Plan, PlanMember, compile};
+use crate::method::{Affinity, Method, Roster, Sight};
+use crate::plan::{Capacity, Plan, PlanMember, compile};
 use crate::sync::Ordering;
 use crate::{MemberId, Micros, health};
 
@@ -45,6 +45,8 @@ pub struct Election<'a> {
     pub force: bool,
     /// `halflife`.
     pub half_life: Micros,
+    /// `hashkey` and `hashbalance`.
+    pub affinity: Affinity,
     /// The clock.
     pub now: Micros,
 }
@@ -161,6 +163,7 @@ impl Election<'_> {
             roster: self,
             now: self.now,
             half_life: self.half_life,
+            affinity: self.affinity,
         };
         match self.method.pick(&sight, random) {
             Some(id) if self.method.is_foreign() && !self.eligible(id) => Choice::Elsewhere,
@@ -224,7 +227,10 @@ impl Election<'_> {
                 member
             })
             .collect();
-        let mut left = compile(&members, 0).eligible.into_iter().map(MemberId);
+        let mut left = compile(&members, Capacity::default())
+            .eligible
+            .into_iter()
+            .map(MemberId);
         left.find(|id| self.eligible(*id))
     }
 

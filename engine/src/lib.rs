@@ -7,6 +7,7 @@
 //! * [`ewma`], [`traffic`] and [`budget`] are the estimators that several children share.
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
+//! * [`hashkey`] is what `lbmethod=hash` knows a request by.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`stats`] are the numbers that members push about themselves.
 //! * [`sticky`] finds the member that a session belongs to.
@@ -26,6 +27,7 @@ pub mod budget;
 pub mod config;
 pub mod dispatch;
 pub mod ewma;
+pub mod hashkey;
 pub mod health;
 pub mod histogram;
 #[cfg(not(loom))]

@@ -5,6 +5,7 @@
 //! `modules/proxy/proxy_util.c`); in which order they take turns follows `is_best_byrequests`
 //! (`modules/proxy/balancers/mod_lbmethod_byrequests.c`). See [`turns`] for the latter.
 
+pub mod table;
 pub mod turns;
 
 use crate::MemberId;
@@ -13,13 +14,17 @@ use crate::sync::{AtomicU32, Ordering};
 
 /// A published plan, as read from the board. Entries are board indices of member records; another
 /// process may overwrite them at any time, so each is checked before it is used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Plan<'a> {
     /// Members that may be chosen now: the lowest set with a usable member, standbys only when
     /// nothing else is left, in configuration order, spares standing in behind the others.
     pub eligible: &'a [AtomicU32],
     /// One cycle of the weighted rotation over `eligible`.
     pub turns: &'a [AtomicU32],
+    /// The [`table`] of `lbmethod=hash` over `eligible`; empty for other methods.
+    pub table: &'a [AtomicU32],
+    /// Sum of the weights of `eligible`.
+    pub weight: u64,
     /// The farm's ticket at publication: the cycle starts there.
     pub base: u64,
 }
@@ -34,7 +39,10 @@ impl Plan<'_> {
                     .zip(wanted)
                     .all(|(entry, id)| entry.load(Ordering::Relaxed) == *id)
         };
-        equal(self.eligible, &compiled.eligible) && equal(self.turns, &compiled.turns)
+        self.weight == compiled.weight
+            && equal(self.eligible, &compiled.eligible)
+            && equal(self.turns, &compiled.turns)
+            && equal(self.table, &compiled.table)
     }
 }
 
@@ -53,6 +61,8 @@ pub struct PlanMember {
     pub healthy: bool,
     /// Position in the configuration.
     pub position: u32,
+    /// Hash of its name, by which [`table`] knows it; 0 where no table is made.
+    pub name: u64,
 }
 
 impl PlanMember {
@@ -66,6 +76,7 @@ impl PlanMember {
             lbset: admin.lbset.load(Ordering::Relaxed),
             healthy,
             position: admin.position.load(Ordering::Relaxed),
+            name: 0,
         }
     }
 
@@ -85,18 +96,35 @@ pub struct Compiled {
     pub eligible: Vec<u32>,
     /// See [`Plan::turns`]. Empty when fewer turns than eligible members were asked for.
     pub turns: Vec<u32>,
+    /// See [`Plan::table`].
+    pub table: Vec<u32>,
+    /// See [`Plan::weight`].
+    pub weight: u64,
 }
 
-/// Compiles the plan of one farm, with at most `turns_capacity` turns in a cycle.
-pub fn compile(members: &[PlanMember], turns_capacity: usize) -> Compiled {
+/// The room there is for a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Most eligible members.
+    pub eligible: usize,
+    /// Most turns in a cycle; with fewer than eligible members, none are made.
+    pub turns: usize,
+    /// Entries of the table, a prime; 0: none is made.
+    pub table: usize,
+}
+
+/// Compiles the plan of one farm.
+pub fn compile(members: &[PlanMember], capacity: Capacity) -> Compiled {
     let eligible = eligible(members);
     let weights: Vec<u32> = eligible.iter().map(|member| member.weight).collect();
     let ids: Vec<u32> = eligible.iter().map(|member| member.id.0).collect();
-    let turns = turns::cycle(&weights, turns_capacity)
+    let turns = turns::cycle(&weights, capacity.turns)
         .into_iter()
         .filter_map(|index| ids.get(index).copied())
         .collect();
     Compiled {
+        table: table::fill(&eligible, capacity.table),
+        weight: weights.iter().copied().map(u64::from).sum(),
         eligible: ids,
         turns,
     }
@@ -149,9 +177,10 @@ mod tests {
                 lbset,
                 healthy,
                 position,
+                name: 0,
             })
             .collect();
-        compile(&members, 64).eligible
+        compile(&members, Capacity::default()).eligible
     }
 
     #[test]
@@ -246,17 +275,23 @@ mod tests {
             lbset: 0,
             healthy: true,
             position,
+            name: 0,
         };
         // Given out of order: the configuration's order decides.
         let members = [member(5, 100, 1), member(9, 200, 0)];
-        let plan = compile(&members, 64);
+        let turns = |turns| Capacity {
+            turns,
+            ..Capacity::default()
+        };
+        let plan = compile(&members, turns(64));
         assert_eq!(plan.eligible, [9, 5]);
         assert_eq!(plan.turns, [9, 5, 9]);
         assert_eq!(
-            compile(&members, 0),
+            compile(&members, turns(0)),
             Compiled {
                 eligible: vec![9, 5],
-                turns: vec![]
+                weight: 300,
+                ..Compiled::default()
             }
         );
     }

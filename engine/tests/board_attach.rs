@@ -177,7 +177,7 @@ fn the_board_grows_in_place() {
             assert!(std::ptr::eq(board.member(seat.id).unwrap(), seat.record));
             board.cell(slot, seat.id).unwrap();
         }
-        assert!(next.farms[0].plan.capacity().0 >= count);
+        assert!(next.farms[0].plan.capacity().eligible >= count);
     }
     assert_eq!(board.release(100).requests, 3);
 }

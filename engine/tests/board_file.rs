@@ -14,7 +14,7 @@ use athena_engine::board::load::{Loaded, Refusal, load};
 use athena_engine::board::record::{FarmRecord, MemberRecord, Stat, flags};
 use athena_engine::board::{Attached, Board, BoardError, FarmSpec, Notice, Setting, Storage};
 use athena_engine::stats::{self, Report};
-use board_support::{Random, directory, farm, names, storage};
+use board_support::{Random, directory, farm, names, plan, storage};
 use proptest::prelude::*;
 
 fn opened(storage: &Storage, specs: &[FarmSpec]) -> (Board, Attached) {
@@ -30,7 +30,7 @@ fn figures_survive_a_full_restart() {
     let seat = &first.farms[0];
     seat.record.cold.off.store(1, Relaxed);
     seat.record.hot.elected.store(9, Relaxed);
-    seat.plan.publish(seat.record, &[0], &[0]);
+    seat.plan.publish(seat.record, &plan(&[0], &[0]));
     let member = seat.members[0].record;
     member.hot.elected.store(1, Relaxed);
     member.hot.served.store(2, Relaxed);

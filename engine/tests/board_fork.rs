@@ -33,7 +33,7 @@ mod tests {
     use nix::sys::wait::waitpid;
     use nix::unistd::{ForkResult, Pid, fork, pipe};
 
-    use super::board_support::{Random, directory, farm, restarted, storage};
+    use super::board_support::{Random, directory, farm, plan, restarted, storage};
 
     const MEMBERS: [&str; 5] = ["http://a", "http://b", "http://c", "http://d", "http://e"];
 
@@ -164,9 +164,10 @@ mod tests {
     fn look_at_everything(board: &Board, attached: &Attached) {
         for farm in &attached.farms {
             if let Some(plan) = farm.plan.read(farm.record) {
-                let (eligible, turns) = farm.plan.capacity();
-                assert!(plan.eligible.len() <= eligible && plan.turns.len() <= turns);
-                let indices = plan.eligible.iter().chain(plan.turns);
+                let room = farm.plan.capacity();
+                assert!(plan.eligible.len() <= room.eligible && plan.turns.len() <= room.turns);
+                assert!(plan.table.len() <= room.table);
+                let indices = plan.eligible.iter().chain(plan.turns).chain(plan.table);
                 for index in indices {
                     // Whatever it is: a record within the mapping, or none.
                     let known = board.member(MemberId(index.load(Relaxed)));
@@ -200,7 +201,7 @@ mod tests {
             taken_over += i32::from(trusted);
             attached.farms[0]
                 .plan
-                .publish(attached.farms[0].record, &[0, 1, 2], &[0, 1, 2]);
+                .publish(attached.farms[0].record, &plan(&[0, 1, 2], &[0, 1, 2]));
             let length = usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
 
             let seed = random.next();
@@ -255,7 +256,7 @@ mod tests {
             }
             assert_eq!(board.release(number(next)).requests, seats.len() as u64);
             let farm = &attached.farms[0];
-            farm.plan.publish(farm.record, &[4, 2], &[4, 2, 4]);
+            farm.plan.publish(farm.record, &plan(&[4, 2], &[4, 2, 4]));
             let plan = farm.plan.read(farm.record).unwrap();
             let turns: Vec<u32> = plan.turns.iter().map(|turn| turn.load(Relaxed)).collect();
             assert_eq!((plan.eligible.len(), turns), (2, vec![4, 2, 4]));

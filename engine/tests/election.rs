@@ -10,7 +10,7 @@
 use athena_engine::board::record::{FarmRecord, MemberRecord, flags};
 use athena_engine::dispatch::{Elected, Election, Lineup, Reason};
 use athena_engine::health::{self, Cause};
-use athena_engine::method::by_name;
+use athena_engine::method::{Affinity, by_name};
 use athena_engine::{MemberId, Micros};
 use std::sync::atomic::Ordering;
 
@@ -61,6 +61,7 @@ impl Members {
             tried: &[],
             force: true,
             half_life: SECOND,
+            affinity: Affinity::default(),
             now,
         }
     }

@@ -8,7 +8,8 @@ use std::array::from_fn;
 use athena_engine::MemberId;
 use athena_engine::board::plan_area::{PlanArea, PlanBuffer, PlanHead};
 use athena_engine::board::record::{FarmRecord, MemberHot};
-use athena_engine::board::slots::{Matrix, SlotId, SlotTable, close, open};
+use athena_engine::board::slots::{Column, Matrix, SlotId, SlotTable, close, open};
+use athena_engine::plan::Compiled;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use loom::thread;
@@ -36,9 +37,13 @@ impl Slots {
     }
 
     fn table(&self) -> SlotTable<'_> {
+        let column = Column {
+            hot: &self.hot,
+            farm: None,
+        };
         SlotTable::new(
             &self.owners,
-            vec![Matrix::new(0, 1, &self.cells, vec![&self.hot])],
+            vec![Matrix::new(0, 1, &self.cells, vec![column])],
         )
     }
 
@@ -184,15 +189,19 @@ impl Plans {
             head: &self.heads[number],
             eligible: &self.eligible[number],
             turns: &self.turns[number],
+            table: &[],
         };
         PlanArea::new(buffer(0), buffer(1))
     }
 
     fn publish(&self, member: u32) {
-        let members = [member, member];
-        let count = member as usize;
-        self.area()
-            .publish(&self.farm, &members[..count], &members[..count]);
+        let members = vec![member; member as usize];
+        let plan = Compiled {
+            eligible: members.clone(),
+            turns: members,
+            ..Compiled::default()
+        };
+        self.area().publish(&self.farm, &plan);
     }
 
     fn read(&self) -> Option<(Vec<u32>, Vec<u32>)> {

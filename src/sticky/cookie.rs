@@ -2,8 +2,8 @@
 
 use athena_engine::sticky::{Attributes, issue};
 
-use super::bytes;
 use super::settings::Settings;
+use crate::pool::bytes;
 use crate::record::Record;
 use crate::{ffi, pool, proxy};
 

@@ -2,7 +2,7 @@
 //! what is configured.
 
 use super::Board;
-use super::directory::{Assigned, Life};
+use super::directory::{Assigned, FarmEntry, Life};
 use super::error::{BoardError, Notice, Setting};
 use super::join::joined_url;
 use super::load::{Loaded, LoadedFarm, LoadedMember};
@@ -42,7 +42,10 @@ impl Board {
         next.adopt(|id| self.member(MemberId(id)).and_then(joined_url));
         let oldest = self.view.slots.live().map(|live| live.generation).min();
         let assigned = next.advance(specs, oldest)?;
+        let counted = |farm: &FarmEntry| farm.table.is_some();
+        let former: Vec<bool> = self.directory.farms.iter().map(counted).collect();
         self.go_on_with(next)?;
+        self.begin_to_count(&former);
         self.mark_unused();
 
         let mut attached = Attached::default();
@@ -52,6 +55,16 @@ impl Board {
         }
         self.describe();
         Ok(attached)
+    }
+
+    /// Starts the totals of farms whose requests were not `counted` before.
+    fn begin_to_count(&self, counted: &[bool]) {
+        let farms = self.directory.farms.iter().zip(&self.view.farms);
+        for (at, (entry, record)) in farms.enumerate() {
+            if entry.table.is_some() && counted.get(at) != Some(&true) {
+                record.hot.inflight.store(0, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Tells on the board which records are not configured, for a later full start.

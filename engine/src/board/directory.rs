@@ -15,6 +15,7 @@ use super::layout::{
 };
 use super::pool::{Given, Pool};
 use super::spec::{FarmSpec, Settings};
+use crate::plan::table::entries;
 
 /// Whose a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct FarmEntry {
     pub name: String,
     /// Its plan area, as index of its extent.
     pub plan: Option<usize>,
+    /// Its tables, likewise, if its method wants one.
+    pub table: Option<usize>,
 }
 
 /// A member's record.
@@ -110,8 +113,9 @@ impl Directory {
         let assigned = self.assign(specs)?;
         self.retire_others(&assigned, last);
         self.add_capacity();
-        for given in &assigned {
-            self.fit_plan(given.farm.id, given.members.len() + given.spares.len())?;
+        for (given, spec) in assigned.iter().zip(specs) {
+            let members = given.members.len() + given.spares.len();
+            self.fit_plan(given.farm.id, members, spec.hashed)?;
         }
         Ok(assigned)
     }
@@ -168,15 +172,13 @@ impl Directory {
                         what: "farm",
                         value: format!("{name}@{server}"),
                     })?;
-            let plan = self
-                .farms
-                .get(farm.id as usize)
-                .and_then(|entry| entry.plan);
+            let former = self.farms.get(farm.id as usize);
             let entry = FarmEntry {
                 life: Life::Used,
                 server,
                 name,
-                plan,
+                plan: former.and_then(|entry| entry.plan),
+                table: former.and_then(|entry| entry.table),
             };
             put(&mut self.farms, farm.id, entry);
 
@@ -248,6 +250,7 @@ impl Directory {
             server: String::new(),
             name: String::new(),
             plan: None,
+            table: None,
         });
         let members = self.append(Kind::Members, self.members.len(), MEMBER_STEP);
         self.members.resize_with(members, || MemberEntry {
@@ -282,23 +285,39 @@ impl Directory {
         self.extents.len() - 1
     }
 
-    /// Sees to a plan area with room for so many members. One that was outgrown is replaced by one
-    /// half as large again at least, so that all areas a farm leaves behind stay in proportion.
-    fn fit_plan(&mut self, farm: u32, members: usize) -> Result<(), BoardError> {
-        let plan = self.farms.get(farm as usize).and_then(|entry| entry.plan);
-        let extent = plan.and_then(|plan| self.extents.get(plan));
-        let there = extent.map_or(0, |extent| extent.count);
+    /// Sees to a plan area with room for so many members, and to tables if they are wanted. What
+    /// was outgrown is replaced by half as much again at least, so that all that a farm leaves behind
+    /// stays in proportion.
+    fn fit_plan(&mut self, farm: u32, members: usize, hashed: bool) -> Result<(), BoardError> {
+        let Some(entry) = self.farms.get(farm as usize) else {
+            return Err(BoardError::Layout);
+        };
+        let (mut plan, mut table) = (entry.plan, entry.table);
+        let room = |index: Option<usize>| {
+            let extent = index.and_then(|index| self.extents.get(index));
+            extent.map_or(0, |extent| extent.count)
+        };
+        let there = room(plan);
         let wanted = u32::try_from(members).map_err(|_| BoardError::Layout)?;
-        if plan.is_some() && wanted <= there {
-            return Ok(());
+        if plan.is_none() || wanted > there {
+            let count = wanted
+                .max(there + there / 2)
+                .max(1)
+                .next_multiple_of(PLAN_STEP)
+                .min(MAX_MEMBERS);
+            plan = Some(self.push(Kind::Plan, farm, count));
+            // The two belong together: children of older generations read the former ones.
+            table = None;
         }
-        let count = wanted
-            .max(there + there / 2)
-            .max(1)
-            .next_multiple_of(PLAN_STEP);
-        let plan = self.push(Kind::Plan, farm, count.min(MAX_MEMBERS));
+        if !hashed {
+            table = None;
+        } else if table.is_none() {
+            let count = plan.and_then(|plan| self.extents.get(plan));
+            let count = count.map_or(wanted, |extent| extent.count);
+            table = Some(self.push(Kind::Table, farm, entries(count)));
+        }
         if let Some(entry) = self.farms.get_mut(farm as usize) {
-            entry.plan = Some(plan);
+            (entry.plan, entry.table) = (plan, table);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //!           Members  MemberRecord × count, then the in-flight matrix: for each slot one row of
 //!                    count × u32, so that a child writes to cache lines of its own
 //!           Plan     one farm's two plan buffers: PlanHead, eligible, turns
+//!           Table    one farm's two tables for `lbmethod=hash`, which belong to its plan buffers
 //! ```
 //!
 //! Nothing ever moves. What lies on the board about its own layout is read at one place only, by
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan_area::PlanHead;
 use super::record::{FarmRecord, MemberRecord};
+use crate::plan::table;
 use crate::sync::{AtomicU32, AtomicU64};
 
 /// First bytes of every board.
@@ -68,9 +70,9 @@ pub struct Header {
 pub struct ExtentHead {
     /// A [`Kind`] as number.
     pub kind: AtomicU32,
-    /// Records, or the eligible list's capacity.
+    /// Records, or the capacity of the eligible list or the table.
     pub count: AtomicU32,
-    /// Board index of the first record, or of the plan's farm.
+    /// Board index of the first record, or of the plan's or table's farm.
     pub first: AtomicU32,
     /// Room to keep the next field aligned.
     pub pad: AtomicU32,
@@ -97,12 +99,14 @@ pub enum Kind {
     Members = 2,
     /// One farm's plan buffers.
     Plan = 3,
+    /// One farm's tables.
+    Table = 4,
 }
 
 impl Kind {
     /// The kind of that number.
     pub fn of(number: u32) -> Option<Self> {
-        [Self::Farms, Self::Members, Self::Plan]
+        [Self::Farms, Self::Members, Self::Plan, Self::Table]
             .into_iter()
             .find(|kind| *kind as u32 == number)
     }
@@ -112,6 +116,7 @@ impl Kind {
         match self {
             Self::Farms => MAX_FARMS,
             Self::Members | Self::Plan => MAX_MEMBERS,
+            Self::Table => table::MAX,
         }
     }
 }
@@ -124,9 +129,9 @@ pub struct Extent {
     pub kind: Kind,
     /// Where it begins in the file.
     pub offset: u64,
-    /// Board index of the first record, or of the plan's farm.
+    /// Board index of the first record, or of the plan's or table's farm.
     pub first: u32,
-    /// Records, or the eligible list's capacity.
+    /// Records, or the capacity of the eligible list or the table.
     pub count: u32,
 }
 
@@ -140,6 +145,7 @@ impl Extent {
                 count * size_of::<MemberRecord>() as u64 + u64::from(slots) * self.stride() * 4
             }
             Kind::Plan => 2 * self.plan_buffer(),
+            Kind::Table => 2 * self.list(),
         };
         (LINE + body).next_multiple_of(PAGE)
     }
@@ -166,8 +172,13 @@ impl Extent {
         PlanPlace {
             head,
             eligible,
-            turns: eligible + self.plan_eligible(),
+            turns: eligible + self.list(),
         }
+    }
+
+    /// Where table 0 or 1 begins.
+    pub fn table(&self, buffer: u64) -> u64 {
+        self.records() + buffer * self.list()
     }
 
     /// Entries of its turns list.
@@ -175,12 +186,13 @@ impl Extent {
         turns_capacity(self.count)
     }
 
-    fn plan_eligible(&self) -> u64 {
+    /// Bytes of a list of `count` entries.
+    fn list(&self) -> u64 {
         (u64::from(self.count) * 4).next_multiple_of(LINE)
     }
 
     fn plan_buffer(&self) -> u64 {
-        size_of::<PlanHead>() as u64 + self.plan_eligible() + u64::from(self.plan_turns()) * 4
+        size_of::<PlanHead>() as u64 + self.list() + u64::from(self.plan_turns()) * 4
     }
 }
 
@@ -242,6 +254,17 @@ mod tests {
                 assert!(end <= extent.offset + extent.length(slots));
                 assert_eq!(two.head % LINE, 0);
             }
+            for count in [16_381, table::MAX] {
+                let extent = Extent {
+                    kind: Kind::Table,
+                    offset: 4096,
+                    first: 0,
+                    count,
+                };
+                let (one, two) = (extent.table(0), extent.table(1));
+                assert!(one + u64::from(count) * 4 <= two);
+                assert!(two + u64::from(count) * 4 <= extent.offset + extent.length(slots));
+            }
         }
     }
 
@@ -259,10 +282,10 @@ mod tests {
 
     #[test]
     fn kinds_and_numbers_are_inverse() {
-        for number in 0..6 {
+        for number in 0..7 {
             assert_eq!(
                 Kind::of(number).map_or(0, |kind| kind as u32),
-                number * u32::from(number < 4)
+                number * u32::from(number < 5)
             );
         }
     }

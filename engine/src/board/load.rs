@@ -161,7 +161,7 @@ impl Records {
         let (there, size) = match extent.kind {
             Kind::Farms => (self.farms.len(), size_of::<FarmRecord>()),
             Kind::Members => (self.members.len(), size_of::<MemberRecord>()),
-            Kind::Plan => {
+            Kind::Plan | Kind::Table => {
                 self.plans.push(extent.first);
                 return Ok(());
             }
@@ -176,7 +176,7 @@ impl Records {
             let bytes = Bytes::read(file, extent.records() + index * size as u64, size)?;
             match extent.kind {
                 Kind::Farms => self.farms.push(farm(&bytes)?),
-                Kind::Members | Kind::Plan => self.members.push(member(&bytes)?),
+                _ => self.members.push(member(&bytes)?),
             }
         }
         Ok(())

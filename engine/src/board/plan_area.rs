@@ -13,12 +13,12 @@
 //! Lists and capacities are slices from private memory; what the board says about lengths is
 //! clamped to them.
 
-use crate::plan::Plan;
+use crate::plan::{Capacity, Compiled, Plan};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::record::FarmRecord;
 
-/// What precedes the two lists of a buffer.
+/// What precedes the lists of a buffer.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct PlanHead {
@@ -30,8 +30,14 @@ pub struct PlanHead {
     pub eligible: AtomicU32,
     /// Entries of the turns list.
     pub turns: AtomicU32,
+    /// Entries of the table.
+    pub table: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
+    /// Sum of the eligible members' weights.
+    pub weight: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 13],
+    pub spare: [AtomicU64; 11],
 }
 
 /// One of the two buffers.
@@ -43,6 +49,8 @@ pub struct PlanBuffer<'a> {
     pub eligible: &'a [AtomicU32],
     /// Room for turns.
     pub turns: &'a [AtomicU32],
+    /// Room for the table; empty where the farm has none.
+    pub table: &'a [AtomicU32],
 }
 
 impl<'a> PlanBuffer<'a> {
@@ -54,6 +62,8 @@ impl<'a> PlanBuffer<'a> {
         Plan {
             eligible: filled(self.eligible, &self.head.eligible),
             turns: filled(self.turns, &self.head.turns),
+            table: filled(self.table, &self.head.table),
+            weight: self.head.weight.load(Ordering::Relaxed),
             base: self.head.base.load(Ordering::Relaxed),
         }
     }
@@ -86,9 +96,13 @@ impl<'a> PlanArea<'a> {
         Self { even, odd }
     }
 
-    /// Most eligible members and most turns a plan can have here.
-    pub const fn capacity(&self) -> (usize, usize) {
-        (self.even.eligible.len(), self.even.turns.len())
+    /// What a plan can have here at most.
+    pub const fn capacity(&self) -> Capacity {
+        Capacity {
+            eligible: self.even.eligible.len(),
+            turns: self.even.turns.len(),
+            table: self.even.table.len(),
+        }
     }
 
     /// The plan in force; None before the first publication in this area.
@@ -106,9 +120,8 @@ impl<'a> PlanArea<'a> {
         (stamp != 0).then(|| buffer.plan())
     }
 
-    /// Publishes a plan: board indices of the eligible members, and one cycle of their rotation.
-    /// What exceeds the capacity is left out. The caller holds the farm's lock.
-    pub fn publish(&self, farm: &FarmRecord, eligible: &[u32], turns: &[u32]) {
+    /// Publishes a plan. What exceeds the capacity is left out. The caller holds the farm's lock.
+    pub fn publish(&self, farm: &FarmRecord, plan: &Compiled) {
         let (_, newest) = self.newest();
         let parity = (newest & 1) ^ 1;
         let buffer = if parity == 0 { self.even } else { self.odd };
@@ -117,8 +130,10 @@ impl<'a> PlanArea<'a> {
         // Acquire: the entries are not written before it. A writer that dies among them leaves
         // a buffer nobody takes for a plan.
         buffer.head.stamp.swap(0, Ordering::Acquire);
-        fill(buffer.eligible, &buffer.head.eligible, eligible);
-        fill(buffer.turns, &buffer.head.turns, turns);
+        fill(buffer.eligible, &buffer.head.eligible, &plan.eligible);
+        fill(buffer.turns, &buffer.head.turns, &plan.turns);
+        fill(buffer.table, &buffer.head.table, &plan.table);
+        buffer.head.weight.store(plan.weight, Ordering::Relaxed);
         buffer
             .head
             .base
@@ -169,6 +184,14 @@ mod tests {
         (board, seat)
     }
 
+    fn plan(eligible: &[u32], turns: &[u32]) -> Compiled {
+        Compiled {
+            eligible: eligible.to_vec(),
+            turns: turns.to_vec(),
+            ..Compiled::default()
+        }
+    }
+
     fn read(seat: &FarmSeat) -> (Vec<u32>, Vec<u32>, u64) {
         let plan = seat.plan.read(seat.record).unwrap();
         let list = |entries: &[AtomicU32]| -> Vec<u32> {
@@ -190,7 +213,7 @@ mod tests {
                 .ticket
                 .store(u64::from(version) * 10, Ordering::Relaxed);
             seat.plan
-                .publish(seat.record, &[version, 7], &[version, 7, version]);
+                .publish(seat.record, &plan(&[version, 7], &[version, 7, version]));
             let expected = (
                 vec![version, 7],
                 vec![version, 7, version],
@@ -205,16 +228,16 @@ mod tests {
             };
             assert_eq!(named.stamp(), published, "the low bit names the buffer");
         }
-        seat.plan.publish(seat.record, &[], &[]);
+        seat.plan.publish(seat.record, &plan(&[], &[]));
         assert!(read(&seat).0.is_empty(), "nothing eligible is a plan, too");
     }
 
     #[test]
     fn what_exceeds_the_capacity_is_left_out() {
         let (_board, seat) = seat();
-        let (eligible, turns) = seat.plan.capacity();
-        assert_eq!((eligible, turns), (8, 1024));
-        seat.plan.publish(seat.record, &[1; 9], &[2; 1025]);
+        let capacity = seat.plan.capacity();
+        assert_eq!((capacity.eligible, capacity.turns), (8, 1024));
+        seat.plan.publish(seat.record, &plan(&[1; 9], &[2; 1025]));
         let (read_eligible, read_turns, _) = read(&seat);
         assert_eq!((read_eligible.len(), read_turns.len()), (8, 1024));
     }
@@ -222,7 +245,7 @@ mod tests {
     #[test]
     fn lengths_and_versions_written_by_others_lead_nowhere_else() {
         let (_board, seat) = seat();
-        seat.plan.publish(seat.record, &[1], &[1]);
+        seat.plan.publish(seat.record, &plan(&[1], &[1]));
         for published in [0, 1, 2, 3, u64::MAX, u64::MAX - 1] {
             for buffer in [seat.plan.even, seat.plan.odd] {
                 buffer.head.eligible.store(u32::MAX, Ordering::Relaxed);
@@ -234,7 +257,7 @@ mod tests {
                 .store(published, Ordering::Relaxed);
             let (eligible, turns, _) = read(&seat);
             assert_eq!((eligible.len(), turns.len()), (8, 1024));
-            seat.plan.publish(seat.record, &[5], &[5]);
+            seat.plan.publish(seat.record, &plan(&[5], &[5]));
             assert_eq!(read(&seat).0, [5]);
             assert_ne!(seat.record.cold.published.load(Ordering::Relaxed), 0);
         }
@@ -244,7 +267,7 @@ mod tests {
     fn an_outgrown_area_and_its_successor_do_not_confuse_each_other() {
         let (mut board, old) = seat();
         for version in 1..=3 {
-            old.plan.publish(old.record, &[version], &[version]);
+            old.plan.publish(old.record, &plan(&[version], &[version]));
         }
         let new = board.attach(&[sample("f", 0..20)]).unwrap().farms.remove(0);
         assert!(
@@ -252,7 +275,7 @@ mod tests {
             "the larger area is empty"
         );
         for version in 10..=14 {
-            new.plan.publish(new.record, &[version], &[version]);
+            new.plan.publish(new.record, &plan(&[version], &[version]));
             assert_eq!(read(&new).0, [version]);
             assert_eq!(
                 read(&old).0,
@@ -261,19 +284,19 @@ mod tests {
             );
         }
         for version in 20..=24 {
-            old.plan.publish(old.record, &[version], &[version]);
+            old.plan.publish(old.record, &plan(&[version], &[version]));
             assert_eq!(read(&old).0, [version]);
             assert_eq!(read(&new).0, [14]);
         }
-        new.plan.publish(new.record, &[30], &[30]);
+        new.plan.publish(new.record, &plan(&[30], &[30]));
         assert_eq!((read(&new).0, read(&old).0), (vec![30], vec![24]));
     }
 
     #[test]
     fn a_writer_that_dies_leaves_the_last_plan() {
         let (_board, seat) = seat();
-        seat.plan.publish(seat.record, &[1], &[1]);
-        seat.plan.publish(seat.record, &[2], &[2]);
+        seat.plan.publish(seat.record, &plan(&[1], &[1]));
+        seat.plan.publish(seat.record, &plan(&[2], &[2]));
         let (newest, _) = seat.plan.newest();
         let other = if newest.stamp() & 1 == 0 {
             seat.plan.odd

@@ -234,8 +234,10 @@ pub struct FarmHot {
     pub next_probe_at: AtomicU64,
     /// When `forcerecovery` last sent a request to a member in error.
     pub forced_at: AtomicU64,
+    /// Requests under way at all members together; counted with `lbmethod=hash` only.
+    pub inflight: AtomicI64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 11],
+    pub spare: [AtomicU64; 10],
 }
 
 /// The farm's rarely written part.

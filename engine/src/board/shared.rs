@@ -1,5 +1,6 @@
 //! The handle of the board, in the parent and, by the fork, in each child.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -221,7 +222,30 @@ impl Board {
             .sightings
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.view.slots.reconcile(&mut sightings)
+        let before = sightings.clone();
+        let repaired = self.view.slots.reconcile(&mut sightings);
+        self.reconcile_farms(&before, &sightings);
+        repaired
+    }
+
+    /// Farms' totals follow their members' cells, likewise where these have stood still.
+    fn reconcile_farms(&self, before: &[Sighting], now: &[Sighting]) {
+        let counted = |farm: u32| {
+            let entry = self.directory.farms.get(farm as usize)?;
+            entry.table.and_then(|_| self.farm(FarmId(farm)))
+        };
+        let mut sums: HashMap<u32, (i64, bool)> = HashMap::new();
+        let members = self.directory.members.iter().zip(now).enumerate();
+        for (at, (entry, seen)) in members.filter(|(_, (entry, _))| counted(entry.farm).is_some()) {
+            let (sum, quiet) = sums.entry(entry.farm).or_insert((0, true));
+            *sum += seen.truth();
+            *quiet &= before.get(at) == Some(seen);
+        }
+        for (farm, (sum, _)) in sums.into_iter().filter(|(_, (_, quiet))| *quiet) {
+            if let Some(record) = counted(farm) {
+                record.hot.inflight.store(sum, Ordering::Relaxed);
+            }
+        }
     }
 }
 

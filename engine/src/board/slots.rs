@@ -76,13 +76,22 @@ pub fn close(cell: &AtomicU32, total: &AtomicI64) {
     cell.fetch_sub(1, Ordering::Release);
 }
 
+/// What the cells of one member add up to.
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a> {
+    /// The member's counters.
+    pub hot: &'a MemberHot,
+    /// The total of its farm, where that is counted.
+    pub farm: Option<&'a AtomicI64>,
+}
+
 /// The in-flight cells of one extent's members: one row a slot.
 #[derive(Debug)]
 pub struct Matrix<'a> {
     first: u32,
     stride: usize,
     cells: &'a [AtomicU32],
-    members: Vec<&'a MemberHot>,
+    members: Vec<Column<'a>>,
 }
 
 impl<'a> Matrix<'a> {
@@ -92,7 +101,7 @@ impl<'a> Matrix<'a> {
         first: u32,
         stride: usize,
         cells: &'a [AtomicU32],
-        members: Vec<&'a MemberHot>,
+        members: Vec<Column<'a>>,
     ) -> Self {
         Self {
             first,
@@ -120,6 +129,14 @@ pub struct Sighting {
     total: i64,
     truth: i64,
     elected: u64,
+}
+
+#[cfg(not(loom))]
+impl Sighting {
+    /// What its cells added up to.
+    pub(super) const fn truth(&self) -> i64 {
+        self.truth
+    }
 }
 
 /// All child slots and their matrices.
@@ -167,10 +184,12 @@ impl<'a> SlotTable<'a> {
         for live in self.live().filter(|live| dead(*live)) {
             let slot = live.slot.0 as usize;
             for matrix in &self.matrices {
-                for (cell, hot) in matrix.row(slot).iter().zip(&matrix.members) {
+                for (cell, column) in matrix.row(slot).iter().zip(&matrix.members) {
                     let left = cell.load(Ordering::Relaxed);
                     if left != 0 {
-                        hot.inflight.fetch_sub(i64::from(left), Ordering::Relaxed);
+                        for total in column.farm.into_iter().chain([&column.hot.inflight]) {
+                            total.fetch_sub(i64::from(left), Ordering::Relaxed);
+                        }
                         cell.store(0, Ordering::Relaxed);
                         repaired.requests = repaired.requests.saturating_add(u64::from(left));
                     }
@@ -214,11 +233,12 @@ impl<'a> SlotTable<'a> {
         let seen: Vec<Sighting> = self.matrices.iter().flat_map(|m| self.sight(m)).collect();
         let totals = self.matrices.iter().flat_map(|matrix| &matrix.members);
         let mut repaired = Repaired::default();
-        for ((now, before), hot) in seen.iter().zip(sightings.iter()).zip(totals) {
+        for ((now, before), column) in seen.iter().zip(sightings.iter()).zip(totals) {
             let drifted = now.total != now.truth && now == before;
             // Compare and exchange: a request that moves the total meanwhile calls it off.
             if drifted
-                && hot
+                && column
+                    .hot
                     .inflight
                     .compare_exchange(now.total, now.truth, Ordering::Relaxed, Ordering::Relaxed)
                     .is_ok()
@@ -235,7 +255,7 @@ impl<'a> SlotTable<'a> {
         let mut seen: Vec<Sighting> = matrix
             .members
             .iter()
-            .map(|hot| Sighting {
+            .map(|Column { hot, .. }| Sighting {
                 total: hot.inflight.load(Ordering::Acquire),
                 truth: 0,
                 elected: hot.elected.load(Ordering::Acquire),

@@ -21,6 +21,8 @@ pub struct FarmSpec {
     pub members: Vec<MemberSpec>,
     /// Seats kept free for members that join at run time ([`super::Board::occupy`]).
     pub spares: u32,
+    /// Its method is `hash`: its plans have a table.
+    pub hashed: bool,
 }
 
 /// A member as configured. Its key is its farm's and `url`.
@@ -202,6 +204,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         name: name.into(),
         members,
         spares: 0,
+        hashed: false,
     }
 }
 

@@ -6,7 +6,7 @@ use super::layout::{Extent, Header, Kind, SLOT_TABLE};
 use super::map::{Plain, Segment};
 use super::plan_area::{PlanArea, PlanBuffer};
 use super::record::{FarmRecord, MemberRecord};
-use super::slots::{Matrix, SlotTable};
+use super::slots::{Column, Matrix, SlotTable};
 use crate::sync::{AtomicU32, AtomicU64};
 
 /// Everything on the board, by index.
@@ -33,7 +33,7 @@ impl View {
     pub fn of(segments: &[Segment], directory: &Directory) -> Result<Self, BoardError> {
         let mut farms = Vec::with_capacity(directory.farms.len());
         let mut members = Vec::with_capacity(directory.members.len());
-        let mut matrices = Vec::new();
+        let mut matrices: Vec<(&Extent, &'static [MemberRecord])> = Vec::new();
         for extent in &directory.extents {
             let count = extent.count as usize;
             match extent.kind {
@@ -41,19 +41,23 @@ impl View {
                 Kind::Members => {
                     let records = view::<MemberRecord>(segments, extent.records(), count)?;
                     members.extend(records);
-                    matrices.push(matrix(segments, extent, directory.slots, records)?);
+                    matrices.push((extent, records));
                 }
-                Kind::Plan => {}
+                Kind::Plan | Kind::Table => {}
             }
         }
-        let plan = |index: Option<usize>| {
-            let extent = index.and_then(|index| directory.extents.get(index));
-            extent.map(|extent| plan_area(segments, extent)).transpose()
-        };
+        let extent = |index: Option<usize>| index.and_then(|index| directory.extents.get(index));
         let plans = directory
             .farms
             .iter()
-            .map(|farm| plan(farm.plan))
+            .map(|farm| {
+                let area = |plan| plan_area(segments, plan, extent(farm.table));
+                extent(farm.plan).map(area).transpose()
+            })
+            .collect::<Result<_, _>>()?;
+        let matrices = matrices
+            .into_iter()
+            .map(|(extent, records)| matrix(segments, directory, extent, records, &farms))
             .collect::<Result<_, _>>()?;
         let header = view::<Header>(segments, 0, 1)?
             .first()
@@ -83,20 +87,43 @@ pub fn view<T: Plain>(
 
 fn matrix(
     segments: &[Segment],
+    directory: &Directory,
     extent: &Extent,
-    slots: u32,
     records: &'static [MemberRecord],
+    farms: &[&'static FarmRecord],
 ) -> Result<Matrix<'static>, BoardError> {
     let stride = usize::try_from(extent.stride()).map_err(|_| BoardError::Layout)?;
     let length = stride
-        .checked_mul(slots as usize)
+        .checked_mul(directory.slots as usize)
         .ok_or(BoardError::Layout)?;
     let cells = view::<AtomicU32>(segments, extent.matrix(), length)?;
-    let hot = records.iter().map(|record| &record.hot).collect();
-    Ok(Matrix::new(extent.first, stride, cells, hot))
+    let entries = directory.members.get(extent.first as usize..);
+    let columns = records
+        .iter()
+        .zip(entries.unwrap_or_default())
+        .map(|(record, entry)| {
+            let farm = entry.farm as usize;
+            let counted = directory
+                .farms
+                .get(farm)
+                .is_some_and(|farm| farm.table.is_some());
+            Column {
+                hot: &record.hot,
+                farm: farms
+                    .get(farm)
+                    .filter(|_| counted)
+                    .map(|record| &record.hot.inflight),
+            }
+        })
+        .collect();
+    Ok(Matrix::new(extent.first, stride, cells, columns))
 }
 
-fn plan_area(segments: &[Segment], extent: &Extent) -> Result<PlanArea<'static>, BoardError> {
+fn plan_area(
+    segments: &[Segment],
+    extent: &Extent,
+    table: Option<&Extent>,
+) -> Result<PlanArea<'static>, BoardError> {
     let buffer = |number| -> Result<_, BoardError> {
         let place = extent.plan(number);
         Ok(PlanBuffer {
@@ -105,6 +132,10 @@ fn plan_area(segments: &[Segment], extent: &Extent) -> Result<PlanArea<'static>,
                 .ok_or(BoardError::Layout)?,
             eligible: view(segments, place.eligible, extent.count as usize)?,
             turns: view(segments, place.turns, extent.plan_turns() as usize)?,
+            table: match table {
+                Some(table) => view(segments, table.table(number), table.count as usize)?,
+                None => &[],
+            },
         })
     };
     Ok(PlanArea::new(buffer(0)?, buffer(1)?))

@@ -5,6 +5,7 @@
 
 use super::forward::Forward;
 use super::value::{self, Must};
+use crate::hashkey::HashKey;
 use crate::sticky::{Attributes, RouteRegex};
 use std::time::Duration;
 use thiserror::Error;
@@ -76,6 +77,16 @@ pub const PARAMS: &[Param] = &[
     farms("routeregex", "routeregex=REGEX", "none",
         "reads the route off the session's value: the first group of a match",
         |farm, text| put(&mut farm.route_regex, RouteRegex::read(text).map(Some))),
+    farms("hashkey", "hashkey=ip|uri|path|query:NAME|header:NAME|cookie:NAME", "ip",
+        "what `lbmethod=hash` knows a request by",
+        |farm, text| put(&mut farm.hash_key, HashKey::read(text))),
+    farms("hashbalance", "hashbalance=FACTOR|off", "1.25",
+        "how far above the mean `lbmethod=hash` may load a member",
+        |farm, text| put(&mut farm.hash_balance, match text {
+            "off" => Ok(None),
+            _ => value::hundredths(text, 101..=1000).map(Some)
+                .map_err(|must| format!("{must}, or off")),
+        })),
     farms("halflife", "halflife=SECONDS", "10",
         "time after which a measured response time, and traffic, counts half",
         |farm, text| put(&mut farm.half_life, value::seconds(text, 1..=3600))),
@@ -92,8 +103,6 @@ pub const PARAMS: &[Param] = &[
 
 /// Parameters that this version knows by name only, and refuses.
 pub const LATER: &[(&str, Whose)] = &[
-    ("hashkey", Whose::Farm),
-    ("hashbalance", Whose::Farm),
     ("score", Whose::Farm),
     ("queue", Whose::Farm),
     ("queuetimeout", Whose::Farm),
@@ -254,6 +263,10 @@ pub struct FarmParams {
     pub sticky_attrs: Option<Attributes>,
     /// What reads the route off a session's value; `None`: the separator does.
     pub route_regex: Option<RouteRegex>,
+    /// What `lbmethod=hash` knows a request by.
+    pub hash_key: HashKey,
+    /// How far above the mean it may load a member, in hundredths; `None`: without a bound.
+    pub hash_balance: Option<u32>,
     /// Half-life of the response time average, in whole seconds.
     pub half_life: Duration,
     /// What holds for members without a word of their own.
@@ -274,6 +287,8 @@ impl Default for FarmParams {
             sticky_issue: false,
             sticky_attrs: None,
             route_regex: None,
+            hash_key: HashKey::default(),
+            hash_balance: Some(125),
             half_life: Duration::from_secs(10),
             members: MemberParams::default(),
         }

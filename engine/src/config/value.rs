@@ -164,6 +164,35 @@ pub fn name(text: &str, most: usize) -> Result<String, Must> {
     }
 }
 
+/// A byte of a token (RFC 9110), such as a header's or a cookie's name.
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A factor with up to two decimals within `range`, in hundredths.
+///
+/// # Errors
+/// What is allowed.
+pub fn hundredths(text: &str, range: RangeInclusive<u32>) -> Result<u32, Must> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = [whole, decimals]
+        .iter()
+        .all(|part| (1..=9).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()));
+    let parse = || {
+        let hundredths: u32 = format!("{decimals:0<2}").parse().ok()?;
+        let whole: u32 = whole.parse().ok()?;
+        whole.checked_mul(100)?.checked_add(hundredths)
+    };
+    match parse() {
+        Some(factor) if digits && decimals.len() <= 2 && range.contains(&factor) => Ok(factor),
+        _ => Err(format!(
+            "must be a number from {} to {} with at most two decimals",
+            f64::from(*range.start()) / 100.0,
+            f64::from(*range.end()) / 100.0
+        )),
+    }
+}
+
 fn counted<N>(text: &str, what: &str, range: RangeInclusive<N>) -> Result<N, Must>
 where
     N: FromStr + PartialOrd + Display,
@@ -183,6 +212,34 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn factors_have_two_decimals() {
+        let read = |text| hundredths(text, 101..=1000).ok();
+        for (text, factor) in [
+            ("1.25", 125),
+            ("1.5", 150),
+            ("1.01", 101),
+            ("2", 200),
+            ("10", 1000),
+        ] {
+            assert_eq!(read(text), Some(factor), "{text}");
+        }
+        for bad in [
+            "",
+            "1",
+            "1.",
+            ".5",
+            "1.255",
+            "-2",
+            "+2",
+            "10.01",
+            "1e1",
+            "99999999999",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn numbers() {

@@ -36,14 +36,14 @@ impl Farm {
             farm: &self.record,
             plan: Some(Plan {
                 eligible: &self.eligible,
-                turns: &[],
-                base: 0,
+                ..Plan::default()
             }),
             lineup: self,
             method,
             tried: &tried,
             force,
             half_life: 10_000_000,
+            affinity: Affinity::default(),
             now: NOW,
         };
         let elected = election.run(&mut fastrand::Rng::with_seed(1))?;

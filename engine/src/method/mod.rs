@@ -7,9 +7,12 @@ mod balance;
 mod bybusyness;
 mod byrequests;
 mod bytraffic;
+mod hash;
 mod leastconn;
 mod leasttime;
+mod load;
 mod look;
+mod random;
 mod roundrobin;
 mod traffic;
 
@@ -39,6 +42,17 @@ pub struct Sight<'a> {
     pub now: Micros,
     /// Half-life of the response time estimate.
     pub half_life: Micros,
+    /// Whom the request should go to.
+    pub affinity: Affinity,
+}
+
+/// Requests of one key go to one member, unless that is loaded too far above the mean.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Affinity {
+    /// Hash of the request's key ([`crate::hashkey`]); `None`: it has none.
+    pub key: Option<u64>,
+    /// How far above the mean, in hundredths; `None`: without a bound.
+    pub balance: Option<u32>,
 }
 
 impl Sight<'_> {
@@ -72,6 +86,10 @@ pub trait Method {
     fn name(&self) -> &'static str;
     /// Chooses an eligible member; `None` if the plan names none.
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId>;
+    /// It goes by the request's [`Affinity`].
+    fn wants_key(&self) -> bool {
+        false
+    }
     /// Another module's: it may name a member that this request cannot have, and its `None` says
     /// that no member is to be used, not that the plan is out of date.
     fn is_foreign(&self) -> bool {
@@ -99,6 +117,8 @@ pub static MENU: &[&(dyn Method + Sync)] = &[
     &leastconn::LeastConn,
     &leasttime::LeastTime,
     &traffic::Traffic,
+    &random::Random,
+    &hash::Hash,
     &byrequests::ByRequests,
     &bybusyness::ByBusyness,
     &bytraffic::ByTraffic,

@@ -1,9 +1,11 @@
 mod balance;
 mod bytes;
+mod hash;
+mod random;
 
 use super::*;
 use crate::ewma;
-use crate::plan::{PlanMember, compile};
+use crate::plan::{Capacity, PlanMember, compile};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use std::sync::Mutex;
@@ -18,6 +20,9 @@ struct Farm {
     members: Vec<MemberRecord>,
     eligible: Vec<AtomicU32>,
     turns: Vec<AtomicU32>,
+    table: Vec<AtomicU32>,
+    weight: u64,
+    affinity: Mutex<Affinity>,
     tried: Mutex<Vec<MemberId>>,
     random: Mutex<fastrand::Rng>,
 }
@@ -40,9 +45,17 @@ impl Farm {
         for ((position, member), &weight) in (0..).zip(&members).zip(weights) {
             member.admin.weight.store(weight, Ordering::Relaxed);
             member.admin.position.store(position, Ordering::Relaxed);
-            listed.push(PlanMember::of(MemberId(position * 3), member, true));
+            listed.push(PlanMember {
+                name: crate::hashkey::hash([&position.to_le_bytes()[..]]),
+                ..PlanMember::of(MemberId(position * 3), member, true)
+            });
         }
-        let plan = compile(&listed, 50_000);
+        let room = Capacity {
+            turns: 50_000,
+            table: if listed.len() < 1_000 { 16_381 } else { 0 },
+            ..Capacity::default()
+        };
+        let plan = compile(&listed, room);
         let record = FarmRecord::default();
         record.hot.ticket.store(1_000, Ordering::Relaxed);
         Self {
@@ -50,6 +63,9 @@ impl Farm {
             members,
             eligible: plan.eligible.into_iter().map(AtomicU32::new).collect(),
             turns: plan.turns.into_iter().map(AtomicU32::new).collect(),
+            table: plan.table.into_iter().map(AtomicU32::new).collect(),
+            weight: plan.weight,
+            affinity: Mutex::default(),
             tried: Mutex::default(),
             random: Mutex::new(fastrand::Rng::with_seed(7)),
         }
@@ -61,11 +77,14 @@ impl Farm {
             plan: Plan {
                 eligible: &self.eligible,
                 turns: &self.turns,
+                table: &self.table,
+                weight: self.weight,
                 base: 1_000,
             },
             roster: self,
             now,
             half_life: HALF_LIFE,
+            affinity: *self.affinity.lock().unwrap(),
         };
         let id = by_name(method)
             .unwrap()

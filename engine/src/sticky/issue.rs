@@ -1,6 +1,7 @@
 //! `stickyissue`: the cookie that sends a client back to its member.
 
 use super::{Attributes, Names, Reading, Request, find};
+use crate::config::value::is_token;
 
 /// The value of a `Set-Cookie` header: the route behind the separator, so that it is read like the
 /// values of applications (`id.route`) that have no id yet. `None`: the name or the route cannot
@@ -12,7 +13,7 @@ pub fn cookie(
     attributes: &Attributes,
 ) -> Option<Vec<u8>> {
     let value = separator.as_slice().iter().chain(route);
-    if route.is_empty() || name.is_empty() || !name.iter().all(|byte| in_name(*byte)) {
+    if route.is_empty() || name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
         return None;
     }
     let mut cookie = [name, b"="].concat();
@@ -45,11 +46,6 @@ pub fn comes_back(name: &[u8], separator: Option<u8>, route: &[u8], reading: &Re
         cookies: &cookie,
     };
     find(&names, &request).and_then(|found| reading.route(found.value)) == Some(route)
-}
-
-/// A token (RFC 9110).
-fn in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// A cookie-octet (RFC 6265).

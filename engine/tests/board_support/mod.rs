@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use athena_engine::board::{Board, FarmSpec, MemberSpec, Storage};
+use athena_engine::plan::Compiled;
 
 /// A farm with one member for each URL: weight 1, no flags, set 0.
 pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
@@ -22,6 +23,16 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         name: name.into(),
         members: urls.iter().map(member).collect(),
         spares: 0,
+        hashed: false,
+    }
+}
+
+/// A plan without a table.
+pub fn plan(eligible: &[u32], turns: &[u32]) -> Compiled {
+    Compiled {
+        eligible: eligible.to_vec(),
+        turns: turns.to_vec(),
+        ..Compiled::default()
     }
 }
 

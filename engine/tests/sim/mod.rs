@@ -11,8 +11,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use athena_engine::board::record::{FarmRecord, MemberRecord};
-use athena_engine::method::{Roster, Sight, by_name};
-use athena_engine::plan::{Plan, PlanMember, compile};
+use athena_engine::hashkey::hash;
+use athena_engine::method::{Affinity, Roster, Sight, by_name};
+use athena_engine::plan::{Capacity, Plan, PlanMember, compile, table};
 use athena_engine::{MemberId, Micros, ewma};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,6 +31,8 @@ pub struct Farm {
     in_service: Vec<bool>,
     eligible: Vec<AtomicU32>,
     turns: Vec<AtomicU32>,
+    table: Vec<AtomicU32>,
+    weight: u64,
     base: u64,
 }
 
@@ -51,6 +54,8 @@ impl Farm {
             members,
             eligible: Vec::new(),
             turns: Vec::new(),
+            table: Vec::new(),
+            weight: 0,
             base: 0,
         };
         farm.publish();
@@ -65,16 +70,33 @@ impl Farm {
 
     /// One election.
     pub fn pick(&self, method: &str, now: Micros, random: &mut fastrand::Rng) -> Option<usize> {
+        self.pick_for(None, method, now, random)
+    }
+
+    /// One election for a request with a key.
+    pub fn pick_for(
+        &self,
+        key: Option<u64>,
+        method: &str,
+        now: Micros,
+        random: &mut fastrand::Rng,
+    ) -> Option<usize> {
         let sight = Sight {
             farm: &self.record,
             plan: Plan {
                 eligible: &self.eligible,
                 turns: &self.turns,
+                table: &self.table,
+                weight: self.weight,
                 base: self.base,
             },
             roster: self,
             now,
             half_life: HALF_LIFE,
+            affinity: Affinity {
+                key,
+                balance: Some(125),
+            },
         };
         let method = by_name(method).expect("a method of the menu");
         method.pick(&sight, random).map(|id| id.0 as usize)
@@ -83,11 +105,23 @@ impl Farm {
     fn publish(&mut self) {
         let listed: Vec<PlanMember> = (0..)
             .zip(self.members.iter().zip(&self.in_service))
-            .map(|(id, (member, &healthy))| PlanMember::of(MemberId(id), member, healthy))
+            .map(|(id, (member, &healthy))| PlanMember {
+                name: hash([format!("member {id}").as_bytes()]),
+                ..PlanMember::of(MemberId(id), member, healthy)
+            })
             .collect();
-        let plan = compile(&listed, 10_000);
+        let plan = compile(
+            &listed,
+            Capacity {
+                turns: 10_000,
+                table: table::entries(u32::try_from(listed.len()).unwrap_or(0)) as usize,
+                ..Capacity::default()
+            },
+        );
         self.eligible = plan.eligible.into_iter().map(AtomicU32::new).collect();
         self.turns = plan.turns.into_iter().map(AtomicU32::new).collect();
+        self.table = plan.table.into_iter().map(AtomicU32::new).collect();
+        self.weight = plan.weight;
         self.base = self.record.hot.ticket.load(Ordering::Relaxed);
     }
 }

@@ -35,6 +35,15 @@ fn each_parameter_fills_its_field() {
         farm("halflife", "3"),
         with(|p| p.half_life = Duration::from_secs(3))
     );
+    assert_eq!(
+        farm("hashkey", "query:user"),
+        with(|p| p.hash_key = HashKey::Query("user".into()))
+    );
+    assert_eq!(
+        farm("hashbalance", "1.5"),
+        with(|p| p.hash_balance = Some(150))
+    );
+    assert_eq!(farm("hashbalance", "off"), with(|p| p.hash_balance = None));
     assert_eq!(farm("stickyissue", "on"), with(|p| p.sticky_issue = true));
     let secure = Attributes::read("Secure").expect("an attribute");
     assert_eq!(
@@ -135,9 +144,9 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
              unclosed group",
         ),
         (
-            "HashKey",
+            "Agent",
             "uri",
-            "HashKey: not available in this version of mod_athena",
+            "Agent: not available in this version of mod_athena",
         ),
         ("name", "a", "name: belongs to a member, not to the farm"),
         ("bogus", "1", "bogus: unknown parameter"),

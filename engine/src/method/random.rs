@@ -1,0 +1,59 @@
+//! `random`: two distinct members drawn by weight, of which the less loaded ([`super::load`]) is
+//! taken, at the same cost for any number of members.
+//!
+//! Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (IEEE TPDS 2001). Envoy and
+//! `HAProxy` draw with replacement, so that a busy member is sometimes compared with itself; here
+//! it never is. A turn of the plan drawn at random is a member drawn by weight.
+
+use super::load::Load;
+use super::{Method, Sight, look};
+use crate::MemberId;
+use crate::sync::{AtomicU32, Ordering};
+use core::cmp;
+
+/// Draws from a list before another way is taken: a heavy member may be drawn again and again.
+const DRAWS: usize = 8;
+
+/// See the module.
+pub struct Random;
+
+impl Method for Random {
+    fn name(&self) -> &'static str {
+        "random"
+    }
+
+    fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
+        let first = draw(sight, random, |_| true)?;
+        let Some(second) = draw(sight, random, |id| id != first) else {
+            return Some(first);
+        };
+        let load = |id| sight.roster.member(id).map(Load::of);
+        let second_is_better = load(second)?.compare(&load(first)?) == cmp::Ordering::Less;
+        Some(if second_is_better { second } else { first })
+    }
+}
+
+/// An eligible member that is `wanted`: by weight; if the draws name none, whatever its weight; at
+/// last, the next from a random place on.
+fn draw(
+    sight: &Sight<'_>,
+    random: &mut fastrand::Rng,
+    wanted: impl Fn(MemberId) -> bool,
+) -> Option<MemberId> {
+    let usable = |id: &MemberId| wanted(*id) && sight.roster.eligible(*id);
+    let eligible = sight.plan.eligible;
+    for list in [sight.plan.turns, eligible] {
+        let drawn = (0..DRAWS)
+            .filter_map(|_| list.get(place(list, random)))
+            .map(|entry| MemberId(entry.load(Ordering::Relaxed)))
+            .find(usable);
+        if drawn.is_some() {
+            return drawn;
+        }
+    }
+    look::from(eligible, place(eligible, random)).find(usable)
+}
+
+fn place(list: &[AtomicU32], random: &mut fastrand::Rng) -> usize {
+    random.usize(..list.len().max(1))
+}
