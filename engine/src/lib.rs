@@ -11,6 +11,7 @@
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`stats`] are the numbers that members push about themselves.
 //! * [`sticky`] finds the member that a session belongs to.
+//! * [`cookie`] is what a back end signs for its client: farms, member, class.
 //! * `manager` reads the forms of the manager's page.
 //! * [`config`] holds the parameters a user writes, and what selects a farm.
 //!
@@ -25,6 +26,7 @@ pub mod attempt;
 pub mod board;
 pub mod budget;
 pub mod config;
+pub mod cookie;
 pub mod dispatch;
 pub mod ewma;
 pub mod hashkey;

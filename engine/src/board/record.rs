@@ -236,8 +236,26 @@ pub struct FarmHot {
     pub forced_at: AtomicU64,
     /// Requests under way at all members together; counted with `lbmethod=hash` only.
     pub inflight: AtomicI64,
+    /// Cookies that came with requests for the farm.
+    pub cookies: CookieCounts,
     /// Room for later versions.
-    pub spare: [AtomicU64; 10],
+    pub spare: [AtomicU64; 5],
+}
+
+/// Signed cookies (`crate::cookie`), by what they came to.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct CookieCounts {
+    /// Used.
+    pub accepted: AtomicU64,
+    /// Their time was over.
+    pub expired: AtomicU64,
+    /// Not signed by a key in force.
+    pub forged: AtomicU64,
+    /// Not of the format.
+    pub malformed: AtomicU64,
+    /// For other farms.
+    pub foreign: AtomicU64,
 }
 
 /// The farm's rarely written part.

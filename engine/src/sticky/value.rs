@@ -1,5 +1,7 @@
 //! The session's value: what stands behind its name in the URL or in a cookie.
 
+use crate::cookie::header;
+
 /// The names under which a session's value is sent. An empty name is never found.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
@@ -64,7 +66,10 @@ pub fn find<'a>(names: &Names<'_>, request: &Request<'a>) -> Option<Found<'a>> {
     in_path()
         .or_else(in_query)
         .map(found(Source::Parameter))
-        .or_else(|| cookie(request.cookies, names.cookie).map(found(Source::Cookie)))
+        .or_else(|| {
+            let value = header::value(request.cookies, names.cookie)?;
+            request.cookies.get(value).map(found(Source::Cookie))
+        })
 }
 
 /// The value behind `name=`, where `name` begins the text or follows one of `before`.
@@ -88,24 +93,6 @@ fn parameter<'a>(
         left = next.and_then(|at| text.get(at + 1..));
     }
     None
-}
-
-/// A cookie's value, without the quotes it may stand in.
-fn cookie<'a>(header: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    if name.is_empty() {
-        return None;
-    }
-    header
-        .split(|byte| matches!(byte, b';' | b','))
-        .filter_map(|pair| {
-            let rest = pair.trim_ascii_start().strip_prefix(name)?;
-            let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
-            let quoted = value
-                .strip_prefix(b"\"")
-                .and_then(|v| v.strip_suffix(b"\""));
-            Some(quoted.unwrap_or(value))
-        })
-        .find(|value| !value.is_empty())
 }
 
 #[cfg(test)]
