@@ -8,6 +8,7 @@ use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::dispatch::Lineup;
 use athena_engine::{ewma, health, stats};
 
+use athena_engine::board::record::CookieCounts;
 use serde::Serialize;
 
 use crate::farm::{Farm, Member};
@@ -32,7 +33,18 @@ pub struct FarmView {
     pub elected: u64,
     /// Requests for which nothing was usable.
     pub refused: u64,
+    pub cookies: CookiesView,
     pub members: Vec<MemberView>,
+}
+
+/// Signed cookies of a farm's requests, by what they came to.
+#[derive(Serialize)]
+pub struct CookiesView {
+    pub accepted: u64,
+    pub expired: u64,
+    pub forged: u64,
+    pub malformed: u64,
+    pub foreign: u64,
 }
 
 /// One member.
@@ -207,8 +219,32 @@ impl FarmView {
             usable: members.iter().filter(|member| member.usable).count(),
             elected: hot.elected.load(Ordering::Relaxed),
             refused: hot.refused.load(Ordering::Relaxed),
+            cookies: CookiesView::of(&hot.cookies),
             members,
         }
+    }
+}
+
+impl CookiesView {
+    fn of(counts: &CookieCounts) -> Self {
+        Self {
+            accepted: counts.accepted.load(Ordering::Relaxed),
+            expired: counts.expired.load(Ordering::Relaxed),
+            forged: counts.forged.load(Ordering::Relaxed),
+            malformed: counts.malformed.load(Ordering::Relaxed),
+            foreign: counts.foreign.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Each count under its name.
+    pub fn by_result(&self) -> [(&'static str, u64); 5] {
+        [
+            ("accepted", self.accepted),
+            ("expired", self.expired),
+            ("forged", self.forged),
+            ("malformed", self.malformed),
+            ("foreign", self.foreign),
+        ]
     }
 }
 

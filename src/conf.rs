@@ -6,6 +6,7 @@ use std::ffi::{c_char, c_void};
 use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
+use athena_engine::cookie;
 
 use crate::guard::guard;
 use crate::runtime::FarmTable;
@@ -38,6 +39,8 @@ pub struct ServerConf {
     pub trust: Option<Trust>,
     /// `AthQos` lines; a virtual host's come behind the main server's.
     pub qos: Vec<Qos>,
+    /// `AthCookieName`, `AthCookieKey`, `AthCookieMode`.
+    pub cookie: cookie::Settings,
     /// What was taken off mod_proxy's lines for farms of this server, by farm name.
     pub farms: HashMap<String, FarmParams>,
     /// Likewise for members, by worker.
@@ -95,6 +98,7 @@ impl ServerConf {
             path: own.path.or_else(|| self.path.clone()),
             trust: own.trust.or_else(|| self.trust.clone()),
             qos: self.qos.iter().cloned().chain(own.qos).collect(),
+            cookie: own.cookie.or(&self.cookie),
             farms: own.farms,
             members: own.members,
             table: FarmTable::default(),

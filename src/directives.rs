@@ -2,7 +2,9 @@
 //! into mod_proxy's lines before httpd looks them up ([`crate::tree`]); they are declared here for
 //! the places where that does not happen, so that httpd says where they belong.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use athena_engine::config::param::MemberParams;
 use athena_engine::config::qos::Qos;
@@ -105,6 +107,24 @@ pub static TABLE: Table = Table(&[
         c"a class of requests: CLASS priority=N [farm=NAME] [reserve=PERCENT]"
     ),
     directive!(
+        c"AthCookieName",
+        cookie_name,
+        SERVER,
+        c"the name of the cookie that back ends sign"
+    ),
+    directive!(
+        c"AthCookieKey",
+        cookie_key,
+        SERVER,
+        c"a key for that cookie: ID file:PATH"
+    ),
+    directive!(
+        c"AthCookieMode",
+        cookie_mode,
+        SERVER,
+        c"pass or wrap: whether clients see that cookie or a handle"
+    ),
+    directive!(
         c"AthFarm",
         misplaced,
         SERVER,
@@ -195,6 +215,19 @@ impl Line {
             .collect()
     }
 
+    /// A path, below `ServerRoot` where it is relative.
+    fn path(&self, path: &str) -> PathBuf {
+        // SAFETY: httpd calls with a live line; the answer is NULL or a path in its pool.
+        unsafe {
+            let pool = (*self.parms).temp_pool;
+            let whole = ffi::ap_server_root_relative(pool, pool::text(pool, path));
+            if whole.is_null() {
+                return PathBuf::from(path);
+            }
+            PathBuf::from(OsStr::from_bytes(CStr::from_ptr(whole).to_bytes()))
+        }
+    }
+
     /// The line's only word.
     fn word(&self, directive: &str, allowed: &str) -> Result<String, String> {
         match self.words().as_slice() {
@@ -268,6 +301,31 @@ fn qos(line: &Line) -> Reading {
     let read = Qos::parse(&line.args).map_err(|error| error.to_string())?;
     line.server()?.qos.push(read);
     Ok(())
+}
+
+fn cookie_name(line: &Line) -> Reading {
+    let word = line.word("AthCookieName", "the cookie's name")?;
+    line.server()?.cookie.set_name(&word)
+}
+
+fn cookie_mode(line: &Line) -> Reading {
+    let word = line.word("AthCookieMode", "pass or wrap")?;
+    line.server()?.cookie.set_mode(&word)
+}
+
+fn cookie_key(line: &Line) -> Reading {
+    let words = line.words();
+    let [id, source] = words.as_slice() else {
+        return Err(format!(
+            "AthCookieKey: takes two arguments, ID file:PATH, not {}",
+            words.len()
+        ));
+    };
+    let path = source.strip_prefix("file:").filter(|path| !path.is_empty());
+    let path = path.ok_or_else(|| {
+        format!("AthCookieKey {id}: the key must stand in a file of its own, named as file:PATH")
+    })?;
+    line.server()?.cookie.add_key(id, &line.path(path))
 }
 
 fn misplaced(_line: &Line) -> Reading {

@@ -10,7 +10,7 @@ use crate::farm::Farm;
 use crate::ffi;
 use crate::guard::guard;
 use crate::record::{Answer, Kind, Record};
-use crate::{clock, outcome, reverse, serve, sticky};
+use crate::{clock, cookie, outcome, reverse, serve, sticky};
 
 const NAME: &std::ffi::CStr = c"ATHENA_FIRST_BYTE";
 
@@ -159,6 +159,7 @@ unsafe extern "C" fn output(
                     restore_keepalives(r, record);
                     reverse::answered(r, record);
                     sticky::set_cookie(r, record);
+                    cookie::wrap(r, record);
                     return leave(filter, record, brigade);
                 }
             }

@@ -4,8 +4,9 @@
 //! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] ([`naming`],
 //!   [`front`], [`seating`]) → [`runtime`]
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`outcome`] → [`account`];
-//!   [`sticky`] keeps sessions, [`filter`] sees the first byte, [`reverse`] maps URLs and cookies
-//!   back; [`forward`] and [`handover`] lead to other farms, [`unusable`] is for when nothing is left
+//!   [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the first byte,
+//!   [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other farms,
+//!   [`unusable`] is for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
@@ -23,6 +24,7 @@ mod canon;
 mod class;
 mod clock;
 mod conf;
+mod cookie;
 mod directives;
 mod environment;
 mod extension;

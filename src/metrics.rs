@@ -26,6 +26,7 @@ families! {
     FARM_USABLE "athena_farm_usable_members" "Members that can be chosen now."
     FARM_ELECTED "athena_farm_requests_total" "Requests that were given a member."
     FARM_REFUSED "athena_farm_refused_total" "Requests for which no member was usable."
+    FARM_COOKIES "athena_farm_cookies_total" "Signed cookies of requests for the farm, by what they came to."
     ON "athena_member_on" "Whether the member is in service, as people set it."
     UP "athena_member_up" "Whether the member is neither in error nor failed by a health check."
     IN "athena_member_in" "Whether the member reports its statistics in time."
@@ -76,6 +77,14 @@ fn add_farm(page: &mut Page, farm: &Farm) {
     page.gauge(FARM_USABLE, labels, view.usable as f64);
     page.counter(FARM_ELECTED, labels, view.elected);
     page.counter(FARM_REFUSED, labels, view.refused);
+    for (result, count) in view.cookies.by_result() {
+        let labels: Labels<'_> = &[
+            ("farm", &view.name),
+            ("server", &view.server),
+            ("result", result),
+        ];
+        page.counter(FARM_COOKIES, labels, count);
+    }
     for (member, view) in farm.members.iter().zip(&view.members) {
         add_member(page, farm, member, view);
     }

@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use athena_engine::config::qos::ClassId;
+use athena_engine::cookie::Claims;
 use athena_engine::dispatch::Reason;
 use athena_engine::{MemberId, Micros};
 
@@ -79,6 +80,8 @@ pub struct Record {
     pub counted: Cell<bool>,
     /// Why the current member was chosen.
     pub reason: Cell<Reason>,
+    /// What its signed cookie says, in the request's pool; null without one that may be used.
+    pub claims: Cell<*const Claims>,
     /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
     /// elected yet.
     pub session: Cell<Option<Session>>,
@@ -178,6 +181,7 @@ impl Record {
                 class: Cell::new(ClassId::default()),
                 counted: Cell::new(false),
                 reason: Cell::new(Reason::Method),
+                claims: Cell::new(ptr::null()),
                 session: Cell::new(None),
                 began: Cell::new(0),
                 first_byte: Cell::new(0),
@@ -260,6 +264,12 @@ impl Record {
     pub fn member<'a>(&self) -> Option<&'a Member> {
         // SAFETY: as for farms.
         unsafe { self.member.get().as_ref() }
+    }
+
+    /// What its signed cookie says.
+    pub fn claims(&self) -> Option<&Claims> {
+        // SAFETY: null, or in the pool of the request whose record holds it.
+        unsafe { self.claims.get().as_ref() }
     }
 
     /// Members this request has been given, the first [`Self::attempts`] of them.

@@ -23,8 +23,8 @@ use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
 use crate::{
-    access, affinity, canon, class, clock, environment, filter, foreign, forward, growth, proxy,
-    random, refresh, reverse,
+    access, affinity, canon, class, clock, cookie, environment, filter, foreign, forward, growth,
+    proxy, random, refresh, reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -48,6 +48,7 @@ pub unsafe extern "C" fn pre_request(
             if refused != OK {
                 return refused;
             }
+            cookie::read(r, record, farm);
             let found = match forward::find(r, record) {
                 Ok(found) => found,
                 Err(refused) => return refused,
@@ -295,6 +296,9 @@ pub unsafe fn choose(
         now: clock::now(),
     };
     let by_method = || random::with(|random| election.run(random));
+    if let Some(elected) = cookie::member(record, farm, &election) {
+        return seated(farm, elected);
+    }
     let Some(session) = record.session.get() else {
         return seated(farm, by_method()?);
     };

@@ -1,8 +1,8 @@
 //! Makes a cookie for mod_athena: `sign KEYFILE ID EXPIRES FARMS [MEMBER [CLASS]]`
 //!
 //! EXPIRES is in seconds since 1970, FARMS a list separated by commas; an empty MEMBER is none.
-//! `docs/cookie.md` describes the format. In this repository: `cargo run --example sign -- ...`;
-//! elsewhere it needs the crates `base64`, `hmac` and `sha2`.
+//! `docs/cookie.md` describes the format. The workspace builds it as
+//! `athena-sign`; elsewhere it needs the crates `base64`, `hmac` and `sha2`.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as TEXT;

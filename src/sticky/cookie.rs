@@ -1,5 +1,6 @@
 //! The cookie that `stickyissue` sets.
 
+use athena_engine::cookie::header;
 use athena_engine::sticky::{Attributes, issue};
 
 use super::settings::Settings;
@@ -48,10 +49,7 @@ unsafe fn sets_cookie(headers: *const ffi::apr_table_t, name: &[u8]) -> bool {
     unsafe {
         proxy::elements::<ffi::apr_table_entry_t>(ffi::apr_table_elts(headers)).any(|entry| {
             bytes((*entry).key).eq_ignore_ascii_case(b"Set-Cookie")
-                && bytes((*entry).val)
-                    .trim_ascii_start()
-                    .strip_prefix(name)
-                    .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="))
+                && header::set_value(bytes((*entry).val), name).is_some()
         })
     }
 }
