@@ -26,7 +26,7 @@ use crate::rule::Rule;
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, forward, manager, outcome, provider, refresh, sticky, stored, watch};
+use crate::{account, forward, manager, outcome, provider, refresh, stats, sticky, stored, watch};
 
 /// What pre_config found in this configuration pass.
 static FINDINGS: Mutex<Option<Findings>> = Mutex::new(None);
@@ -127,6 +127,7 @@ unsafe fn assemble(
             if engine {
                 sticky::check(farm)?;
             }
+            stats::begin(farm)?;
             for member in &farm.members {
                 member.push();
                 account::begin_in_error(farm, member);

@@ -57,6 +57,7 @@ mod rule;
 mod runtime;
 mod seating;
 mod serve;
+mod stats;
 mod status_page;
 mod sticky;
 mod stored;

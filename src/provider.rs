@@ -182,6 +182,7 @@ unsafe fn find(
         force: false,
         half_life: farm.half_life(),
         affinity: affinity::of(&method),
+        score: farm.params.score.as_ref(),
         now: clock::now(),
     };
     random::with(|random| election.run(random))

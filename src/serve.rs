@@ -293,6 +293,7 @@ pub unsafe fn choose(
         force: outcome::force_recovery(record.balancer()) && !farm.has_substitute(),
         half_life: farm.half_life(),
         affinity: affinity::of(&method),
+        score: farm.params.score.as_ref(),
         now: clock::now(),
     };
     let by_method = || random::with(|random| election.run(random));

@@ -4,6 +4,7 @@
 use crate::board::record::{FarmRecord, MemberRecord, flags};
 use crate::method::{Affinity, Method, Roster, Sight};
 use crate::plan::{Capacity, Plan, PlanMember, compile};
+use crate::stats::score::Score;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros, health};
 
@@ -47,6 +48,8 @@ pub struct Election<'a> {
     pub half_life: Micros,
     /// `hashkey` and `hashbalance`.
     pub affinity: Affinity,
+    /// `score`.
+    pub score: Option<&'a Score>,
     /// The clock.
     pub now: Micros,
 }
@@ -164,6 +167,7 @@ impl Election<'_> {
             now: self.now,
             half_life: self.half_life,
             affinity: self.affinity,
+            score: self.score,
         };
         match self.method.pick(&sight, random) {
             Some(id) if self.method.is_foreign() && !self.eligible(id) => Choice::Elsewhere,

@@ -9,7 +9,7 @@
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`hashkey`] is what `lbmethod=hash` knows a request by.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
-//! * [`stats`] are the numbers that members push about themselves.
+//! * [`stats`] are the numbers that members push about themselves, and `score=` over them.
 //! * [`sticky`] finds the member that a session belongs to.
 //! * [`cookie`] is what a back end signs for its client: farms, member, class.
 //! * `manager` reads the forms of the manager's page.

@@ -62,6 +62,7 @@ impl Members {
             force: true,
             half_life: SECOND,
             affinity: Affinity::default(),
+            score: None,
             now,
         }
     }

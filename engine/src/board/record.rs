@@ -156,8 +156,13 @@ pub struct MemberStats {
     pub pad: AtomicU32,
     /// When any of them was last pushed ([`crate::Micros`]); 0 never.
     pub reported_at: AtomicU64,
+    /// How many updates there were.
+    pub pushes: AtomicU64,
+    /// What the farm's `score=` makes of them: the bits of an `f64`, 0 for none
+    /// ([`crate::stats::score`]).
+    pub score: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 14],
+    pub spare: [AtomicU64; 12],
     /// The statistics, in the order in which they first came.
     pub table: [Stat; STATS_MAX],
 }

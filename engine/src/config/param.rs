@@ -6,6 +6,7 @@
 use super::forward::Forward;
 use super::value::{self, Must};
 use crate::hashkey::HashKey;
+use crate::stats::score::Score;
 use crate::sticky::{Attributes, RouteRegex};
 use std::time::Duration;
 use thiserror::Error;
@@ -90,6 +91,9 @@ pub const PARAMS: &[Param] = &[
     farms("halflife", "halflife=SECONDS", "10",
         "time after which a measured response time, and traffic, counts half",
         |farm, text| put(&mut farm.half_life, value::seconds(text, 1..=3600))),
+    farms("score", "score=FORMULA", "unset",
+        "what `lbmethod=stats` compares: the lowest wins",
+        |farm, text| put(&mut farm.score, Score::read(text).map(Some))),
     members("name", "name=NAME", "host:port of the URL",
         "the member's name in reports and queries",
         |member, text| put(&mut member.name, value::name(text, MEMBER_NAME_MAX).map(Some))),
@@ -103,7 +107,6 @@ pub const PARAMS: &[Param] = &[
 
 /// Parameters that this version knows by name only, and refuses.
 pub const LATER: &[(&str, Whose)] = &[
-    ("score", Whose::Farm),
     ("queue", Whose::Farm),
     ("queuetimeout", Whose::Farm),
     ("draintimeout", Whose::Both),
@@ -269,6 +272,8 @@ pub struct FarmParams {
     pub hash_balance: Option<u32>,
     /// Half-life of the response time average, in whole seconds.
     pub half_life: Duration,
+    /// What `lbmethod=stats` compares.
+    pub score: Option<Score>,
     /// What holds for members without a word of their own.
     pub members: MemberParams,
 }
@@ -290,6 +295,7 @@ impl Default for FarmParams {
             hash_key: HashKey::default(),
             hash_balance: Some(125),
             half_life: Duration::from_secs(10),
+            score: None,
             members: MemberParams::default(),
         }
     }

@@ -44,6 +44,7 @@ impl Farm {
             force,
             half_life: 10_000_000,
             affinity: Affinity::default(),
+            score: None,
             now: NOW,
         };
         let elected = election.run(&mut fastrand::Rng::with_seed(1))?;

@@ -14,10 +14,12 @@ mod load;
 mod look;
 mod random;
 mod roundrobin;
+mod stats;
 mod traffic;
 
 use crate::board::record::{FarmRecord, MemberHot, MemberRecord};
 use crate::plan::Plan;
+use crate::stats::score::Score;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros};
 
@@ -44,6 +46,8 @@ pub struct Sight<'a> {
     pub half_life: Micros,
     /// Whom the request should go to.
     pub affinity: Affinity,
+    /// `score`.
+    pub score: Option<&'a Score>,
 }
 
 /// Requests of one key go to one member, unless that is loaded too far above the mean.
@@ -122,6 +126,7 @@ pub static MENU: &[&(dyn Method + Sync)] = &[
     &byrequests::ByRequests,
     &bybusyness::ByBusyness,
     &bytraffic::ByTraffic,
+    &stats::Stats,
 ];
 
 /// The method of that name.

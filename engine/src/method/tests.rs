@@ -2,6 +2,7 @@ mod balance;
 mod bytes;
 mod hash;
 mod random;
+mod stats;
 
 use super::*;
 use crate::ewma;
@@ -25,6 +26,7 @@ struct Farm {
     affinity: Mutex<Affinity>,
     tried: Mutex<Vec<MemberId>>,
     random: Mutex<fastrand::Rng>,
+    score: Option<Score>,
 }
 
 impl Roster for Farm {
@@ -68,6 +70,7 @@ impl Farm {
             affinity: Mutex::default(),
             tried: Mutex::default(),
             random: Mutex::new(fastrand::Rng::with_seed(7)),
+            score: None,
         }
     }
 
@@ -85,6 +88,7 @@ impl Farm {
             now,
             half_life: HALF_LIFE,
             affinity: *self.affinity.lock().unwrap(),
+            score: self.score.as_ref(),
         };
         let id = by_name(method)
             .unwrap()

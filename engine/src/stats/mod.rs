@@ -5,7 +5,9 @@
 //! wins. A reader goes by the number of places that have a name: what it covers is complete.
 //!
 //! Names and values outlive restarts, and count as reported at the start: the balance does not depend
-//! on httpd having been restarted.
+//! on httpd having been restarted. What a farm makes of them is its [`score`].
+
+pub mod score;
 
 use core::fmt;
 
@@ -167,6 +169,7 @@ impl Report {
             }
         }
         stats.reported_at.fetch_max(now, Ordering::SeqCst);
+        stats.pushes.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 

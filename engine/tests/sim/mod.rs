@@ -97,6 +97,7 @@ impl Farm {
                 key,
                 balance: Some(125),
             },
+            score: None,
         };
         let method = by_name(method).expect("a method of the menu");
         method.pick(&sight, random).map(|id| id.0 as usize)

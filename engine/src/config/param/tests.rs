@@ -55,6 +55,11 @@ fn each_parameter_fills_its_field() {
         farm("RouteRegex", "!(.*)$").map(|p| p.route_regex),
         Ok(Some(regex))
     );
+    let score = Score::read("0.7*load + queue/100").expect("a formula");
+    assert_eq!(
+        farm("score", "0.7*load + queue/100").map(|p| p.score),
+        Ok(Some(score))
+    );
     let fallback = |text| farm("fallback", text).map(|p| p.fallback);
     assert_eq!(fallback(outage), Ok(Some(Fallback::Proxy(outage.into()))));
     assert_eq!(
@@ -180,6 +185,13 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
         );
     }
     assert_eq!(member, MemberParams::default());
+}
+
+#[test]
+fn a_formula_is_refused_with_its_place() {
+    let error = "score=load + : must be a formula of names, numbers, + - * / and parentheses; at \
+                 position 8 a name, a number or '(' must stand";
+    assert_eq!(farm("score", "load + "), Err(error.to_owned()));
 }
 
 #[test]
