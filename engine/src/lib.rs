@@ -12,6 +12,7 @@
 //! * [`stats`] are the numbers that members push about themselves, and `score=` over them.
 //! * [`sticky`] finds the member that a session belongs to.
 //! * [`cookie`] is what a back end signs for its client: farms, member, class.
+//! * `query` reads the text requests below the engine's path.
 //! * `manager` reads the forms of the manager's page.
 //! * [`config`] holds the parameters a user writes, and what selects a farm.
 //!
@@ -38,6 +39,8 @@ pub mod method;
 #[cfg(not(loom))]
 pub mod metrics;
 pub mod plan;
+#[cfg(not(loom))]
+pub mod query;
 pub mod reverse;
 pub mod stats;
 pub mod sticky;

@@ -1,0 +1,54 @@
+//! What the paths ask for.
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Members, the historic "physicals".
+    Phys,
+    /// Farms.
+    Farm,
+    /// All of it.
+    Engine,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A member of a farm.
+    Balance,
+    /// How things are.
+    Status(Of),
+}
+
+const PATHS: &[(&str, Kind)] = &[
+    ("balance", Kind::Balance),
+    ("status/phys", Kind::Status(Of::Phys)),
+    ("status/farm", Kind::Status(Of::Farm)),
+    ("status/engine", Kind::Status(Of::Engine)),
+];
+
+impl Kind {
+    /// The kind behind a path below the engine's own; slashes around it do not count.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut paths = PATHS.iter();
+        paths.find(|(name, _)| *name == path).map(|(_, kind)| *kind)
+    }
+
+    /// Its path.
+    pub fn path(self) -> &'static str {
+        let mut paths = PATHS.iter();
+        paths
+            .find(|(_, kind)| *kind == self)
+            .map_or("", |(path, _)| path)
+    }
+
+    /// What its lines are about.
+    pub const fn of(self) -> Of {
+        match self {
+            Self::Balance => Of::Phys,
+            Self::Status(of) => of,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The text requests below the engine's path: `balance/?farm_one`, `status/phys/?h=app01,f="%h,%c"`.
+//!
+//! ```ebnf
+//! query   = [ "E" ], requests ;                     (* after E: valid %XX are decoded *)
+//! body    = requests ;                              (* of a POST; a new line separates too *)
+//! requests = request, { "&", request } ;
+//! request = [ path, "?" ], [ item, { ",", item } ] ; (* path: AthAllowDiverseMulti *)
+//! item    = word | word, "=", value ;
+//! value   = { plain } | '"', { quoted }, '"' ;
+//! word    = plain, { plain } ;                      (* without "=" and "?" *)
+//! plain   = any character but , & " \ and controls ;
+//! quoted  = any character but " \ and controls | "\", ( '"' | "\" | "n" | "r" | "t" ) ;
+//! ```
+//!
+//! [`text`] reads characters, [`split`] finds requests and items in them, [`request`] says what
+//! each kind of request may hold. [`letters`] is the table that formats ([`format`]) and updates
+//! share. An error names the position and the reason; then nothing of the query is done.
+
+mod error;
+pub mod format;
+pub mod kind;
+pub mod letters;
+pub mod request;
+mod split;
+mod text;
+
+pub use error::{QueryError, Reason};
+pub use format::{Format, Subject};
+pub use kind::{Kind, Of};
+pub use letters::{Field, LETTERS, Letter};
+pub use request::{Balance, Request, Selection, Status};
+pub use text::Text;
+
+/// Longest query string, in bytes.
+pub const QUERY_MAX: usize = 8192;
+
+/// What one query may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `AthMaxEmbed`: most requests.
+    pub requests: usize,
+    /// `AthAllowDiverseMulti`: requests of different kinds.
+    pub diverse: bool,
+}
+
+/// Reads all requests of a query; `kind` is what its path asks for.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse<'t>(
+    kind: Kind,
+    text: &'t Text<'_>,
+    limits: Limits,
+) -> Result<Vec<Request<'t>>, QueryError> {
+    split::requests(text, limits.requests)
+        .and_then(|raw| {
+            raw.into_iter()
+                .map(|raw| Request::of(kind, raw, limits.diverse))
+                .collect()
+        })
+        .map_err(|error| text.located(error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+use super::*;
+use proptest::prelude::*;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+const LIMITS: Limits = Limits {
+    requests: 16,
+    diverse: false,
+};
+const PHYS: Kind = Kind::Status(Of::Phys);
+
+/// Says its letters, and one statistic.
+struct Sample;
+
+impl Subject for Sample {
+    fn field(&self, field: Field, to: &mut String) {
+        if field != Field::Route {
+            to.push_str(&format!("<{field:?}>"));
+        }
+    }
+
+    fn statistic(&self, name: &str) -> Option<f64> {
+        (name == "load").then_some(0.75)
+    }
+}
+
+fn refused(kind: Kind, query: &str) -> String {
+    let text = match Text::of_query(query.as_bytes()) {
+        Ok(text) => text,
+        Err(error) => return error.to_string(),
+    };
+    parse(kind, &text, LIMITS).unwrap_err().to_string()
+}
+
+/// The lines that status requests of a query make.
+fn lines(query: &str) -> Vec<String> {
+    let text = Text::of_query(query.as_bytes()).unwrap();
+    let requests = parse(PHYS, &text, LIMITS).unwrap();
+    let line = |request: &Request| {
+        let Request::Status(Status { of, format, .. }) = request else {
+            return "no status".to_owned();
+        };
+        let mut line = String::new();
+        let format = format.clone().unwrap_or_else(|| Format::default_of(*of));
+        format.write(&Sample, &mut line);
+        line
+    };
+    requests.iter().map(line).collect()
+}
+
+#[test]
+fn the_two_requests_of_the_original() {
+    let text = Text::of_query(b"farm_one").unwrap();
+    let requests = parse(Kind::Balance, &text, LIMITS).unwrap();
+    let expected = Request::Balance(Balance {
+        farm: Cow::Borrowed("farm_one"),
+        key: None,
+        format: None,
+    });
+    assert_eq!(requests, [expected]);
+
+    let text = Text::of_query(br#"Eh=app01,f="%h,%c""#).unwrap();
+    let requests = parse(PHYS, &text, LIMITS).unwrap();
+    let [Request::Status(status)] = requests.as_slice() else {
+        panic!("{requests:?}");
+    };
+    assert_eq!(status.select.member.as_deref(), Some("app01"));
+    assert_eq!(lines(r#"Eh=app01,f="%h,%c""#), ["<Name>,<InFlight>"]);
+}
+
+#[test]
+fn formats() {
+    for (format, line) in [
+        (
+            r#"f="%h %{load}s %{none}s 100%% %r""#,
+            "<Name> 0.75 - 100% -",
+        ),
+        (r#"f="a\"b\\c\td&e,f=g?""#, "a\"b\\c\td&e,f=g?"),
+        ("f=%h:%c", "<Name>:<InFlight>"),
+        ("f=", ""),
+        (r#"f="""#, ""),
+        ("Ef=%25h%22", "not allowed"),
+        ("Ef=%25c%20%zz", "not allowed"),
+        ("Ef=%22%25c%20%25%25%22", "<InFlight> %"),
+        ("Ef=\"%c0%h\"", "not allowed"),
+    ] {
+        let text = Text::of_query(format.as_bytes());
+        if line == "not allowed" {
+            let parsed = text.and_then(|text| parse(PHYS, &text, LIMITS).map(|_| ()));
+            parsed.unwrap_err();
+        } else {
+            assert_eq!(lines(format), [line], "{format}");
+        }
+    }
+    let default = "<FullName> <State> <Health> <Reporting> <Weight> <InFlight> <Elected>";
+    assert_eq!(lines("h=a&h=b"), [default, default]);
+    assert_eq!(lines(""), [default]);
+}
+
+#[test]
+fn after_e_only_valid_escapes_are_decoded() {
+    for (query, member) in [
+        ("Eh=a%2Cb", "a,b"),
+        ("Eh=%41%4", "A%4"),
+        ("Eh=%%41", "%A"),
+        ("Eh=100%", "100%"),
+        ("h=%41", "%41"),
+        ("Eh=caf%C3%A9", "café"),
+        ("Eh=a+b", "a+b"),
+    ] {
+        let text = Text::of_query(query.as_bytes()).unwrap();
+        // A decoded comma separates, as a plain one does.
+        let parsed = parse(PHYS, &text, LIMITS);
+        if member == "a,b" {
+            assert_eq!(
+                parsed.unwrap_err().to_string(),
+                "position 8: \"b\" has no value"
+            );
+            continue;
+        }
+        let parsed = parsed.unwrap();
+        let [Request::Status(status)] = parsed.as_slice() else {
+            panic!("{query}");
+        };
+        assert_eq!(status.select.member.as_deref(), Some(member), "{query}");
+    }
+}
+
+#[test]
+fn an_error_names_position_and_reason() {
+    for (kind, query, error) in [
+        (
+            PHYS,
+            "h=a&&h=b",
+            "position 5: nothing between two separators",
+        ),
+        (PHYS, "h=a&", "position 5: nothing between two separators"),
+        (
+            PHYS,
+            "h=a,,f=b",
+            "position 5: nothing between two separators",
+        ),
+        (PHYS, "h=", "position 1: \"h\" has no value"),
+        (
+            PHYS,
+            "h=a,h=b",
+            "position 5: h= stands twice in one request",
+        ),
+        (
+            PHYS,
+            "h=a,zz=b",
+            "position 5: \"zz\" is no key of this request",
+        ),
+        (
+            PHYS,
+            "h=a\"b",
+            "position 4: '\"' is not allowed here: a value with it stands in quotes",
+        ),
+        (
+            PHYS,
+            "f=\"a\"b",
+            "position 6: 'b' is not allowed here: a value with it stands in quotes",
+        ),
+        (
+            PHYS,
+            "f=\"%h",
+            "position 3: the quoted value that begins here does not end",
+        ),
+        (
+            PHYS,
+            r#"f="a\x""#,
+            r#"position 5: \x is no escape: there are \" \\ \n \r \t"#,
+        ),
+        (
+            PHYS,
+            "f=ab%",
+            "position 5: % needs a letter behind it; a percent sign itself is %%",
+        ),
+        (
+            PHYS,
+            "f=%{load}x",
+            "position 3: % needs a letter behind it; a percent sign itself is %%",
+        ),
+        (
+            PHYS,
+            "f=%{l}s",
+            "position 3: \"l\" names no statistic: 2 to 32 letters, digits, . _ -, the first a letter",
+        ),
+        (PHYS, "h=\u{1}", "position 3: a control character"),
+        (PHYS, "Eh=%0a", "position 4: a control character"),
+        (PHYS, "Eh=%41%41,%ff", "position 11: not UTF-8"),
+        (
+            PHYS,
+            "Eh=%41%41,%41=1",
+            "position 11: \"A\" is no key of this request",
+        ),
+        (Kind::Balance, "", "position 1: the farm's name is missing"),
+        (
+            Kind::Balance,
+            "key=7",
+            "position 1: the farm's name is missing",
+        ),
+        (Kind::Balance, "a,b", "position 3: \"b\" has no value"),
+        (
+            PHYS,
+            "h=a&balance/?f",
+            "position 5: a request of another kind needs AthAllowDiverseMulti On",
+        ),
+        (
+            PHYS,
+            "h=a&nosuch?f",
+            "position 5: \"nosuch\" is not balance/, nor status/, update/ or mirror/ with farm/ or phys/",
+        ),
+        (
+            Kind::Status(Of::Farm),
+            "h=a",
+            "position 1: \"h\" is no key of this request",
+        ),
+        (
+            Kind::Status(Of::Engine),
+            "n=a",
+            "position 1: \"n\" is no key of this request",
+        ),
+        (
+            Kind::Status(Of::Engine),
+            "f=%h",
+            "position 3: %h is not there: letters are UMNceoxIOV",
+        ),
+    ] {
+        // Where a key needs the farm, it is the farm that is missed.
+        let said = refused(kind, query);
+        let either = query == "key=7" && said.contains("missing");
+        assert!(said == error || either, "{query}: {said}");
+    }
+}
+
+#[test]
+fn as_many_requests_as_allowed() {
+    let query = |n: usize| vec!["h=a"; n].join("&");
+    let sixteen = query(16);
+    let text = Text::of_query(sixteen.as_bytes()).unwrap();
+    assert_eq!(parse(PHYS, &text, LIMITS).unwrap().len(), 16);
+    assert_eq!(
+        refused(PHYS, &query(17)),
+        "position 65: more than 16 requests (AthMaxEmbed)"
+    );
+    let items: Vec<_> = (0..65).map(|n| format!("k{n}=1")).collect();
+    assert!(refused(PHYS, &items.join(",")).contains("more than 64 items in one request"));
+}
+
+#[test]
+fn requests_of_different_kinds() {
+    let limits = Limits {
+        diverse: true,
+        ..LIMITS
+    };
+    let query = "h=a&/balance/?farm_one,key=x&status/engine?&status/farm/?n=b@main";
+    let text = Text::of_query(query.as_bytes()).unwrap();
+    let parsed = parse(PHYS, &text, limits).unwrap();
+    let kinds: Vec<_> = parsed.iter().map(Request::kind).collect();
+    let status = Kind::Status;
+    assert_eq!(
+        kinds,
+        [PHYS, Kind::Balance, status(Of::Engine), status(Of::Farm)]
+    );
+}
+
+#[test]
+fn lines_of_a_body() {
+    let body = b"h=a\r\nh=b&h=c\n\n";
+    let text = Text::of_body(body).unwrap();
+    assert_eq!(parse(PHYS, &text, LIMITS).unwrap().len(), 3);
+    let text = Text::of_body(b"f=\"a\nb\"").unwrap();
+    assert_eq!(
+        parse(PHYS, &text, LIMITS).unwrap_err().to_string(),
+        "position 3: the quoted value that begins here does not end"
+    );
+}
+
+#[test]
+fn paths() {
+    for (path, kind) in [
+        ("/balance/", Some(Kind::Balance)),
+        ("/balance", Some(Kind::Balance)),
+        ("/status/phys/", Some(PHYS)),
+        ("/status/", None),
+        ("/balance/x", None),
+        ("//balance", None),
+        ("/Balance/", None),
+        ("", None),
+    ] {
+        assert_eq!(Kind::of_path(path), kind, "{path}");
+    }
+}
+
+#[test]
+fn the_table_names_each_letter_once() {
+    let mut seen = BTreeMap::new();
+    for letter in LETTERS {
+        assert!(letter.letter.is_ascii_alphabetic());
+        assert!(!"fkv".contains(letter.letter), "a key's");
+        assert!(seen.insert(letter.letter, letter.field).is_none());
+    }
+}
+
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop::sample::select(vec![
+        "h=",
+        "n=",
+        "f=",
+        "\"",
+        "\\",
+        "%",
+        "%h",
+        "%{",
+        "}s",
+        "&",
+        ",",
+        "=",
+        "?",
+        "E",
+        "balance/",
+        "status/phys/",
+        "%41",
+        "%22",
+        "é",
+        "\n",
+        "app01",
+        "load",
+        "\0",
+    ]);
+    let bytes = prop::collection::vec(any::<u8>(), 0..8);
+    let piece = prop_oneof![
+        4 => token.prop_map(|token| token.as_bytes().to_vec()),
+        1 => bytes,
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn hostile_bytes_are_survived(bytes in hostile(), path in 0..4_usize, diverse: bool) {
+        let kinds = [Kind::Balance, PHYS, Kind::Status(Of::Farm), Kind::Status(Of::Engine)];
+        let limits = Limits { requests: 4, diverse };
+        for (text, longest) in [(Text::of_query(&bytes), 4), (Text::of_body(&bytes), 4)] {
+            match text.and_then(|text| {
+                parse(kinds[path], &text, limits).map(|requests| requests.len())
+            }) {
+                Ok(requests) => prop_assert!(requests <= longest),
+                Err(error) => {
+                    prop_assert!((1..=bytes.len() + 1).contains(&error.at), "{error}");
+                    prop_assert!(!error.to_string().contains(['\n', '\0']), "{error}");
+                }
+            }
+        }
+    }
+
+    /// What is quoted comes back, whatever it is.
+    #[test]
+    fn a_quoted_value_is_what_was_meant(value in "[^\\p{Cc}]{1,40}") {
+        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+        let query = format!("h=\"{escaped}\"");
+        prop_assume!(!query.starts_with('E'));
+        let text = Text::of_query(query.as_bytes()).unwrap();
+        let requests = parse(PHYS, &text, LIMITS).unwrap();
+        let expected = Request::Status(Status {
+            of: Of::Phys,
+            select: Selection { farm: None, member: Some(Cow::Borrowed(&value)) },
+            format: None,
+        });
+        prop_assert_eq!(requests, vec![expected]);
+    }
+
+    #[test]
+    fn what_is_escaped_after_e_comes_back(value in "[ -~]{0,40}") {
+        let escaped: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let query = format!("E{escaped}");
+        let text = Text::of_query(query.as_bytes()).unwrap();
+        prop_assert_eq!(text.as_str(), value);
+    }
+}
