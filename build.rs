@@ -10,7 +10,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_hook_(monitor|pre_config|post_config|child_init|child_status|pre_translate_name|translate_name)",
     "ap_hook_(map_to_storage|handler|pre_connection|quick_handler)",
     "ap_(add_output_filter_handle|remove_output_filter|register_output_filter|pass_brigade)",
-    "ap_state_query",
+    "ap_state_query|ap_(sub_req_method_uri|destroy_sub_req)",
     "ap_(check_cmd_context|getword_conf|get_server_name|get_server_port|mpm_query)",
     "ap_(merge_per_dir_configs|create_request_config|satisfies|some_auth_required)",
     "ap_(register_provider|lookup_provider|list_provider_names)",

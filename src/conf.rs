@@ -41,6 +41,10 @@ pub struct ServerConf {
     pub qos: Vec<Qos>,
     /// `AthCookieName`, `AthCookieKey`, `AthCookieMode`.
     pub cookie: cookie::Settings,
+    /// `AthMaxEmbed`.
+    pub max_embed: Option<usize>,
+    /// `AthAllowDiverseMulti`.
+    pub diverse: Option<bool>,
     /// What was taken off mod_proxy's lines for farms of this server, by farm name.
     pub farms: HashMap<String, FarmParams>,
     /// Likewise for members, by worker.
@@ -99,6 +103,8 @@ impl ServerConf {
             trust: own.trust.or_else(|| self.trust.clone()),
             qos: self.qos.iter().cloned().chain(own.qos).collect(),
             cookie: own.cookie.or(&self.cookie),
+            max_embed: own.max_embed.or(self.max_embed),
+            diverse: own.diverse.or(self.diverse),
             farms: own.farms,
             members: own.members,
             table: FarmTable::default(),

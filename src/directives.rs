@@ -125,6 +125,18 @@ pub static TABLE: Table = Table(&[
         c"pass or wrap: whether clients see that cookie or a handle"
     ),
     directive!(
+        c"AthMaxEmbed",
+        max_embed,
+        SERVER,
+        c"most requests in one query"
+    ),
+    directive!(
+        c"AthAllowDiverseMulti",
+        diverse,
+        SERVER,
+        c"On or Off: requests of different kinds in one query"
+    ),
+    directive!(
         c"AthFarm",
         misplaced,
         SERVER,
@@ -238,16 +250,20 @@ impl Line {
             )),
         }
     }
+
+    fn on_off(&self, directive: &str) -> Result<bool, String> {
+        let word = self.word(directive, "On or Off")?;
+        match word.to_ascii_lowercase().as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(format!("{directive} {word}: must be On or Off")),
+        }
+    }
 }
 
 fn engine(line: &Line) -> Reading {
     line.main_server_only()?;
-    let word = line.word("AthEngine", "On or Off")?;
-    let on = match word.to_ascii_lowercase().as_str() {
-        "on" => true,
-        "off" => false,
-        _ => return Err(format!("AthEngine {word}: must be On or Off")),
-    };
+    let on = line.on_off("AthEngine")?;
     if on && proxy::get().is_none() {
         return Err(
             "AthEngine On: mod_proxy is not loaded; add LoadModule proxy_module (in \
@@ -326,6 +342,23 @@ fn cookie_key(line: &Line) -> Reading {
         format!("AthCookieKey {id}: the key must stand in a file of its own, named as file:PATH")
     })?;
     line.server()?.cookie.add_key(id, &line.path(path))
+}
+
+fn max_embed(line: &Line) -> Reading {
+    let allowed = "a whole number from 1 to 1000";
+    let word = line.word("AthMaxEmbed", allowed)?;
+    let number = word
+        .parse()
+        .ok()
+        .filter(|number| (1..=1000).contains(number));
+    let number = number.ok_or_else(|| format!("AthMaxEmbed {word}: must be {allowed}"))?;
+    line.server()?.max_embed = Some(number);
+    Ok(())
+}
+
+fn diverse(line: &Line) -> Reading {
+    line.server()?.diverse = Some(line.on_off("AthAllowDiverseMulti")?);
+    Ok(())
 }
 
 fn misplaced(_line: &Line) -> Reading {

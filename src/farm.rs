@@ -22,7 +22,7 @@ use athena_engine::{MemberId, Micros};
 use crate::growth::Growth;
 use crate::members::Members;
 use crate::rule::Rule;
-use crate::{clock, ffi};
+use crate::{clock, ffi, naming};
 
 /// Status bits of mod_proxy that keep a worker from being used, our own error state left out.
 const NOT_SERVING: u32 = (ffi::PROXY_WORKER_DISABLED
@@ -49,6 +49,8 @@ pub struct Member {
     /// Its name for people: `host:port`, or what `name=` says.
     pub name: String,
     pub c_name: CString,
+    /// Where it is, for who asks: `host[:port]`, or its socket.
+    pub address: String,
     /// What its line says, or its farm's for it.
     pub params: MemberParams,
     /// Where its URLs begin, to be told in answers.
@@ -117,6 +119,8 @@ impl Member {
             seat,
             c_name: CString::new(name.as_str()).unwrap_or_default(),
             name,
+            // SAFETY: the caller's worker, which lives as long as the configuration.
+            address: unsafe { naming::shortest_address(worker) },
             params,
             origin: None,
             cell: AtomicPtr::default(),

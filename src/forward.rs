@@ -44,17 +44,24 @@ pub unsafe fn find(r: *mut ffi::request_rec, record: &Record) -> Result<bool, c_
     Ok(false)
 }
 
-/// Where a request goes that its farm cannot serve: where the member of its session says, else the
-/// farm, else the first member that says anything.
+/// Where a request goes that its farm cannot serve: where the member of its session says, else
+/// [`of`].
 fn onward(record: &Record, farm: &Farm) -> Option<Forward> {
     if let Some(member) = record.pinned_to() {
         return member.forward();
     }
+    of(farm)
+}
+
+/// Where a farm's requests go that it cannot serve: where it says, else the first member that says
+/// anything.
+pub fn of(farm: &Farm) -> Option<Forward> {
     let members = || farm.members.iter().find_map(|member| member.forward());
     farm.forward().or_else(members)
 }
 
-fn reachable(r: *mut ffi::request_rec, name: &str) -> Option<FarmRef> {
+/// The farm of that name that a request's server can reach.
+pub fn reachable(r: *mut ffi::request_rec, name: &str) -> Option<FarmRef> {
     // SAFETY: called for a live request.
     let farms = runtime::farms_of(unsafe { (*r).server })?;
     farms.by_name.get(name).copied()

@@ -48,6 +48,7 @@ mod paths;
 mod pool;
 mod provider;
 mod proxy;
+mod query;
 mod random;
 mod record;
 mod refresh;

@@ -104,6 +104,21 @@ unsafe fn address(worker: *mut ffi::proxy_worker) -> String {
     }
 }
 
+/// `host`, with the port where it is not the scheme's own; or the socket.
+///
+/// # Safety
+/// `worker` is live.
+pub unsafe fn shortest_address(worker: *mut ffi::proxy_worker) -> String {
+    // SAFETY: the caller's promise.
+    let (long, url) = unsafe { (address(worker), url(worker)) };
+    if long.starts_with("unix:") {
+        return long;
+    }
+    // mod_proxy leaves a default port out of the URL.
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default().to_owned()
+}
+
 /// The path in the URL, without a slash at its end.
 unsafe fn base_path(worker: *mut ffi::proxy_worker) -> String {
     // SAFETY: the caller's promise: a live worker.

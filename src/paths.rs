@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use athena_engine::config::host;
 use athena_engine::config::trust::Trust;
+use athena_engine::query;
 
 use crate::conf::{EnginePath, ServerConf};
 use crate::ffi::{self, DECLINED, OK};
@@ -60,7 +61,14 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
             if status != OK {
                 return status;
             }
-            api::answer(r, below(r))
+            let path = below(r);
+            match std::str::from_utf8(path)
+                .ok()
+                .and_then(query::Kind::of_path)
+            {
+                Some(kind) => crate::query::answer(r, kind),
+                None => api::answer(r, path),
+            }
         }
     })
 }
@@ -104,6 +112,16 @@ unsafe fn below<'a>(r: *mut ffi::request_rec) -> &'a [u8] {
         let skip = path_of((*r).server).map_or(0, str::len);
         uri.get(skip..).unwrap_or_default()
     }
+}
+
+/// The whole path of one below the engine's own.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn full(r: *mut ffi::request_rec, below: &str) -> String {
+    // SAFETY: the caller's promise.
+    let path = path_of(unsafe { (*r).server }).unwrap_or(DEFAULT_PATH);
+    format!("{path}/{below}/")
 }
 
 /// Who may: both the connection's and the effective client address are trusted, a forwarded

@@ -13,7 +13,7 @@ use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log;
 use crate::rule::{Asked, Rule};
-use crate::{affinity, clock, growth, proxy, random, refresh, runtime, unlisted};
+use crate::{growth, proxy, random, refresh, runtime, serve, unlisted};
 
 const GROUP: &CStr = c"proxylbmethod";
 const VERSION: &CStr = c"0";
@@ -174,16 +174,8 @@ unsafe fn find(
     // SAFETY: the caller's promise.
     let method = unsafe { Asked::by(r, farm, balancer) };
     let election = Election {
-        farm: farm.seat.record,
-        plan: farm.seat.plan.read(farm.seat.record),
-        lineup: farm,
-        method: &method,
-        tried: &[],
         force: false,
-        half_life: farm.half_life(),
-        affinity: affinity::of(&method),
-        score: farm.params.score.as_ref(),
-        now: clock::now(),
+        ..serve::election(farm, &method, &[])
     };
     random::with(|random| election.run(random))
         .and_then(|elected| farm.member_by_id(elected.id))

@@ -8,6 +8,7 @@
 use std::ffi::{c_char, c_int};
 use std::sync::atomic::Ordering;
 
+use athena_engine::MemberId;
 use athena_engine::attempt::{self, Next, Outcome};
 use athena_engine::budget;
 use athena_engine::dispatch::{Elected, Election, Reason};
@@ -265,9 +266,7 @@ pub unsafe fn choose(
     farm: &Farm,
 ) -> Option<(*const Member, Reason)> {
     // SAFETY: the caller's promise; the balancer is the record's own.
-    unsafe { foreign::follow(r, record.balancer(), farm) };
-    growth::follow(farm);
-    refresh::if_stale(farm);
+    unsafe { catch_up(r, record.balancer(), farm) };
     if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
@@ -283,19 +282,8 @@ pub unsafe fn choose(
     let tried = record.tried();
     // SAFETY: as above.
     let method = unsafe { Asked::by(r, farm, record.balancer()) };
-    let election = Election {
-        farm: farm.seat.record,
-        plan: farm.seat.plan.read(farm.seat.record),
-        lineup: farm,
-        method: &method,
-        tried: tried.get(..record.attempts()).unwrap_or_default(),
-        // A fallback comes first: nobody has to wait for a member that may still be down.
-        force: outcome::force_recovery(record.balancer()) && !farm.has_substitute(),
-        half_life: farm.half_life(),
-        affinity: affinity::of(&method),
-        score: farm.params.score.as_ref(),
-        now: clock::now(),
-    };
+    let tried = tried.get(..record.attempts()).unwrap_or_default();
+    let election = election(farm, &method, tried);
     let by_method = || random::with(|random| election.run(random));
     if let Some(elected) = cookie::member(record, farm, &election) {
         return seated(farm, elected);
@@ -320,6 +308,35 @@ pub unsafe fn choose(
     let member = elected.and_then(|(member, _)| unsafe { member.as_ref() });
     sticky::explain(r, &session, record, farm, &choice, member);
     elected
+}
+
+/// Brings this child's view of a farm up to date, before it elects.
+///
+/// # Safety
+/// `r` is live; `balancer` is null or one of its server's.
+pub unsafe fn catch_up(r: *mut ffi::request_rec, balancer: *mut ffi::proxy_balancer, farm: &Farm) {
+    // SAFETY: the caller's promise.
+    unsafe { foreign::follow(r, balancer, farm) };
+    growth::follow(farm);
+    refresh::if_stale(farm);
+}
+
+/// An election among a farm's members now.
+pub fn election<'a>(farm: &'a Farm, method: &'a Asked<'a>, tried: &'a [MemberId]) -> Election<'a> {
+    Election {
+        farm: farm.seat.record,
+        plan: farm.seat.plan.read(farm.seat.record),
+        lineup: farm,
+        method,
+        tried,
+        probes: true,
+        // A fallback comes first: nobody has to wait for a member that may still be down.
+        force: outcome::force_recovery(method.balancer) && !farm.has_substitute(),
+        half_life: farm.half_life(),
+        affinity: affinity::of(method),
+        score: farm.params.score.as_ref(),
+        now: clock::now(),
+    }
 }
 
 fn seated(farm: &Farm, elected: Elected) -> Option<(*const Member, Reason)> {

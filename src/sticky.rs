@@ -90,9 +90,37 @@ pub enum Choice {
 
 /// Looks for the member of a request's session.
 pub fn choose(session: &Session, record: &Record, farm: &Farm, election: &Election<'_>) -> Choice {
-    let Some(route) = session.route() else {
-        return Choice::Any;
+    match session.route() {
+        Some(route) => by_route(route, record.balancer(), farm, election),
+        None => Choice::Any,
+    }
+}
+
+/// Elects the member that a session's value belongs to, or whom the method elects. A value that no
+/// route can be read off is taken for the route itself.
+pub fn elect(
+    value: &[u8],
+    farm: &Farm,
+    election: &Election<'_>,
+    by_method: impl FnOnce() -> Option<Elected>,
+) -> Option<Elected> {
+    let Some(settings) = Settings::of(farm.balancer) else {
+        return by_method();
     };
+    let route = settings.reading(&farm.params).route(value).unwrap_or(value);
+    match by_route(route, farm.balancer, farm, election) {
+        Choice::Its(elected) => Some(elected),
+        Choice::Any => by_method(),
+        Choice::Nobody => None,
+    }
+}
+
+fn by_route(
+    route: &[u8],
+    balancer: *mut ffi::proxy_balancer,
+    farm: &Farm,
+    election: &Election<'_>,
+) -> Choice {
     let seat = |at: usize| farm.members.get(at).map(|member| member.seat.id);
     let found = sticky::member_of(farm, route, |at| {
         let id = seat(at)?;
@@ -101,7 +129,7 @@ pub fn choose(session: &Session, record: &Record, farm: &Farm, election: &Electi
     if let Some((_, elected)) = found {
         return Choice::Its(elected);
     }
-    let pinned = Settings::of(record.balancer()).is_some_and(Settings::no_failover);
+    let pinned = Settings::of(balancer).is_some_and(Settings::no_failover);
     if !pinned || !has_route(farm, route) {
         return Choice::Any;
     }

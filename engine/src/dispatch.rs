@@ -42,6 +42,8 @@ pub struct Election<'a> {
     pub method: &'a dyn Method,
     /// Members that this request has been to.
     pub tried: &'a [MemberId],
+    /// A member in error may be given its probe: what becomes of the request will be known.
+    pub probes: bool,
     /// `forcerecovery`.
     pub force: bool,
     /// `halflife`.
@@ -140,7 +142,7 @@ impl Election<'_> {
         } else if works(member) {
             Some(Reason::Sticky)
         } else {
-            health::claim_probe(&member.health, self.now, self.lineup.retry(id))
+            (self.probes && health::claim_probe(&member.health, self.now, self.lineup.retry(id)))
                 .then_some(Reason::Probe)
         }
     }
@@ -180,7 +182,7 @@ impl Election<'_> {
     /// Claims the probe of a member whose `retry` has passed. Costs one load while none is due.
     fn due_probe(&self) -> Option<MemberId> {
         let next = &self.farm.hot.next_probe_at;
-        if self.now < next.load(Ordering::Relaxed) {
+        if !self.probes || self.now < next.load(Ordering::Relaxed) {
             return None;
         }
         // Emptied before the scan: a failure noted meanwhile lowers it again and is not lost.

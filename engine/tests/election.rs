@@ -59,6 +59,7 @@ impl Members {
             lineup: self,
             method: by_name("roundrobin").expect("a method of the menu"),
             tried: &[],
+            probes: true,
             force: true,
             half_life: SECOND,
             affinity: Affinity::default(),
@@ -110,6 +111,26 @@ fn a_session_is_given_one_probe_a_period() {
     assert_eq!(sticky(NOW + 2 * RETRY), Some(Reason::Probe));
     members.set(0, flags::IGNORE_ERRORS);
     assert_eq!(sticky(NOW), Some(Reason::Sticky));
+}
+
+#[test]
+fn who_learns_nothing_of_the_outcome_has_no_probe() {
+    let farm = FarmRecord::default();
+    let members = Members::new(2);
+    members.fail(0);
+    members.fail(1);
+    let mut random = fastrand::Rng::with_seed(1);
+    let due = members.election(&farm, NOW + RETRY);
+    let asked = Election {
+        probes: false,
+        force: false,
+        ..members.election(&farm, NOW + RETRY)
+    };
+    assert_eq!((asked.run(&mut random), asked.sticky(FIRST)), (None, None));
+    assert_eq!(
+        due.run(&mut random).map(|elected| elected.reason),
+        Some(Reason::Probe)
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The manual and the table of parameters say the same.
 
 use athena_engine::config::param::{LATER, PARAMS, Param, Whose};
+use athena_engine::query::{LETTERS, Of};
 use std::collections::BTreeMap;
 
 const MANUAL: &str = include_str!("../../docs/mod_athena.md");
@@ -93,6 +94,29 @@ fn what_is_refused_by_name_is_listed() {
     listed.sort_unstable();
     later.sort_unstable();
     assert_eq!(listed, later);
+}
+
+/// The lines of the table of letters: what is said of each, and of what it is.
+#[test]
+fn each_letter_has_its_line_and_no_other_has() {
+    let lines = section("Queries").lines();
+    let listed: Vec<_> = lines.filter(|line| line.starts_with("| `%")).collect();
+    let word = |of: &Of| match of {
+        Of::Phys => "phys",
+        Of::Farm => "farm",
+        Of::Engine => "engine",
+    };
+    let line = |letter: &athena_engine::query::Letter| {
+        let of: Vec<_> = letter.of.iter().map(word).collect();
+        format!(
+            "| `%{}` | {} | {} |",
+            letter.letter,
+            letter.about,
+            of.join(", ")
+        )
+    };
+    let table: Vec<_> = LETTERS.iter().map(line).collect();
+    assert_eq!(listed, table);
 }
 
 /// Links within the manual lead to a heading (GitHub's anchors).

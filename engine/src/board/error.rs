@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::record::flags;
+use super::values;
 
 /// Why there is no board, worded for the error log.
 #[derive(Debug, thiserror::Error)]
@@ -112,18 +112,7 @@ impl Setting {
 }
 
 fn letters(value: u32) -> String {
-    let set: String = [
-        (flags::DISABLED, 'D'),
-        (flags::STOPPED, 'S'),
-        (flags::IGNORE_ERRORS, 'I'),
-        (flags::STANDBY, 'H'),
-        (flags::SPARE, 'R'),
-        (flags::DRAIN, 'N'),
-        (flags::CHECK_FAILED, 'C'),
-    ]
-    .into_iter()
-    .filter_map(|(bit, letter)| (value & bit != 0).then_some(letter))
-    .collect();
+    let set: String = values::letters(value).collect();
     if set.is_empty() { "none".into() } else { set }
 }
 
@@ -156,6 +145,7 @@ impl fmt::Display for Notice {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::flags;
     use super::*;
 
     #[test]

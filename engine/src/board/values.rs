@@ -13,6 +13,23 @@ pub const LBSET_MAX: u32 = 99;
 pub const FLAGS_ALL: u32 =
     flags::NOT_ELIGIBLE | flags::IGNORE_ERRORS | flags::STANDBY | flags::SPARE;
 
+/// The state letters as `mod_proxy` writes them.
+pub const LETTERS: [(u32, char); 7] = [
+    (flags::DISABLED, 'D'),
+    (flags::STOPPED, 'S'),
+    (flags::IGNORE_ERRORS, 'I'),
+    (flags::STANDBY, 'H'),
+    (flags::SPARE, 'R'),
+    (flags::DRAIN, 'N'),
+    (flags::CHECK_FAILED, 'C'),
+];
+
+/// The letters that are set.
+pub fn letters(set: u32) -> impl Iterator<Item = char> {
+    let letters = LETTERS.into_iter();
+    letters.filter_map(move |(flag, letter)| (set & flag != 0).then_some(letter))
+}
+
 impl MemberAdmin {
     /// The weight in force, in range.
     pub fn weight(&self) -> u32 {

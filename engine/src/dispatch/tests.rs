@@ -41,6 +41,7 @@ impl Farm {
             lineup: self,
             method,
             tried: &tried,
+            probes: true,
             force,
             half_life: 10_000_000,
             affinity: Affinity::default(),

@@ -71,7 +71,6 @@ pub struct Letter {
 }
 
 const PHYS: &[Of] = &[Of::Phys];
-const FARM: &[Of] = &[Of::Farm];
 const ENGINE: &[Of] = &[Of::Engine];
 const BOTH: &[Of] = &[Of::Phys, Of::Farm];
 const UPWARDS: &[Of] = &[Of::Farm, Of::Engine];

@@ -54,7 +54,7 @@ pub fn parse<'t>(
 ) -> Result<Vec<Request<'t>>, QueryError> {
     split::requests(text, limits.requests)
         .and_then(|raw| {
-            raw.into_iter()
+            raw.iter()
                 .map(|raw| Request::of(kind, raw, limits.diverse))
                 .collect()
         })

@@ -48,7 +48,7 @@ pub struct Selection<'t> {
 
 impl<'t> Request<'t> {
     /// Reads a request; `kind` is the kind of one without a path of its own.
-    pub(super) fn of(kind: Kind, raw: Raw<'t>, diverse: bool) -> Result<Self, QueryError> {
+    pub(super) fn of(kind: Kind, raw: &Raw<'t>, diverse: bool) -> Result<Self, QueryError> {
         let wrong = |reason| QueryError::new(raw.at, reason);
         let own = raw
             .path
@@ -59,8 +59,8 @@ impl<'t> Request<'t> {
         }
         no_repeats(&raw.items)?;
         match own {
-            Kind::Balance => Balance::of(&raw).map(Self::Balance),
-            Kind::Status(of) => Status::of(of, &raw).map(Self::Status),
+            Kind::Balance => Balance::of(raw).map(Self::Balance),
+            Kind::Status(of) => Status::of(of, raw).map(Self::Status),
         }
     }
 }

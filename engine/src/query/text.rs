@@ -6,8 +6,8 @@ use std::borrow::Cow;
 /// The text of a query or of a POST's body.
 #[derive(Debug)]
 pub struct Text<'s> {
-    text: Cow<'s, str>,
-    /// The query as sent, where `text` was decoded from it.
+    characters: Cow<'s, str>,
+    /// The query as sent, where `characters` are decoded from it.
     escaped: Option<&'s [u8]>,
     lines: bool,
 }
@@ -37,7 +37,7 @@ impl<'s> Text<'s> {
         escaped: Option<&'s [u8]>,
         lines: bool,
     ) -> Result<Self, QueryError> {
-        let (text, valid) = match bytes {
+        let (characters, invalid) = match bytes {
             Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => (Cow::Borrowed(text), None),
                 Err(error) => (Cow::Borrowed(""), Some(error.valid_up_to())),
@@ -48,15 +48,15 @@ impl<'s> Text<'s> {
             },
         };
         let text = Self {
-            text,
+            characters,
             escaped,
             lines,
         };
-        if let Some(at) = valid {
+        if let Some(at) = invalid {
             return Err(text.located(QueryError::new(at, Reason::Encoding)));
         }
         let bad = |byte: u8| byte.is_ascii_control() && !(lines && matches!(byte, b'\n' | b'\r'));
-        match text.text.bytes().position(bad) {
+        match text.characters.bytes().position(bad) {
             Some(at) => Err(text.located(QueryError::new(at, Reason::Control))),
             None => Ok(text),
         }
@@ -64,7 +64,7 @@ impl<'s> Text<'s> {
 
     /// The characters.
     pub(super) fn as_str(&self) -> &str {
-        &self.text
+        &self.characters
     }
 
     /// Whether this character ends a request.
