@@ -136,7 +136,7 @@ def test_a_board_survives_another_configuration(httpd, backends):
     assert fetch(server.port, "/farm/x").status == 200
     more = [f"http://127.0.0.1:{port}/p{n}/" for port in members.ports for n in range(100)]
     server.conf = served(members.urls) + farm(more, name="farm_big")
-    server.graceful()
+    server.graceful(alone=True)
     engine = Engine(server)
     assert len(engine.members("farm_big")) == 300
     assert engine.column("served") == [1, 0, 0]
