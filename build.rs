@@ -26,7 +26,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_brigade_(cleanup|length|destroy)",
     "apr_bucket_type_.*",
     "apr_thread_mutex_(create|lock|unlock)",
-    "apr_time_now|apr_sockaddr_ip_getbuf|apr_reslist_acquired_count",
+    "apr_time_now|apr_sockaddr_ip_getbuf|apr_reslist_(acquire|release|acquired_count)",
     "ap_retained_data_(create|get)",
     "ap_(setup|should|get)_client_block|ap_get_server_name|apr_generate_random_bytes",
     "ath_shim_.*",

@@ -18,7 +18,7 @@ use crate::log::{self, Level};
 use crate::record::Record;
 use crate::rule::Asked;
 use crate::serve::Call;
-use crate::{clock, filter, outcome, proxy, refresh, runtime};
+use crate::{clock, connection, filter, outcome, proxy, refresh, runtime};
 
 /// Opens the elected member's attempt on the board ([`slots::open`]).
 ///
@@ -378,18 +378,18 @@ pub unsafe fn observe(
         filter::begin(r, record, farm);
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
         begin(r, record, farm, member);
-        let before = filter::connections();
         record.nested.set(true);
-        let status = (proxy.run_scheme_handler)(
-            call.r,
-            worker,
-            call.conf,
-            url,
-            call.proxy_name,
-            call.proxy_port,
-        );
+        let status = connection::watch(r, record, member, || {
+            (proxy.run_scheme_handler)(
+                call.r,
+                worker,
+                call.conf,
+                url,
+                call.proxy_name,
+                call.proxy_port,
+            )
+        });
         record.nested.set(false);
-        record.connected.set(filter::connections() != before);
         filter::end(r, record);
         let outcome = outcome::classify(r, record, member, status);
         settle(r, record, farm, member, outcome);

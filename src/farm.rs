@@ -19,6 +19,7 @@ use athena_engine::method;
 use athena_engine::reverse::Origin;
 use athena_engine::{MemberId, Micros};
 
+use crate::connection::Protocol;
 use crate::growth::Growth;
 use crate::members::Members;
 use crate::rule::Rule;
@@ -45,6 +46,7 @@ const LETTERS: [(i32, u32); 7] = [
 pub struct Member {
     /// mod_proxy's worker: address, connection pool, protocol.
     pub worker: *mut ffi::proxy_worker,
+    pub protocol: Protocol,
     pub seat: MemberSeat,
     /// Its name for people: `host:port`, or what `name=` says.
     pub name: String,
@@ -114,8 +116,12 @@ impl Member {
         name: String,
         params: MemberParams,
     ) -> Self {
+        // SAFETY: workers and their shared parts live as long as the configuration; the scheme is
+        // NUL-terminated within the part and written at configuration time only.
+        let scheme = unsafe { CStr::from_ptr((*(*worker).s).scheme.as_ptr()) };
         let mut member = Self {
             worker,
+            protocol: Protocol::of(scheme),
             seat,
             c_name: CString::new(name.as_str()).unwrap_or_default(),
             name,

@@ -1,7 +1,6 @@
 //! The output filter of a farm's requests: sees the first byte of an answer, and throws away an
 //! answer that another member is to replace (`retryon`).
 
-use std::ffi::c_int;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::budget;
@@ -62,7 +61,6 @@ pub unsafe fn add_reverse(r: *mut ffi::request_rec) {
 pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
     record.answer.set(Answer::Awaited);
     record.first_byte.set(0);
-    record.connected.set(false);
     // SAFETY: the caller's promise; tables and filters belong to the request.
     unsafe {
         let connection = (*r).connection;
@@ -209,26 +207,4 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
     let successor = unsafe { serve::choose(r, record, farm) };
     record.successor.set(successor);
     successor.is_some()
-}
-
-/// The `pre_connection` hook: called for each new connection, those to members included, in the
-/// thread that makes them.
-pub unsafe extern "C" fn pre_connection(
-    _connection: *mut ffi::conn_rec,
-    _socket: *mut std::ffi::c_void,
-) -> c_int {
-    guard!("pre_connection", ffi::DECLINED, {
-        CONNECTIONS.with(|made| made.set(made.get().wrapping_add(1)));
-        ffi::DECLINED
-    })
-}
-
-thread_local! {
-    /// Connections that httpd set up in this thread; an attempt compares before and after.
-    static CONNECTIONS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
-}
-
-/// How many connections httpd has set up in this thread so far.
-pub fn connections() -> u32 {
-    CONNECTIONS.with(std::cell::Cell::get)
 }

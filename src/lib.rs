@@ -3,10 +3,10 @@
 //!
 //! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] ([`naming`],
 //!   [`front`], [`seating`]) → [`runtime`]
-//! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`outcome`] → [`account`];
-//!   [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the first byte,
-//!   [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other farms,
-//!   [`unusable`] is for when nothing is left
+//! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`connection`] → [`outcome`] →
+//!   [`account`]; [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the
+//!   first byte, [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other
+//!   farms, [`unusable`] is for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
@@ -24,6 +24,7 @@ mod canon;
 mod class;
 mod clock;
 mod conf;
+mod connection;
 mod cookie;
 mod directives;
 mod environment;
@@ -147,7 +148,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
             // Before mod_proxy's own walk of the <Proxy> sections.
             ffi::ap_hook_map_to_storage(Some(access::map_to_storage), none, none, first);
             // Sees the connections that mod_proxy makes to members.
-            ffi::ap_hook_pre_connection(Some(filter::pre_connection), none, none, first);
+            ffi::ap_hook_pre_connection(Some(connection::pre_connection), none, none, first);
             ffi::apr_optional_hook_add(
                 c"status_hook".as_ptr(),
                 Some(std::mem::transmute::<StatusHook, unsafe extern "C" fn()>(

@@ -5,9 +5,11 @@ use std::ffi::{CStr, c_int};
 
 use athena_engine::attempt::{Outcome, Request, Rules};
 
+use crate::connection::Protocol;
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, DONE, OK};
 use crate::record::{Answer, Record};
+use crate::{clock, proxy};
 
 /// The farm's rules for what follows.
 pub fn rules(farm: &Farm) -> Rules<'_> {
@@ -48,11 +50,16 @@ pub fn force_recovery(balancer: *mut ffi::proxy_balancer) -> bool {
 /// What the request allows.
 pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
     Request {
-        replayable: is_idempotent(r) && !has_body(r),
+        replayable: is_replayable(r),
         replays: record.replays.get(),
         refreshed: record.refreshed.get(),
         committed: matches!(record.answer.get(), Answer::Passed | Answer::CutOff),
     }
+}
+
+/// It may be sent twice, and can be.
+fn is_replayable(r: *mut ffi::request_rec) -> bool {
+    is_idempotent(r) && !has_body(r)
 }
 
 /// RFC 9110 §9.2.2.
@@ -96,9 +103,13 @@ pub unsafe fn classify(
     // SAFETY: the caller's promise.
     let (status, aborted) = unsafe { ((*r).status, (*(*r).connection).aborted != 0) };
     let status = u16::try_from(status).unwrap_or(0);
+    let connection = record.connection.get();
+    let broken = Outcome::Broken {
+        fresh: !connection.reused(member.protocol),
+    };
     match record.answer.get() {
         Answer::Discarded => return Outcome::Answered(status),
-        Answer::Passed if result == DONE && status != 101 => {
+        Answer::Passed if result != OK && status != 101 => {
             return if aborted {
                 Outcome::ClientGone
             } else {
@@ -106,11 +117,7 @@ pub unsafe fn classify(
             };
         }
         Answer::Passed => return Outcome::Answered(status),
-        Answer::CutOff => {
-            return Outcome::Broken {
-                fresh: is_fresh(record, member),
-            };
-        }
+        Answer::CutOff => return broken,
         Answer::Awaited => {}
     }
     let note = |name: &CStr| {
@@ -121,17 +128,25 @@ pub unsafe fn classify(
         }
     };
     // An answer that httpd replaces by its own page (ProxyErrorOverride) never meets the filter.
-    if note(c"proxy-error-override").is_some() {
+    if note(c"proxy-error-override").is_some() || connection.overridden(result) {
         return Outcome::Answered(u16::try_from(result).unwrap_or(status));
     }
+    // SAFETY: the caller's promise.
+    let refused = || unsafe { connection.refused(r, member, is_replayable(r)) };
+    let failed = || {
+        // SAFETY: the caller's promise.
+        if unsafe { waited_out(r, record, member) } {
+            Outcome::TimedOut
+        } else {
+            broken
+        }
+    };
     let complaint = || note(c"error-notes").unwrap_or_default();
     match result {
         OK | DONE if aborted && status != 101 => Outcome::ClientGone,
         OK | DONE => Outcome::Answered(status),
-        ffi::HTTP_SERVICE_UNAVAILABLE if !record.connected.get() && pool_is_full(member) => {
-            Outcome::PoolExhausted
-        }
-        ffi::HTTP_SERVICE_UNAVAILABLE => Outcome::NotConnected,
+        ffi::HTTP_SERVICE_UNAVAILABLE if connection.pool_was_full(member) => Outcome::PoolExhausted,
+        ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
         ffi::HTTP_INTERNAL_SERVER_ERROR
             if complaint().starts_with(b"DNS lookup failure")
                 || complaint().starts_with(b"Error during SSL Handshake") =>
@@ -140,39 +155,53 @@ pub unsafe fn classify(
         }
         ffi::HTTP_GATEWAY_TIME_OUT => Outcome::TimedOut,
         ffi::HTTP_BAD_GATEWAY if note(c"proxy_timedout").is_some() => Outcome::TimedOut,
-        ffi::HTTP_BAD_GATEWAY => Outcome::Broken {
-            fresh: is_fresh(record, member),
-        },
+        ffi::HTTP_SERVICE_UNAVAILABLE | ffi::HTTP_BAD_GATEWAY => failed(),
+        ffi::HTTP_INTERNAL_SERVER_ERROR if connection.broke_with_500(member.protocol) => failed(),
         other => Outcome::NotTheMember(u16::try_from(other).unwrap_or(500)),
     }
 }
 
-/// The connection was made for this attempt.
-fn is_fresh(record: &Record, member: &Member) -> bool {
-    record.connected.get() || !tells_connections(member)
+/// The wait for a first byte was over by time, as those modules tell that answer a timeout in the
+/// same way as a broken connection.
+///
+/// # Safety
+/// `r` is live.
+unsafe fn waited_out(r: *mut ffi::request_rec, record: &Record, member: &Member) -> bool {
+    if !matches!(
+        member.protocol,
+        Protocol::Ajp | Protocol::Http2 | Protocol::Uwsgi
+    ) {
+        return false;
+    }
+    // SAFETY: the caller's promise; configurations and shared parts outlive the request.
+    let timeout = unsafe {
+        let shared = &*member.shared();
+        let conf = proxy::get().and_then(|proxy| proxy.conf((*r).server).as_ref());
+        match conf {
+            _ if shared.timeout_set() != 0 => shared.timeout,
+            Some(conf) if conf.timeout_set() != 0 => conf.timeout,
+            _ => (*(*r).server).timeout,
+        }
+    };
+    let waited = clock::now().saturating_sub(record.began.get());
+    u64::try_from(timeout).is_ok_and(|timeout| waited >= timeout)
 }
 
-/// The protocol's module runs httpd's connection hooks, which is how a new connection is told from
-/// one out of the pool. The others (fcgi, scgi, uwsgi, ajp) are taken to make new ones.
-fn tells_connections(member: &Member) -> bool {
-    // SAFETY: the scheme is NUL-terminated within the shared part and written at configuration
-    // time only.
-    let scheme = unsafe { CStr::from_ptr((*member.shared()).scheme.as_ptr()) }.to_bytes();
-    matches!(scheme, b"http" | b"https" | b"ws" | b"wss" | b"h2" | b"h2c")
+/// A client that got a part of an answer has to see that it ends there: mod_proxy_fcgi and
+/// mod_proxy_scgi would keep its connection open, and the next answer would go on in this one.
+pub fn cut_off(r: *mut ffi::request_rec) {
+    // SAFETY: live request.
+    unsafe { (*(*r).connection).keepalive = ffi::AP_CONN_CLOSE }
 }
 
-/// All connections that `max` allows this process are in use.
-fn pool_is_full(member: &Member) -> bool {
-    // SAFETY: the worker was initialised before the attempt; its pool and list live as long as
-    // the configuration.
-    unsafe {
-        let hard_maximum = (*member.shared()).hmax;
-        let Some(connections) = (*member.worker).cp.as_ref() else {
-            return false;
-        };
-        hard_maximum > 0
-            && !connections.res.is_null()
-            && ffi::apr_reslist_acquired_count(connections.res) >= hard_maximum.unsigned_abs()
+/// The status that a client gets for an attempt that nothing follows: one for each outcome, where
+/// the protocols' modules give 500, 502 or 503.
+pub fn for_client(record: &Record, outcome: Outcome, result: c_int) -> c_int {
+    match outcome {
+        _ if record.answer.get() != Answer::Awaited => result,
+        Outcome::Broken { .. } => ffi::HTTP_BAD_GATEWAY,
+        Outcome::TimedOut => ffi::HTTP_GATEWAY_TIME_OUT,
+        _ => result,
     }
 }
 

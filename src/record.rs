@@ -10,6 +10,7 @@ use athena_engine::cookie::Claims;
 use athena_engine::dispatch::Reason;
 use athena_engine::{MemberId, Micros};
 
+use crate::connection::Traces;
 use crate::farm::{Farm, Member};
 use crate::runtime::FarmRef;
 use crate::sticky::Session;
@@ -92,8 +93,8 @@ pub struct Record {
     pub answer: Cell<Answer>,
     /// Our output filter while it waits for the first byte; null otherwise.
     pub filter: Cell<*mut ffi::ap_filter_t>,
-    /// A new connection was made during the attempt.
-    pub connected: Cell<bool>,
+    /// What the attempt's connection left behind.
+    pub connection: Cell<Traces>,
     /// The member of the request's session, when it cannot serve and `forward=` of its own says who
     /// does; null otherwise.
     pub pinned_to: Cell<*const Member>,
@@ -187,7 +188,7 @@ impl Record {
                 first_byte: Cell::new(0),
                 answer: Cell::new(Answer::Awaited),
                 filter: Cell::new(ptr::null_mut()),
-                connected: Cell::new(false),
+                connection: Cell::new(Traces::default()),
                 pinned_to: Cell::new(ptr::null()),
                 came_by: Cell::new(ptr::null()),
                 forward: Cell::new(ptr::null()),

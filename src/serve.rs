@@ -13,7 +13,6 @@ use athena_engine::attempt::{self, Next, Outcome};
 use athena_engine::budget;
 use athena_engine::dispatch::{Elected, Election, Reason};
 
-use crate::account;
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
@@ -24,8 +23,8 @@ use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
 use crate::{
-    access, affinity, canon, class, clock, cookie, environment, filter, foreign, forward, growth,
-    proxy, random, refresh, reverse,
+    access, account, affinity, canon, class, clock, connection, cookie, environment, filter,
+    foreign, forward, growth, proxy, random, refresh, reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -152,7 +151,7 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
         match next {
             Next::Finish => {
                 environment::settled(r, record);
-                return status;
+                return outcome::for_client(record, outcome, status);
             }
             Next::Again => record.refreshed.set(true),
             Next::Replay => {
@@ -164,7 +163,7 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
                 };
                 if !found {
                     environment::settled(r, record);
-                    return status;
+                    return outcome::for_client(record, outcome, status);
                 }
             }
             // SAFETY: as above.
@@ -222,20 +221,23 @@ unsafe fn attempt(
         }
         filter::begin(r, record, farm);
         account::begin(r, record, farm, member);
-        let before = filter::connections();
         record.nested.set(true);
-        let status = (proxy.run_scheme_handler)(
-            r,
-            member.worker,
-            call.conf,
-            url,
-            call.proxy_name,
-            call.proxy_port,
-        );
+        let status = connection::watch(r, record, member, || {
+            (proxy.run_scheme_handler)(
+                r,
+                member.worker,
+                call.conf,
+                url,
+                call.proxy_name,
+                call.proxy_port,
+            )
+        });
         record.nested.set(false);
-        record.connected.set(filter::connections() != before);
         filter::end(r, record);
         let outcome = outcome::classify(r, record, member, status);
+        if matches!(outcome, Outcome::BrokenInBody(_)) {
+            outcome::cut_off(r);
+        }
         account::settle(r, record, farm, member, outcome);
         (status, outcome)
     }

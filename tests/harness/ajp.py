@@ -11,18 +11,37 @@ def _text(text):
     return struct.pack(">H", len(text)) + text.encode() + b"\0"
 
 
+def _packet(payload):
+    return b"AB" + struct.pack(">H", len(payload)) + payload
+
+
+def read_packet(stream):
+    """A packet's payload, empty at the end of the stream."""
+    head = stream.read(4)
+    return stream.read(struct.unpack(">xxH", head)[0]) if head else b""
+
+
+def answer(body, headers, status=200):
+    """The packets of an answer in two parts, the second of which ends it."""
+    named = b"".join(_text(name) + _text(value) for name, value in headers.items())
+    return [_packet(struct.pack(">BH", _HEAD, status) + _text("OK") + struct.pack(">H", len(headers))
+                    + named)
+            + _packet(struct.pack(">BH", _BODY, len(body)) + body + b"\0"),
+            _packet(bytes([_END, 1]))]
+
+
 class Ajp:
     """Answers `name` with the headers it has at the time, on a port of its own."""
 
     def __init__(self, name):
         self.name, self.headers = name, {}
-        answer = self._answer
+        container = self
 
         class Connection(socketserver.StreamRequestHandler):
             def handle(self):
-                while head := self.rfile.read(4):
-                    self.rfile.read(struct.unpack(">xxH", head)[0])
-                    self.wfile.write(answer())
+                while read_packet(self.rfile):
+                    for part in answer(container.name.encode(), container.headers):
+                        self.wfile.write(part)
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = daemon_threads = True
@@ -30,17 +49,6 @@ class Ajp:
         self._server = Server(("127.0.0.1", 0), Connection)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def _answer(self):
-        headers = b"".join(_text(name) + _text(value) for name, value in self.headers.items())
-        body = self.name.encode()
-        packets = [
-            struct.pack(">BH", _HEAD, 200) + _text("OK") + struct.pack(">H", len(self.headers))
-            + headers,
-            struct.pack(">BH", _BODY, len(body)) + body + b"\0",
-            bytes([_END, 1]),
-        ]
-        return b"".join(b"AB" + struct.pack(">H", len(packet)) + packet for packet in packets)
 
     def stop(self):
         self._server.shutdown()

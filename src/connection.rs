@@ -1,0 +1,229 @@
+//! Whether an attempt had a connection to its member, and whether that was a new one. mod_proxy does
+//! not say; each of its protocol modules gives it away in another manner, and this file knows how.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_int, c_void};
+
+use crate::farm::Member;
+use crate::ffi;
+use crate::guard::guard;
+use crate::record::Record;
+
+/// The protocol spoken to a member, by its URL's scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// http, https, ws, wss, and what other modules bring along.
+    Http,
+    /// h2, h2c.
+    Http2,
+    Ajp,
+    Fcgi,
+    Scgi,
+    Uwsgi,
+}
+
+impl Protocol {
+    /// By the scheme as mod_proxy keeps it, in lower case.
+    pub fn of(scheme: &CStr) -> Self {
+        match scheme.to_bytes() {
+            b"h2" | b"h2c" => Self::Http2,
+            b"ajp" => Self::Ajp,
+            b"fcgi" => Self::Fcgi,
+            b"scgi" => Self::Scgi,
+            b"uwsgi" => Self::Uwsgi,
+            _ => Self::Http,
+        }
+    }
+}
+
+/// What became known of an attempt's connection.
+#[derive(Clone, Copy, Default)]
+pub struct Traces {
+    /// httpd's connection hooks ran for a new one: http, h2, uwsgi.
+    made: bool,
+    /// When the attempt began, an open one waited in the pool: ajp, fcgi, h2. Another thread may have
+    /// been faster, or it was closed meanwhile; then an idempotent request is sent once more than
+    /// need be.
+    kept: bool,
+    /// The request was written, for which it has to be connected: fcgi, scgi.
+    written: bool,
+    /// The head of an answer was read: uwsgi.
+    head: bool,
+}
+
+/// A variable that fcgi and scgi requests get when they are written.
+const CGI: &CStr = c"GATEWAY_INTERFACE";
+
+/// Makes an attempt and notes in the record what its connection left behind.
+///
+/// # Safety
+/// `r` is live and `record` its own; the member's worker is initialised.
+pub unsafe fn watch(
+    r: *mut ffi::request_rec,
+    record: &Record,
+    member: &Member,
+    attempt: impl FnOnce() -> c_int,
+) -> c_int {
+    let protocol = member.protocol;
+    let before = CONNECTIONS.get();
+    // SAFETY: the caller's promise; tables belong to the request.
+    unsafe {
+        let is_cgi = matches!(protocol, Protocol::Fcgi | Protocol::Scgi);
+        if is_cgi {
+            ffi::apr_table_unset((*r).subprocess_env, CGI.as_ptr());
+        }
+        let headers = || (*ffi::apr_table_elts((*r).headers_out)).nelts;
+        let headers_before = headers();
+        let kept = keeps(member) && one_waits(member);
+        let result = attempt();
+        record.connection.set(Traces {
+            made: CONNECTIONS.get() != before,
+            kept,
+            written: is_cgi && !ffi::apr_table_get((*r).subprocess_env, CGI.as_ptr()).is_null(),
+            head: protocol == Protocol::Uwsgi && headers() > headers_before,
+        });
+        result
+    }
+}
+
+impl Traces {
+    /// The request went, or may have gone, over a connection that had been used before.
+    pub fn reused(self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Http => !self.made,
+            Protocol::Http2 => self.kept && !self.made,
+            Protocol::Ajp | Protocol::Fcgi => self.kept,
+            // Never kept.
+            Protocol::Scgi | Protocol::Uwsgi => false,
+        }
+    }
+
+    /// With a result of 503: there was no connection, and nothing was sent.
+    ///
+    /// # Safety
+    /// `r` is live.
+    pub unsafe fn refused(
+        self,
+        r: *mut ffi::request_rec,
+        member: &Member,
+        replayable: bool,
+    ) -> bool {
+        // What mod_proxy does when it cannot connect; the attempt began without.
+        let in_error = || member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
+        match member.protocol {
+            // It keeps this code for that, and for a member that does not say 100 (Continue).
+            Protocol::Http => true,
+            Protocol::Uwsgi => !self.made,
+            Protocol::Http2 => !self.made && (in_error() || !self.kept),
+            Protocol::Fcgi | Protocol::Scgi => !self.written && (in_error() || !self.kept),
+            // Of requests that were sent, those without effect and arguments alone get a 503. A
+            // member whose errors are ignored (`status=+I`) looks broken to them.
+            // SAFETY: the caller's promise.
+            Protocol::Ajp => in_error() || !replayable || unsafe { !(*r).args.is_null() },
+        }
+    }
+
+    /// With a result of 500: the connection broke.
+    pub fn broke_with_500(self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Ajp => true,
+            Protocol::Scgi => self.written,
+            Protocol::Uwsgi => self.made,
+            Protocol::Http | Protocol::Http2 | Protocol::Fcgi => false,
+        }
+    }
+
+    /// The result is the status of an answer that httpd's own page replaces (ProxyErrorOverride);
+    /// the other modules leave a note.
+    pub fn overridden(self, result: c_int) -> bool {
+        self.head && result >= ffi::HTTP_BAD_REQUEST
+    }
+
+    /// Nothing can have been sent for want of a free connection.
+    pub fn pool_was_full(self, member: &Member) -> bool {
+        !self.made && !self.written && pool_is_full(member)
+    }
+}
+
+/// The protocol's module keeps connections, and tells by no hook which ones are new (or, for h2, has
+/// to be told apart from one that could not connect).
+fn keeps(member: &Member) -> bool {
+    if matches!(
+        member.protocol,
+        Protocol::Http | Protocol::Scgi | Protocol::Uwsgi
+    ) {
+        return false;
+    }
+    // SAFETY: the shared part lives as long as the configuration; these bits are written at
+    // configuration time only.
+    let (disabled, set) = unsafe {
+        let shared = &*member.shared();
+        (shared.disablereuse() != 0, shared.disablereuse_set() != 0)
+    };
+    // mod_proxy_fcgi keeps none unless it was said explicitly.
+    !disabled && (set || member.protocol != Protocol::Fcgi)
+}
+
+/// An open connection is the next that the pool gives out.
+///
+/// # Safety
+/// The member's worker is initialised.
+unsafe fn one_waits(member: &Member) -> bool {
+    // SAFETY: the pool and what it holds live as long as the configuration. A connection that was
+    // taken out of the list is this thread's until it is put back.
+    unsafe {
+        let Some(pool) = (*member.worker).cp.as_ref() else {
+            return false;
+        };
+        let is_open = |connection: *mut ffi::proxy_conn_rec| {
+            connection
+                .as_ref()
+                .is_some_and(|connection| !connection.sock.is_null())
+        };
+        if pool.res.is_null() {
+            return is_open(pool.conn);
+        }
+        let mut taken: *mut c_void = std::ptr::null_mut();
+        if pool_is_full(member)
+            || ffi::apr_reslist_acquire(pool.res, &raw mut taken) != ffi::APR_SUCCESS
+        {
+            return false;
+        }
+        let open = is_open(taken.cast());
+        // Back on top: the list gives out what came last.
+        ffi::apr_reslist_release(pool.res, taken);
+        open
+    }
+}
+
+/// All connections that `max` allows this process are in use.
+fn pool_is_full(member: &Member) -> bool {
+    // SAFETY: the worker was initialised before the attempt; its pool and list live as long as
+    // the configuration.
+    unsafe {
+        let hard_maximum = (*member.shared()).hmax;
+        let Some(connections) = (*member.worker).cp.as_ref() else {
+            return false;
+        };
+        hard_maximum > 0
+            && !connections.res.is_null()
+            && ffi::apr_reslist_acquired_count(connections.res) >= hard_maximum.unsigned_abs()
+    }
+}
+
+/// The `pre_connection` hook: called for each new connection, those to members included, in the
+/// thread that makes them.
+pub unsafe extern "C" fn pre_connection(
+    _connection: *mut ffi::conn_rec,
+    _socket: *mut c_void,
+) -> c_int {
+    guard!("pre_connection", ffi::DECLINED, {
+        CONNECTIONS.set(CONNECTIONS.get().wrapping_add(1));
+        ffi::DECLINED
+    })
+}
+
+thread_local! {
+    /// Connections that httpd set up in this thread; an attempt compares before and after.
+    static CONNECTIONS: Cell<u32> = const { Cell::new(0) };
+}

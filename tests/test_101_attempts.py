@@ -1,0 +1,108 @@
+"""What attempts come to, over each protocol that is not HTTP/1.1: one set of rules for all."""
+
+import pytest
+from harness.client import Client, Closed, fetch
+from harness.engine import Engine
+from harness.farms import served
+from harness.hostile import Hostile
+from harness.waiting import free_port
+
+PROTOCOLS = {"ajp": "proxy_ajp", "fcgi": "proxy_fcgi", "h2c": "proxy_http2", "scgi": "proxy_scgi",
+             "uwsgi": "proxy_uwsgi"}
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request):
+    return request.param
+
+
+@pytest.fixture
+def farm(httpd, protocol):
+    """Starts members with these behaviours, and an httpd in front of them: (httpd, members)."""
+    started = []
+
+    def start(*behaviours, settings="", each="", more="", dead=0):
+        for name, behaviour in zip("abc", behaviours):
+            started.append(Hostile(protocol, name))
+            started[-1].behaviour = behaviour
+        urls = [f"{protocol}://127.0.0.1:{free_port()}" for _ in range(dead)]
+        urls += [member.url for member in started]
+        server = httpd("event", modules=[PROTOCOLS[protocol]], conf=served(
+            urls, settings=f"lbmethod=roundrobin {settings}", each=each) + more)
+        server.expect(r"\[(proxy|core)\w*:error\]|ATH0110")
+        return server, started
+
+    yield start
+    for member in started:
+        member.stop()
+
+
+def ask(server, method="GET", target="/farm/x"):
+    answer = fetch(server.port, target, method=method, body=b"once" if method == "POST" else None)
+    return answer.status, answer.body.decode() if answer.status == 200 else None
+
+
+def test_refused(farm):
+    """Out at once, and the request goes on, whatever it is."""
+    server, members = farm("answer", dead=1)
+    assert ask(server, "POST") == (200, "a")
+    assert ask(server, "POST") == (200, "a")
+    assert Engine(server).column("usable") == [False, True]
+    assert members[0].requests == 2
+
+
+def test_broken_before_the_first_byte(farm, protocol):
+    server, members = farm("close", "close", "close")
+    # mod_proxy_http2 itself sends a request without a body to the member again.
+    once = 2 if protocol == "h2c" else 1
+    for target in ("/farm/x", "/farm/x?with=arguments"):
+        before = sum(member.requests for member in members)
+        assert ask(server, target=target) == (502, None)
+        assert sum(member.requests for member in members) == before + 2 * once, "replayed once"
+    before = sum(member.requests for member in members)
+    assert ask(server, "POST") == (502, None)
+    assert sum(member.requests for member in members) == before + 1, "never replayed"
+    engine = Engine(server)
+    assert engine.column("usable") == [True] * 3
+    assert sum(engine.column("failed")) == 5
+
+
+def test_a_stale_connection_is_no_failure(farm):
+    server, members = farm("stale", "answer", each="disablereuse=off")
+    assert [ask(server)[0] for _ in range(20)] == [200] * 20
+    assert Engine(server).column("failed") == [0, 0]
+    assert Engine(server).column("served") == [10, 10]
+
+
+def test_timeout(farm, protocol):
+    server, members = farm("hang", "answer", settings="trytimeout=200")
+    assert sorted(ask(server)[0] for _ in range(2)) == [200, 504]
+    assert ask(server, "POST")[0] == 504
+    assert members[0].requests == (3 if protocol == "h2c" else 2)
+    assert members[1].requests == 1
+    assert Engine(server).column("usable") == [True, True]
+
+
+@pytest.mark.parametrize("override", ["Off", "On"])
+def test_answers_of_the_application(farm, override):
+    """Whoever writes the page, the member's or httpd's own."""
+    server, members = farm("error", "answer", more=f"ProxyErrorOverride {override}")
+    assert sorted(ask(server)[0] for _ in range(6)) == [200] * 3 + [500] * 3
+    assert [member.requests for member in members] == [3, 3]
+    engine = Engine(server)
+    assert engine.column("served") == [3, 3] and engine.column("failed") == [0, 0]
+
+
+def test_broken_in_the_body(farm):
+    server, members = farm("begin", each="flushpackets=on")
+    with Client(server.port) as client:
+        client.send(b"GET /farm/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.answer_head().status == 200
+        client.take(1)
+        members[0].cut()
+        with pytest.raises(Closed):
+            while client.take(1):
+                pass
+    assert members[0].requests == 1
+    member, = Engine(server).members()
+    assert (member["served"], member["usable"]) == (1, True)
