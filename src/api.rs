@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::dispatch::Lineup;
-use athena_engine::{ewma, health, stats};
+use athena_engine::{ewma, health};
 
 use athena_engine::board::record::CookieCounts;
 use serde::Serialize;
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, OK};
-use crate::{clock, growth, metrics, runtime};
+use crate::{clock, growth, metrics, runtime, stats};
 
 /// All farms.
 #[derive(Serialize)]
@@ -205,6 +205,7 @@ impl FarmView {
     pub fn of(farm: &Farm) -> Self {
         // This child may have served no request since a member was added.
         growth::follow(farm);
+        stats::follow(farm);
         let members: Vec<_> = farm
             .members
             .iter()
@@ -252,7 +253,7 @@ impl MemberView {
     /// The member as it is now.
     pub fn of(farm: &Farm, member: &Member) -> Self {
         let record: &MemberRecord = member.record();
-        let state = record.admin.flags.load(Ordering::Relaxed) | Member::flags_of(member.status());
+        let state = record.admin.state() | Member::flags_of(member.status());
         let has = |flag: u32| state & flag != 0;
         let cause = health::cause(&record.health);
         let in_error = record.health.retry_at.load(Ordering::Relaxed) != 0;
@@ -266,7 +267,7 @@ impl MemberView {
             lbset: record.admin.lbset.load(ordering).min(99),
             on: !has(flags::DISABLED | flags::STOPPED),
             up,
-            reporting: true,
+            reporting: !has(flags::OUT),
             drain: has(flags::DRAIN),
             standby: has(flags::STANDBY),
             flags: state,
@@ -280,7 +281,7 @@ impl MemberView {
             bytes_out: record.hot.bytes_out.load(ordering),
             ttfb_ewma_ms: ewma::estimate(&record.hot, clock::now(), farm.half_life())
                 .map(|micros| (micros / 1000.0 * 1000.0).round() / 1000.0),
-            stats: stats::read(&record.stats)
+            stats: athena_engine::stats::read(&record.stats)
                 .map(|stat| (stat.name.to_string(), stat.value))
                 .collect(),
         }
@@ -290,6 +291,9 @@ impl MemberView {
         match self {
             Self { on: false, .. } => "off",
             Self { up: false, .. } => "down",
+            Self {
+                reporting: false, ..
+            } => "out",
             Self { drain: true, .. } => "drain",
             Self { standby: true, .. } => "standby",
             _ => "ok",

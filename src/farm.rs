@@ -427,6 +427,15 @@ impl Farm {
         micros(self.params.half_life)
     }
 
+    /// `expectupdate` of a member; with the engine off nobody could report.
+    pub fn expected(&self, member: &Member) -> Option<Micros> {
+        member
+            .params
+            .expect_update
+            .filter(|_| !self.observed)
+            .map(micros)
+    }
+
     /// `retrybudget`, in percent.
     pub fn retry_budget(&self) -> u32 {
         self.params.retry_budget

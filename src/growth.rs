@@ -12,6 +12,7 @@ use std::time::Duration;
 use athena_engine::board::{
     FarmLock, FarmSeat, FarmSpec, LockError, MemberSeat, MemberSpec, Settings,
 };
+use athena_engine::stats::expect;
 
 use crate::farm::{Farm, Member};
 use crate::foreign::ThreadLock;
@@ -238,6 +239,9 @@ fn take(
         );
     }
     let member = Member::new(worker, seat, name, farm.params.members.clone());
+    if first {
+        expect::begin(member.record(), farm.expected(&member), clock::now());
+    }
     runtime.give_cell(&member);
     Ok(farm.members.join(place, member))
 }

@@ -24,7 +24,7 @@ use crate::sticky::{self, Choice};
 use crate::unusable;
 use crate::{
     access, account, affinity, canon, class, clock, connection, cookie, environment, filter,
-    foreign, forward, growth, proxy, random, refresh, reverse,
+    foreign, forward, growth, proxy, random, refresh, reverse, stats,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -320,6 +320,7 @@ pub unsafe fn catch_up(r: *mut ffi::request_rec, balancer: *mut ffi::proxy_balan
     // SAFETY: the caller's promise.
     unsafe { foreign::follow(r, balancer, farm) };
     growth::follow(farm);
+    stats::follow(farm);
     refresh::if_stale(farm);
 }
 

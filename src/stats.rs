@@ -1,17 +1,19 @@
-//! Statistics that members push: whoever brings them, they come in here.
+//! Statistics that members push: whoever brings them, they come in here; and members that should push
+//! and do not.
 
 use std::time::Duration;
 
-use athena_engine::stats::{Refused, Report};
+use athena_engine::stats::{Refused, Report, expect};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
-use crate::{clock, runtime};
+use crate::{clock, refresh, runtime};
 
 /// A new name waits so long for the farm's lock, which is held for milliseconds at most.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Looks at a farm's method and formula at a start, and scores what was pushed before it.
+/// Looks at a farm's method and formula at a start, scores what was pushed before it, and begins to
+/// expect reports.
 pub fn begin(farm: &Farm) -> Result<(), String> {
     let score = &farm.params.score;
     match (farm.method_name() == "stats", score) {
@@ -30,24 +32,76 @@ pub fn begin(farm: &Farm) -> Result<(), String> {
         }
         _ => {}
     }
-    if let Some(score) = score {
-        for member in &farm.members {
-            score.keep(&member.record().stats);
+    for member in &farm.members {
+        let record = member.record();
+        if let Some(score) = score {
+            score.keep(&record.stats);
         }
+        expect::begin(record, farm.expected(member), clock::now());
     }
+    expect::begin_farm(farm.seat.record, expects(farm));
     Ok(())
 }
 
-#[expect(dead_code, reason = "the update path, which is on its way, calls it")]
+/// Whether reports are expected of any member of a farm, or would be of one that joins.
+pub fn expects(farm: &Farm) -> bool {
+    let mut members = farm.members.iter().map(|member| &member.params);
+    !farm.observed
+        && (farm.params.members.expect_update.is_some()
+            || members.any(|params| params.expect_update.is_some()))
+}
+
 /// Takes in what a member says of itself. The next choice, in whatever child, goes by it.
+#[expect(dead_code, reason = "the update path, which is on its way, calls it")]
 pub fn push(farm: &Farm, member: &Member, report: &Report) -> Result<(), Refused> {
-    let stats = &member.record().stats;
-    report.push(stats, clock::now(), || {
+    let (record, now) = (member.record(), clock::now());
+    report.push(&record.stats, now, || {
         let board = runtime::board()?;
         board.lock(farm.seat.id, PATIENCE).ok()
     })?;
     if let Some(score) = &farm.params.score {
-        score.keep(stats);
+        score.keep(&record.stats);
+    }
+    if expect::reported(farm.seat.record, record, farm.expected(member), now) {
+        let text = format!(
+            "ATH0302: farm {}: member {} is in again: it has reported",
+            farm.name, member.name
+        );
+        log::server(Level::Notice, farm.server_rec, &text);
+        refresh::request(farm);
+        farm.start_anew();
     }
     Ok(())
+}
+
+/// Takes members out that have not reported in time. Costs a load and a branch where nothing is
+/// expected.
+pub fn follow(farm: &Farm) {
+    let Some(mut look) = expect::look(farm.seat.record, clock::now) else {
+        return;
+    };
+    // An older generation goes by what was configured then.
+    if !runtime::board().is_some_and(athena_engine::board::Board::is_current) {
+        return;
+    }
+    let mut changed = false;
+    for member in &farm.members {
+        let Some(within) = member.params.expect_update else {
+            continue;
+        };
+        if look.expire(member.record(), farm.expected(member)) {
+            changed = true;
+            let text = format!(
+                "ATH0301: farm {}: member {} is out: it has not reported for {} s",
+                farm.name,
+                member.name,
+                within.as_secs()
+            );
+            log::server(Level::Warning, farm.server_rec, &text);
+        }
+    }
+    look.end();
+    if changed {
+        refresh::request(farm);
+    }
 }

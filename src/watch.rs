@@ -1,6 +1,7 @@
 //! The watch: twice a second, in one child, through mod_watchdog, where mod_proxy_balancer or
-//! mod_proxy_hcheck is loaded. It takes over what their pages and checks changed: their edits bump no
-//! version. Elsewhere there is nobody to watch, and no child needs the watchdog's thread.
+//! mod_proxy_hcheck is loaded, or members are expected to report. It takes over what the pages and checks
+//! of these modules changed: their edits bump no version; and it notices who does not report.
+//! Elsewhere there is nobody to watch, and no child needs the watchdog's thread.
 //!
 //! In the parent, the `monitor` hook repairs totals that a killed child left off by one.
 
@@ -9,16 +10,16 @@ use std::ffi::{c_int, c_void};
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{growth, proxy, refresh, runtime};
+use crate::{growth, proxy, refresh, runtime, stats};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
 
-/// Whether a module is loaded that changes workers at run time.
+/// Whether a module is loaded that changes workers at run time, or members are expected to report.
 pub fn is_needed() -> bool {
-    [c"proxy_balancer_module", c"proxy_hcheck_module"]
-        .into_iter()
-        .any(proxy::is_loaded)
+    let modules = [c"proxy_balancer_module", c"proxy_hcheck_module"];
+    modules.into_iter().any(proxy::is_loaded)
+        || runtime::get().is_some_and(|runtime| runtime.farms.iter().any(stats::expects))
 }
 
 /// The `monitor` hook, in the parent about every ten seconds.
@@ -85,6 +86,7 @@ fn look() {
     };
     for farm in &runtime.farms {
         growth::follow(farm);
+        stats::follow(farm);
         // Every member is looked at, whatever the first says.
         let changed = farm.members.iter().filter(|member| member.pull()).count();
         if changed > 0 {

@@ -134,7 +134,7 @@ impl Election<'_> {
     pub fn sticky(&self, id: MemberId) -> Option<Reason> {
         const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
         let member = self.lineup.member(id)?;
-        let serves = member.admin.flags.load(Ordering::Relaxed) & KEPT_OUT == 0
+        let serves = member.admin.state() & KEPT_OUT == 0
             && !self.tried.contains(&id)
             && self.lineup.serves(id);
         if !serves {
@@ -217,8 +217,7 @@ impl Election<'_> {
     }
 
     fn in_service(&self, id: MemberId, member: &MemberRecord) -> bool {
-        member.admin.flags.load(Ordering::Relaxed) & flags::NOT_ELIGIBLE == 0
-            && self.lineup.serves(id)
+        member.admin.state() & flags::NOT_ELIGIBLE == 0 && self.lineup.serves(id)
     }
 
     /// The plan may be older than the last failure, or this request has been everywhere in it:
@@ -283,7 +282,7 @@ impl Roster for Election<'_> {
         let Some(member) = self.lineup.member(id) else {
             return false;
         };
-        let set = member.admin.flags.load(Ordering::Relaxed);
+        let set = member.admin.state();
         works(member)
             && set & flags::NOT_ELIGIBLE == 0
             && !self.tried.contains(&id)

@@ -72,7 +72,7 @@ impl PlanMember {
         Self {
             id,
             weight: admin.weight.load(Ordering::Relaxed),
-            flags: admin.flags.load(Ordering::Relaxed),
+            flags: admin.state(),
             lbset: admin.lbset.load(Ordering::Relaxed),
             healthy,
             position: admin.position.load(Ordering::Relaxed),

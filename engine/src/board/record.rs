@@ -116,8 +116,8 @@ pub struct MemberAdmin {
     pub lifecycle: AtomicU32,
     /// Position in the configuration: ties and `first` follow it.
     pub position: AtomicU32,
-    /// Room to keep the next field aligned.
-    pub pad: AtomicU32,
+    /// 1: out, no statistics came in time ([`crate::stats::expect`]).
+    pub out: AtomicU32,
     /// Where `bytes_in` stood when `bytraffic` began to count.
     pub bytes_in_from: AtomicU64,
     /// Where `bytes_out` stood when `bytraffic` began to count.
@@ -142,8 +142,10 @@ pub mod flags {
     pub const DRAIN: u32 = 1 << 5;
     /// `C`: a health check failed.
     pub const CHECK_FAILED: u32 = 1 << 6;
+    /// Out: kept in a word of its own, since it is neither people's nor the configuration's.
+    pub const OUT: u32 = 1 << 31;
     /// Any of these and the member is not chosen by a method.
-    pub const NOT_ELIGIBLE: u32 = DISABLED | STOPPED | DRAIN | CHECK_FAILED;
+    pub const NOT_ELIGIBLE: u32 = DISABLED | STOPPED | DRAIN | CHECK_FAILED | OUT;
 }
 
 /// What the member pushes about itself ([`crate::stats`]).
@@ -156,13 +158,15 @@ pub struct MemberStats {
     pub pad: AtomicU32,
     /// When any of them was last pushed ([`crate::Micros`]); 0 never.
     pub reported_at: AtomicU64,
+    /// Since when reports are expected; 0: they are not.
+    pub expected_from: AtomicU64,
     /// How many updates there were.
     pub pushes: AtomicU64,
     /// What the farm's `score=` makes of them: the bits of an `f64`, 0 for none
     /// ([`crate::stats::score`]).
     pub score: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 12],
+    pub spare: [AtomicU64; 11],
     /// The statistics, in the order in which they first came.
     pub table: [Stat; STATS_MAX],
 }
@@ -243,8 +247,10 @@ pub struct FarmHot {
     pub inflight: AtomicI64,
     /// Cookies that came with requests for the farm.
     pub cookies: CookieCounts,
+    /// When to look for members that have not reported in time; `u64::MAX`: never.
+    pub next_out_at: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 5],
+    pub spare: [AtomicU64; 4],
 }
 
 /// Signed cookies (`crate::cookie`), by what they came to.

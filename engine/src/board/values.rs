@@ -9,9 +9,9 @@ pub const WEIGHT_MIN: u32 = 1;
 pub const WEIGHT_MAX: u32 = 10_000;
 /// Largest set number.
 pub const LBSET_MAX: u32 = 99;
-/// All state letters.
+/// All state letters that people and the configuration set.
 pub const FLAGS_ALL: u32 =
-    flags::NOT_ELIGIBLE | flags::IGNORE_ERRORS | flags::STANDBY | flags::SPARE;
+    (flags::NOT_ELIGIBLE & !flags::OUT) | flags::IGNORE_ERRORS | flags::STANDBY | flags::SPARE;
 
 /// The state letters as `mod_proxy` writes them.
 pub const LETTERS: [(u32, char); 7] = [
@@ -41,6 +41,14 @@ impl MemberAdmin {
     /// The [`flags`] in force, without other bits.
     pub fn flags(&self) -> u32 {
         self.flags.load(Ordering::Relaxed) & FLAGS_ALL
+    }
+
+    /// The [`flags`] in force and [`flags::OUT`].
+    pub fn state(&self) -> u32 {
+        match self.out.load(Ordering::Relaxed) {
+            0 => self.flags(),
+            _ => self.flags() | flags::OUT,
+        }
     }
 
     /// The set in force, in range.

@@ -103,6 +103,9 @@ pub const PARAMS: &[Param] = &[
     inherited("slowstart", "slowstart=SECONDS", "off",
         "time in which a new or recovered member comes up to its whole share",
         |member, text| put(&mut member.slow_start, value::seconds(text, 1..=3600).map(Some))),
+    inherited("expectupdate", "expectupdate=SECONDS", "off",
+        "time within which statistics are expected of a member, or it is out",
+        |member, text| put(&mut member.expect_update, value::seconds(text, 1..=86_400).map(Some))),
 ];
 
 /// Parameters that this version knows by name only, and refuses.
@@ -110,7 +113,6 @@ pub const LATER: &[(&str, Whose)] = &[
     ("queue", Whose::Farm),
     ("queuetimeout", Whose::Farm),
     ("draintimeout", Whose::Both),
-    ("expectupdate", Whose::Both),
     ("agent", Whose::Both),
 ];
 
@@ -310,6 +312,8 @@ pub struct MemberParams {
     pub max_conn: Option<u32>,
     /// How long it takes to come up to its whole share, in whole seconds; `None`: no time.
     pub slow_start: Option<Duration>,
+    /// Within how many whole seconds statistics are expected of it; `None`: never.
+    pub expect_update: Option<Duration>,
     /// Where requests of its sessions go while it cannot serve them.
     pub forward: Option<Forward>,
 }
@@ -368,6 +372,7 @@ impl MemberParams {
             name: self.name,
             max_conn: self.max_conn.or(farms.max_conn),
             slow_start: self.slow_start.or(farms.slow_start),
+            expect_update: self.expect_update.or(farms.expect_update),
             forward: self.forward,
         }
     }

@@ -7,6 +7,7 @@
 //! Names and values outlive restarts, and count as reported at the start: the balance does not depend
 //! on httpd having been restarted. What a farm makes of them is its [`score`].
 
+pub mod expect;
 pub mod score;
 
 use core::fmt;

@@ -74,6 +74,8 @@ fn each_parameter_fills_its_field() {
     assert_eq!(member.max_conn, Some(100));
     assert_eq!(member.set("slowstart", "30"), Ok(()));
     assert_eq!(member.slow_start, Some(Duration::from_secs(30)));
+    assert_eq!(member.set("expectupdate", "5"), Ok(()));
+    assert_eq!(member.expect_update, Some(Duration::from_secs(5)));
 }
 
 #[test]
