@@ -11,7 +11,7 @@ use crate::farm::Farm;
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::runtime::{self, FarmRef, FarmTable};
-use crate::{ffi, handover, pool, serve};
+use crate::{ffi, handover, pool, serve, waiting};
 
 /// Elects a member of the request's farm or, when nothing is usable, along the farms it forwards to.
 /// False when nobody was elected. `Err` is the status to answer with.
@@ -22,7 +22,7 @@ pub unsafe fn find(r: *mut ffi::request_rec, record: &Record) -> Result<bool, c_
     while let Some(farm) = record.farm() {
         // SAFETY: the caller's promise.
         unsafe {
-            if serve::next_member(r, record, farm) {
+            if serve::next_member(r, record, farm) || waiting::for_member(r, record, farm) {
                 return Ok(true);
             }
             match onward(record, farm) {

@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, c_int};
 
+use athena_engine::Micros;
 use athena_engine::attempt::{Outcome, Request, Rules};
 
 use crate::connection::Protocol;
@@ -45,6 +46,14 @@ pub fn force_recovery(balancer: *mut ffi::proxy_balancer) -> bool {
             .and_then(|balancer| balancer.s.as_ref())
             .is_some_and(|shared| shared.forcerecovery() != 0)
     }
+}
+
+/// `timeout` of the balancer: how long a request waits for a usable member, in microseconds; `None`:
+/// not at all.
+pub fn timeout(balancer: *mut ffi::proxy_balancer) -> Option<Micros> {
+    // SAFETY: as `max_attempts`.
+    let time = unsafe { balancer.as_ref()?.s.as_ref()?.timeout };
+    u64::try_from(time).ok().filter(|time| *time > 0)
 }
 
 /// What the request allows.

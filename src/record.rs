@@ -108,7 +108,11 @@ pub struct Record {
     pub keepalives: Cell<Option<i32>>,
     pub replays: Cell<u32>,
     pub refreshed: Cell<bool>,
+    /// When it gives up waiting for a usable member of the farm; 0: it has not had to wait.
+    pub waits_until: Cell<Micros>,
     tried: Cell<Tried>,
+    /// The first so many of them can be had again.
+    forgiven: Cell<usize>,
     attempts: Cell<usize>,
     /// Of these, how many were made at farms that the request was handed over from.
     elsewhere: Cell<usize>,
@@ -118,7 +122,7 @@ pub struct Record {
     pub err_headers: Cell<*mut ffi::apr_table_t>,
 }
 
-/// Members that a request has been given; see [`Record::attempts`] for how many.
+/// Members that a request has been given; see [`Record::tried_places`] for which.
 pub type Tried = [MemberId; ATTEMPTS_MAX];
 
 impl Record {
@@ -196,6 +200,8 @@ impl Record {
                 keepalives: Cell::new(None),
                 replays: Cell::new(0),
                 refreshed: Cell::new(false),
+                waits_until: Cell::new(0),
+                forgiven: Cell::new(0),
                 tried: Cell::new([MemberId(u32::MAX); ATTEMPTS_MAX]),
                 attempts: Cell::new(0),
                 elsewhere: Cell::new(0),
@@ -258,6 +264,7 @@ impl Record {
         self.successor.set(None);
         self.counted.set(false);
         self.elsewhere.set(self.attempts());
+        self.waits_until.set(0);
         true
     }
 
@@ -273,9 +280,19 @@ impl Record {
         unsafe { self.claims.get().as_ref() }
     }
 
-    /// Members this request has been given, the first [`Self::attempts`] of them.
+    /// Members this request has been given, at [`Self::tried_places`].
     pub fn tried(&self) -> Tried {
         self.tried.get()
+    }
+
+    /// Where those stand that it is not to be given again.
+    pub fn tried_places(&self) -> std::ops::Range<usize> {
+        self.forgiven.get()..self.attempts()
+    }
+
+    /// Members that the request has been to so far can be had again.
+    pub fn forgive(&self) {
+        self.forgiven.set(self.attempts());
     }
 
     /// How many members this request has been given.

@@ -22,6 +22,7 @@ use crate::record::{Answer, Kind, Record};
 use crate::rule::Asked;
 use crate::sticky::{self, Choice};
 use crate::unusable;
+use crate::waiting;
 use crate::{
     access, account, affinity, canon, class, clock, connection, cookie, environment, filter,
     foreign, forward, growth, proxy, random, refresh, reverse, stats,
@@ -284,8 +285,9 @@ pub unsafe fn choose(
     let tried = record.tried();
     // SAFETY: as above.
     let method = unsafe { Asked::by(r, farm, record.balancer()) };
-    let tried = tried.get(..record.attempts()).unwrap_or_default();
-    let election = election(farm, &method, tried);
+    let tried = tried.get(record.tried_places()).unwrap_or_default();
+    let mut election = election(farm, &method, tried);
+    election.force &= waiting::is_over(record, election.now);
     let by_method = || random::with(|random| election.run(random));
     if let Some(elected) = cookie::member(record, farm, &election) {
         return seated(farm, elected);

@@ -1,0 +1,73 @@
+//! `timeout=` of a farm: nothing is usable, and the request waits so long for a member before it gives
+//! up.
+//!
+//! The request keeps its thread (under prefork its child) and looks again twenty times a second, at
+//! what all children know: a member that is due is probed, one that another request brought back is
+//! taken. A forced recovery is for the end of the wait.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use athena_engine::Micros;
+
+use crate::farm::Farm;
+use crate::ffi;
+use crate::log::{self, Level};
+use crate::record::Record;
+use crate::{clock, outcome, serve};
+
+/// How often a waiting request looks, in microseconds.
+const EVERY: Micros = 50_000;
+
+/// Waits for a member that the request can have. False when the time is over, or the client gone, or
+/// when waiting cannot help.
+///
+/// # Safety
+/// `r` is live and `record` its own, of `farm`.
+pub unsafe fn for_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
+    let Some(time) = outcome::timeout(record.balancer()) else {
+        return false;
+    };
+    if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
+        || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
+        || record.pinned_to().is_some()
+    {
+        return false;
+    }
+    let began = clock::now();
+    if record.waits_until.get() == 0 {
+        record.waits_until.set(began.saturating_add(time));
+    }
+    let found = loop {
+        let left = record.waits_until.get().saturating_sub(clock::now());
+        std::thread::sleep(Duration::from_micros(left.min(EVERY)));
+        // Where it has been may be well again meanwhile.
+        record.forgive();
+        // SAFETY: the caller's promise.
+        let found = unsafe { serve::next_member(r, record, farm) };
+        // SAFETY: as above.
+        if found || left == 0 || unsafe { (*(*r).connection).aborted } != 0 {
+            break found;
+        }
+    };
+    explain(r, record, farm, clock::now().saturating_sub(began));
+    found
+}
+
+/// Whether a request has waited as long as it may; at once where nobody waits.
+pub fn is_over(record: &Record, now: Micros) -> bool {
+    let until = record.waits_until.get();
+    outcome::timeout(record.balancer()).is_none() || (until != 0 && until <= now)
+}
+
+fn explain(r: *mut ffi::request_rec, record: &Record, farm: &Farm, waited: Micros) {
+    if log::debug_wanted(r) {
+        let member = record.member().map_or("none", |member| &member.name);
+        let text = format!(
+            "ATH0230: farm {}: nothing was usable, waited {} ms for a member: {member}",
+            farm.name,
+            waited / 1000
+        );
+        log::request(Level::Debug, r, &text);
+    }
+}
