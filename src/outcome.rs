@@ -150,15 +150,17 @@ pub unsafe fn classify(
             broken
         }
     };
-    let complaint = || note(c"error-notes").unwrap_or_default();
+    // "… Reason: <strong>COMPLAINT</strong> …"
+    let complains = |of: &[u8]| {
+        note(c"error-notes").is_some_and(|text| text.windows(of.len()).any(|part| part == of))
+    };
     match result {
         OK | DONE if aborted && status != 101 => Outcome::ClientGone,
         OK | DONE => Outcome::Answered(status),
         ffi::HTTP_SERVICE_UNAVAILABLE if connection.pool_was_full(member) => Outcome::PoolExhausted,
         ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
-        ffi::HTTP_INTERNAL_SERVER_ERROR
-            if complaint().starts_with(b"DNS lookup failure")
-                || complaint().starts_with(b"Error during SSL Handshake") =>
+        ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY
+            if complains(b"DNS lookup failure") || complains(b"Error during SSL Handshake") =>
         {
             Outcome::NotConnected
         }

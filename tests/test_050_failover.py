@@ -110,6 +110,17 @@ def test_one_bad_url_takes_nobody_down(httpd, backends, mpm, balancer, earlier):
     assert {fetch(server.port, "/farm/x").member for _ in range(9)} == {0, 1, 2}
 
 
+def test_a_name_that_is_unknown(httpd, backends, mpm, balancer):
+    members = backends(1)
+    server = httpd(mpm, balancer=balancer, conf=served(
+        ["http://nowhere.invalid", *members.urls], settings="lbmethod=roundrobin"))
+    server.expect(r"AH00898|ATH0110")
+    for _ in range(3):
+        assert fetch(server.port, "/farm/x", method="POST", body=b"once").status == 200
+    assert members.requests() == [3]
+    assert Engine(server).column("usable") == [False, True]
+
+
 def test_one_probe_a_retry_period(httpd, backends, balancer):
     """32 children, one dead member: discovered by what is under way, then one probe a period."""
     members = backends(2)
