@@ -5,6 +5,7 @@ from harness.client import Client, Closed, fetch
 from harness.engine import Engine
 from harness.farms import served
 from harness.hostile import Hostile
+from harness.load import at_once
 from harness.waiting import free_port
 
 PROTOCOLS = {"ajp": "proxy_ajp", "fcgi": "proxy_fcgi", "h2c": "proxy_http2", "scgi": "proxy_scgi",
@@ -65,6 +66,26 @@ def test_broken_before_the_first_byte(farm, protocol):
     engine = Engine(server)
     assert engine.column("usable") == [True] * 3
     assert sum(engine.column("failed")) == 5
+
+
+def test_posts_are_delivered_once(farm):
+    """A member that breaks connections, and then is gone with some open."""
+    server, members = farm("close", "answer", each="disablereuse=off retry=600")
+    bodies = range(320)
+
+    def post(first):
+        statuses = []
+        for n in bodies[first::8]:
+            if n == len(bodies) // 2:
+                members[0].die()
+            statuses.append(ask(server, "POST")[0])
+        return statuses
+
+    statuses = [status for some in at_once(8, post) for status in some]
+    assert set(statuses) == {200, 502}
+    # What was cut off before it was read is not counted.
+    assert len(bodies) - 8 <= sum(member.requests for member in members) <= len(bodies)
+    assert Engine(server).column("usable") == [False, True]
 
 
 def test_a_stale_connection_is_no_failure(farm):

@@ -126,24 +126,30 @@ class Hostile:
 
     def __init__(self, protocol, name):
         self.behaviour, self.requests = "answer", 0
+        self._lock, self._open = threading.Lock(), set()
         member, self._over = self, threading.Event()
 
         class Connection(socketserver.StreamRequestHandler):
             def handle(self):
+                with member._lock:
+                    member._open.add(self.request)
                 with suppress(ConnectionError):
                     member._serve(self, _PROTOCOLS[protocol](), name.encode())
+                with member._lock:
+                    member._open.discard(self.request)
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = daemon_threads = True
 
         self._server = Server(("127.0.0.1", 0), Connection)
         self.url = f"{protocol}://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def _serve(self, connection, speech, body):
         answered = 0
         while speech.read(connection.rfile, connection.wfile.write):
-            self.requests += 1
+            with self._lock:
+                self.requests += 1
             if self.behaviour == "hang":
                 self._over.wait()  # until the test is over
             if self.behaviour in ("close", "hang") or (self.behaviour == "stale" and answered):
@@ -163,6 +169,15 @@ class Hostile:
 
     def cut(self):
         self._over.set()
+
+    def die(self):
+        """Takes no more connections, and cuts those that are open."""
+        self._server.shutdown()
+        self._server.server_close()
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def stop(self):
         self._over.set()
