@@ -237,6 +237,11 @@ impl Member {
         u64::try_from(retry).unwrap_or(0)
     }
 
+    /// `slowstart`, in microseconds; 0 for none.
+    pub fn slow_start(&self) -> Micros {
+        self.params.slow_start.map_or(0, micros)
+    }
+
     /// Flags of the board for mod_proxy's status bits.
     pub fn flags_of(status: u32) -> u32 {
         LETTERS

@@ -7,10 +7,11 @@ use std::time::Duration;
 use athena_engine::dispatch::Lineup;
 use athena_engine::hashkey::hash;
 use athena_engine::plan::{PlanMember, compile};
+use athena_engine::slow_start;
 
 use crate::farm::Farm;
 use crate::log::{self, Level};
-use crate::runtime;
+use crate::{clock, runtime};
 
 /// A compilation takes milliseconds at most; a holder that takes longer is stopped or hostile.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -57,20 +58,24 @@ fn renew(farm: &Farm, patience: Duration) -> bool {
 
 /// Compiles and publishes; the caller holds the lock, or is the parent before there are children.
 pub fn publish(farm: &Farm) {
+    let now = clock::now();
     let members: Vec<PlanMember> = farm
         .members
         .iter()
         .map(|member| {
             let record = member.record();
             let healthy = record.health.retry_at.load(Ordering::SeqCst) == 0;
-            PlanMember {
+            let listed = PlanMember {
                 name: hash([member.name.as_bytes()]),
                 ..PlanMember::of(
                     member.seat.id,
                     record,
                     healthy && farm.serves(member.seat.id),
                 )
-            }
+            };
+            let usable = listed.usable();
+            slow_start::note(farm.seat.record, record, usable, now, member.slow_start());
+            listed
         })
         .collect();
     let compiled = compile(&members, farm.seat.plan.capacity());

@@ -8,6 +8,7 @@
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`hashkey`] is what `lbmethod=hash` knows a request by.
+//! * [`slow_start`] holds members back that have just come into service.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`stats`] are the numbers that members push about themselves, and `score=` over them.
 //! * [`sticky`] finds the member that a session belongs to.
@@ -42,6 +43,7 @@ pub mod plan;
 #[cfg(not(loom))]
 pub mod query;
 pub mod reverse;
+pub mod slow_start;
 pub mod stats;
 pub mod sticky;
 mod sync;

@@ -84,7 +84,8 @@ impl PlanMember {
         self.flags & any_of != 0
     }
 
-    fn usable(&self) -> bool {
+    /// May be chosen, as far as it is up to itself.
+    pub fn usable(&self) -> bool {
         !self.has(flags::NOT_ELIGIBLE) && (self.healthy || self.has(flags::IGNORE_ERRORS))
     }
 }

@@ -4,6 +4,7 @@
 //! scheduler tests, the fast-failing sinkhole). Everything is seeded; `--nocapture` shows the figures.
 
 #![cfg(not(loom))]
+#![allow(clippy::expect_used, reason = "a simulation may panic")]
 
 mod sim;
 
@@ -13,6 +14,35 @@ use sim::{
     steady_member, stuck_member,
 };
 
+/// Envoy's `edf_scheduler_test`, over 8 processes.
+#[test]
+fn weights_1_to_128_are_exact_over_eight_processes() {
+    let farm = Farm::new((1..=128).map(|weight| weight * 10));
+    let picks = picks_of(&farm, 8, 8_256 / 8);
+    let shares = (0..128).map(|member| picks.iter().filter(|&&pick| pick == member).count());
+    assert_eq!(shares.collect::<Vec<_>>(), (1..=128).collect::<Vec<_>>());
+}
+
+/// What so many processes pick with `roundrobin`, each so often.
+fn picks_of(farm: &Farm, processes: u64, picks: usize) -> Vec<usize> {
+    std::thread::scope(|scope| {
+        let process = |seed| {
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                let picks = (0..picks).map(|_| farm.pick("roundrobin", SECOND, &mut random));
+                picks
+                    .map(|pick| pick.expect("a member"))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let processes: Vec<_> = (0..processes).map(process).collect();
+        processes
+            .into_iter()
+            .flat_map(|process| process.join().expect("no panic"))
+            .collect()
+    })
+}
+
 /// Processes share nothing but the records; here they are threads, so that their elections really
 /// interleave.
 #[test]
@@ -20,23 +50,7 @@ fn weighted_rotation_is_exact_over_concurrent_processes() {
     let weights = [100, 100, 250, 700];
     let cycle = 2 + 2 + 5 + 14;
     let farm = Farm::new(weights);
-    let picks: Vec<usize> = std::thread::scope(|scope| {
-        let process = |seed| {
-            let farm = &farm;
-            scope.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(seed);
-                let picks = (0..cycle * 500).map(|_| farm.pick("roundrobin", SECOND, &mut random));
-                picks
-                    .map(|pick| pick.expect("a member"))
-                    .collect::<Vec<_>>()
-            })
-        };
-        let processes: Vec<_> = (0..4).map(process).collect();
-        processes
-            .into_iter()
-            .flat_map(|process| process.join().expect("no panic"))
-            .collect()
-    });
+    let picks = picks_of(&farm, 4, cycle * 500);
     let shares = (0..4).map(|member| picks.iter().filter(|&&pick| pick == member).count());
     assert_eq!(
         shares.collect::<Vec<_>>(),
@@ -134,6 +148,42 @@ fn a_recovered_member_gets_no_more_than_its_share() {
     for seed in 0..2 {
         assert!((0.20..=0.28).contains(&share_after_recovery(None, seed)));
         assert!((0.00..=0.05).contains(&share_after_recovery(Some(2 * SECOND), seed)));
+    }
+}
+
+/// The parts of the requests that the first of so many equal members gets in the seconds after it
+/// came back, when its slow start takes 10 s.
+fn shares_in_slow_start(method: &'static str, members: usize, per_second: f64) -> Vec<f64> {
+    let usual = || steady_member(20 * MILLISECOND, MILLISECOND);
+    let back = 25 * SECOND;
+    let report = Simulation::new(method, 1_000, (0..members).map(|_| usual()).collect(), 6)
+        .slow_start(10 * SECOND)
+        .outage(0, 5 * SECOND, back)
+        .run(Clients::Open { per_second }, back + 20 * SECOND);
+    [(0, 1), (2, 4), (4, 6), (8, 10), (12, 20)]
+        .into_iter()
+        .map(|(from, to)| report.share_of(0, back + from * SECOND, back + to * SECOND))
+        .collect()
+}
+
+/// Whatever the method and the load: it begins with a small part and never has more than its share,
+/// or only by chance.
+#[test]
+fn a_member_that_comes_back_takes_its_share_slowly() {
+    for method in [
+        "roundrobin",
+        "byrequests",
+        "leastconn",
+        "leasttime",
+        "random",
+        "traffic",
+    ] {
+        for (members, per_second) in [(4, 40.0), (4, 400.0), (20, 800.0)] {
+            let shares = shares_in_slow_start(method, members, per_second);
+            let of_fair: Vec<f64> = shares.iter().map(|share| share * members as f64).collect();
+            println!("{method}, {members} members, {per_second}/s: {of_fair:.2?} of its share");
+            assert!(of_fair[0] <= 0.75 && of_fair[1] <= 1.0 && of_fair[4] >= 0.85);
+        }
     }
 }
 

@@ -75,6 +75,9 @@ impl Board {
             }
         }
         for (entry, record) in self.directory.members.iter().zip(&self.view.members) {
+            if entry.life != Life::Used {
+                record.health.in_service.store(0, Ordering::Relaxed);
+            }
             match entry.life {
                 Life::Free => record.admin.lifecycle.store(0, Ordering::Release),
                 // A spare that nobody took stays nobody's.

@@ -71,14 +71,18 @@ pub struct MemberHealth {
     pub streak: AtomicU32,
     /// Ejections in a row: the exponent of the ejection time.
     pub ejections: AtomicU32,
-    /// Room to keep the next field aligned.
-    pub pad: AtomicU32,
-    /// When the member last came back from an error (start of its slow start); 0 never.
+    /// 1: it was in service when the last plan was made ([`crate::slow_start`]).
+    pub in_service: AtomicU32,
+    /// When the member last came back from an error; 0 never.
     pub recovered_at: AtomicU64,
     /// When it last went into error; 0 never.
     pub failed_at: AtomicU64,
+    /// When its last slow start began; 0 never.
+    pub warm_from: AtomicU64,
+    /// How long that takes, in microseconds.
+    pub warm_for: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 11],
+    pub spare: [AtomicU64; 9],
 }
 
 /// What the member's answers were.
@@ -291,8 +295,10 @@ pub struct FarmCold {
     pub stale: AtomicU32,
     /// Room to keep the next field aligned.
     pub pad: AtomicU32,
+    /// Until when members are in their slow start; later, nobody has to look.
+    pub warm_until: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 9],
+    pub spare: [AtomicU64; 8],
 }
 
 /// Whose farm this is.

@@ -8,9 +8,9 @@ use super::weight;
 use crate::board::record::MemberRecord;
 use crate::sync::Ordering;
 
-/// Adds a member's weight to its balance, and to `total`; gives the new balance.
-pub fn credit(member: &MemberRecord, total: &mut i64) -> i64 {
-    let factor = i64::from(weight(member));
+/// Adds a member's weight, or what holds for it now, to its balance, and to `total`; gives the new balance.
+pub fn credit(member: &MemberRecord, factor: u32, total: &mut i64) -> i64 {
+    let factor = i64::from(factor);
     *total += factor;
     member
         .hot
@@ -37,7 +37,7 @@ pub fn pay_if(member: &MemberRecord, balance: i64, total: i64) -> bool {
 pub fn passed_over(usable: &mut dyn Iterator<Item = &MemberRecord>, went_to: &MemberRecord) {
     let mut total = 0;
     for member in usable {
-        credit(member, &mut total);
+        credit(member, weight(member), &mut total);
     }
     pay(went_to, total);
 }

@@ -14,15 +14,15 @@ impl Method for ByBusyness {
         "bybusyness"
     }
 
-    fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
+    fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         let mut total = 0;
         let mut best: Option<Candidate<'_>> = None;
-        for (id, member) in sight.eligible() {
+        for (id, member) in sight.taking_part(random) {
             let candidate = Candidate {
                 id,
                 member,
                 busy: in_flight(member),
-                balance: balance::credit(member, &mut total),
+                balance: balance::credit(member, sight.credit(member), &mut total),
             };
             if best.as_ref().is_none_or(|best| candidate.beats(best)) {
                 best = Some(candidate);

@@ -32,7 +32,7 @@ impl Method for ByRequests {
         }
         let mut total = 0;
         for (_, member) in sight.eligible() {
-            balance::credit(member, &mut total);
+            balance::credit(member, sight.credit(member), &mut total);
         }
         for _ in 0..TRIES {
             let (id, member, balance) = most_urgent(sight)?;

@@ -19,9 +19,9 @@ impl Method for ByTraffic {
         "bytraffic"
     }
 
-    fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
+    fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         sight
-            .eligible()
+            .taking_part(random)
             .map(|(id, member)| (id, traffic(member)))
             // Of equals, `min_by_key` takes the first.
             .min_by_key(|(_, traffic)| *traffic)

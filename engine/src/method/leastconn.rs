@@ -17,7 +17,7 @@ impl Method for LeastConn {
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         Look::around(sight, random)
             .members()
-            .map(|(id, member)| (id, Load::of(member)))
+            .map(|(id, member)| (id, Load::of(sight, member)))
             // Of equals, `min_by` takes the first.
             .min_by(|(_, a), (_, b)| a.compare(b))
             .map(|(id, _)| id)

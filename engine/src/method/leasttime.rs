@@ -16,7 +16,7 @@ use super::look::Look;
 use super::{Method, Sight, in_flight, weight};
 use crate::MemberId;
 use crate::board::record::MemberRecord;
-use crate::ewma;
+use crate::{ewma, slow_start};
 
 /// See the module.
 pub struct LeastTime;
@@ -44,10 +44,17 @@ impl Method for LeastTime {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "requests in flight are far below 2^52"
+    reason = "requests in flight and weights are far below 2^52"
 )]
 fn cost(sight: &Sight<'_>, member: &MemberRecord, fastest: f64) -> f64 {
     let estimate = ewma::estimate(&member.hot, sight.now, sight.half_life);
+    let in_flight = in_flight(member);
     let response_time = estimate.map_or(fastest, |estimate| estimate.max(fastest));
-    response_time * (in_flight(member) as f64 + 1.0) / f64::from(weight(member))
+    let weight = match in_flight {
+        // What holds it back are the looks that it is left out of; else it would wait for the others
+        // to be busy.
+        0 => u64::from(weight(member)) * u64::from(slow_start::FULL),
+        _ => sight.weight(member),
+    };
+    response_time * (in_flight as f64 + 1.0) / weight as f64
 }

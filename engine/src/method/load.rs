@@ -7,25 +7,25 @@
 //! Idle members are equal whatever their weight, or a farm with one request at a time would only
 //! ever use its heaviest.
 
-use super::{in_flight, weight};
+use super::{Sight, in_flight};
 use crate::board::record::MemberRecord;
 use core::cmp::Ordering;
 
 /// See the module.
 pub struct Load {
     requests: u64,
-    weight: u32,
+    weight: u64,
 }
 
 impl Load {
-    pub fn of(member: &MemberRecord) -> Self {
+    pub fn of(sight: &Sight<'_>, member: &MemberRecord) -> Self {
         let requests = match in_flight(member) {
             0 => 0,
             under_way => under_way.saturating_add(1),
         };
         Self {
             requests,
-            weight: weight(member),
+            weight: sight.weight(member),
         }
     }
 

@@ -7,6 +7,8 @@
 //!
 //! The order is the tie-break: the member whose turn it is in the weighted rotation comes first,
 //! then those behind it in the plan, or as drawn. Idle members thus share exactly by weight.
+//!
+//! A member in its slow start is left out of most looks at first ([`crate::slow_start`]).
 
 use super::Sight;
 use crate::MemberId;
@@ -29,8 +31,7 @@ impl<'a> Look<'a> {
     /// Takes the farm's next turn and looks around from there.
     pub fn around(sight: &'a Sight<'a>, random: &mut fastrand::Rng) -> Self {
         let eligible = sight.plan.eligible;
-        let ticket = sight.take_ticket();
-        let turn = sight.turn(ticket);
+        let (ticket, turn) = next_turn(sight, random);
         let mut look = Self {
             sight,
             ids: [MemberId(0); ALL],
@@ -38,16 +39,22 @@ impl<'a> Look<'a> {
         };
         if eligible.len() <= ALL {
             let first = eligible.iter().map(read).position(|id| Some(id) == turn);
-            look.fill(from(eligible, first.unwrap_or(ticket)));
+            let order = || from(eligible, first.unwrap_or(ticket));
+            look.fill(order().filter(|id| Some(*id) == turn || sight.admits(*id, random)));
+            if look.len == 0 {
+                // All of them hold back.
+                look.fill(order());
+            }
         } else {
             let drawn = sample(eligible.len(), random);
             let drawn = drawn
                 .iter()
                 .filter_map(|&place| eligible.get(place))
                 .map(read);
+            let drawn = drawn.filter(|id| sight.admits(*id, random));
             look.fill(turn.into_iter().chain(drawn));
             if look.len == 0 {
-                // All of them have been tried, or have failed since the plan was made.
+                // All of them have been tried, have failed since the plan was made, or hold back.
                 look.fill(
                     from(eligible, ticket)
                         .find(|id| sight.roster.eligible(*id))
@@ -71,6 +78,22 @@ impl<'a> Look<'a> {
             self.len += 1;
         }
     }
+}
+
+/// The next turn of a member that takes part: the others' are passed on, as with `roundrobin`.
+fn next_turn(sight: &Sight<'_>, random: &mut fastrand::Rng) -> (usize, Option<MemberId>) {
+    let next = || {
+        let ticket = sight.take_ticket();
+        (ticket, sight.turn(ticket))
+    };
+    let mut found = next();
+    for _ in 0..SAMPLE {
+        if found.1.is_none_or(|id| sight.admits(id, random)) {
+            break;
+        }
+        found = next();
+    }
+    found
 }
 
 /// All of a list, from a place (which wraps around) on.

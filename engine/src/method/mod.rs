@@ -21,7 +21,7 @@ use crate::board::record::{FarmRecord, MemberHot, MemberRecord};
 use crate::plan::Plan;
 use crate::stats::score::Score;
 use crate::sync::Ordering;
-use crate::{MemberId, Micros};
+use crate::{MemberId, Micros, slow_start};
 
 /// The members as one request may use them. Board indices come from shared memory: an unknown one
 /// is answered with `None` and `false`, never with a panic.
@@ -66,6 +66,49 @@ impl Sight<'_> {
         ids.map(|id| MemberId(id.load(Ordering::Relaxed)))
             .filter(|id| self.roster.eligible(*id))
             .filter_map(|id| Some((id, self.roster.member(id)?)))
+    }
+
+    /// What a member is to get of its share now, of [`slow_start::FULL`].
+    fn share(&self, member: &MemberRecord) -> u32 {
+        slow_start::share(self.farm, member, self.now)
+    }
+
+    /// A member's weight for comparisons: less while it is in its slow start.
+    fn weight(&self, member: &MemberRecord) -> u64 {
+        u64::from(weight(member)) * u64::from(self.share(member))
+    }
+
+    /// A member's weight in hundredths for running balances, likewise.
+    fn credit(&self, member: &MemberRecord) -> u32 {
+        (weight(member) * self.share(member) / slow_start::FULL).max(1)
+    }
+
+    /// A member in its slow start takes part in so many choices as its share says; all others in
+    /// all. An idle one would else be the least loaded of all until it is as busy as they are.
+    fn takes_part(&self, member: &MemberRecord, random: &mut fastrand::Rng) -> bool {
+        let share = self.share(member);
+        share >= slow_start::FULL || random.u32(..slow_start::FULL) < share
+    }
+
+    /// Those of [`Self::eligible`] that take part; all of them if all are in their slow start.
+    fn taking_part(
+        &self,
+        random: &mut fastrand::Rng,
+    ) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
+        let full = |member| self.share(member) == slow_start::FULL;
+        let all = slow_start::is_over(self.farm, self.now)
+            || !self.eligible().any(|(_, member)| full(member));
+        self.eligible()
+            .filter(move |(_, member)| all || self.takes_part(member, random))
+    }
+
+    /// The same for a board index; nobody takes part for one that is unknown.
+    fn admits(&self, id: MemberId, random: &mut fastrand::Rng) -> bool {
+        slow_start::is_over(self.farm, self.now)
+            || self
+                .roster
+                .member(id)
+                .is_some_and(|member| self.takes_part(member, random))
     }
 
     /// The next turn of the farm's rotation: one counter for all processes.

@@ -27,7 +27,12 @@ impl Method for Random {
         let Some(second) = draw(sight, random, |id| id != first) else {
             return Some(first);
         };
-        let load = |id| sight.roster.member(id).map(Load::of);
+        let load = |id| {
+            sight
+                .roster
+                .member(id)
+                .map(|member| Load::of(sight, member))
+        };
         let second_is_better = load(second)?.compare(&load(first)?) == cmp::Ordering::Less;
         Some(if second_is_better { second } else { first })
     }
@@ -43,10 +48,11 @@ fn draw(
     let usable = |id: &MemberId| wanted(*id) && sight.roster.eligible(*id);
     let eligible = sight.plan.eligible;
     for list in [sight.plan.turns, eligible] {
-        let drawn = (0..DRAWS)
-            .filter_map(|_| list.get(place(list, random)))
-            .map(|entry| MemberId(entry.load(Ordering::Relaxed)))
-            .find(usable);
+        let drawn = (0..DRAWS).find_map(|_| {
+            let entry = list.get(place(list, random))?;
+            let id = MemberId(entry.load(Ordering::Relaxed));
+            (usable(&id) && sight.admits(id, random)).then_some(id)
+        });
         if drawn.is_some() {
             return drawn;
         }

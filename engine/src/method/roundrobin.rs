@@ -17,12 +17,12 @@ impl Method for RoundRobin {
     /// A turn whose member cannot be used (any more, or by this request again) is passed on to the
     /// next. A heavy member may have many in a row: after two rounds of the members' number, whoever
     /// is left is simply looked for.
-    fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
+    fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         let eligible = sight.plan.eligible;
         let tries = sight.plan.turns.len().min(eligible.len().saturating_mul(2));
         (0..tries)
             .filter_map(|_| sight.turn(sight.take_ticket()))
-            .find(|id| sight.roster.eligible(*id))
+            .find(|id| sight.roster.eligible(*id) && sight.admits(*id, random))
             .or_else(|| {
                 look::from(eligible, sight.take_ticket()).find(|id| sight.roster.eligible(*id))
             })

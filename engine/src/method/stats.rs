@@ -38,7 +38,10 @@ impl Method for Stats {
             return Some(first);
         }
         let mut total = 0;
-        let balances = best().map(|(id, member)| (id, member, balance::credit(member, &mut total)));
+        let balances = best().map(|(id, member)| {
+            let credit = sight.credit(member);
+            (id, member, balance::credit(member, credit, &mut total))
+        });
         let (id, member, _) =
             balances.reduce(|best, next| if next.2 > best.2 { next } else { best })?;
         balance::pay(member, total);

@@ -7,7 +7,8 @@
 //!
 //! A member of which nothing was heard for a half-life, while others had traffic, enters at the
 //! level of the least used of them. It was out of service, or drained, or is new, and gets its share
-//! from its first request on, not the whole load until it has caught up. Equals take turns
+//! from its first request on, not the whole load until it has caught up. So does one in its slow
+//! start, again and again: it need not catch up with what it was held back from. Equals take turns
 //! ([`super::look`]).
 
 #![expect(
@@ -19,7 +20,7 @@ use super::look::Look;
 use super::{Method, Sight, in_flight, weight};
 use crate::board::record::{MemberHot, MemberRecord};
 use crate::sync::Ordering;
-use crate::{MemberId, Micros, traffic};
+use crate::{MemberId, Micros, slow_start, traffic};
 
 /// See the module.
 pub struct Traffic;
@@ -67,8 +68,10 @@ fn mean_request(look: &Look<'_>) -> f64 {
 }
 
 fn enter_newcomers(sight: &Sight<'_>, look: &Look<'_>) {
-    let heard_of =
-        |member: &MemberRecord| traffic::heard_of(&member.hot, sight.now, sight.half_life);
+    let heard_of = |member: &MemberRecord| {
+        traffic::heard_of(&member.hot, sight.now, sight.half_life)
+            && sight.share(member) == slow_start::FULL
+    };
     let level = look
         .members()
         .filter(|(_, member)| heard_of(member))

@@ -14,7 +14,7 @@ use athena_engine::board::record::{FarmRecord, MemberRecord};
 use athena_engine::hashkey::hash;
 use athena_engine::method::{Affinity, Roster, Sight, by_name};
 use athena_engine::plan::{Capacity, Plan, PlanMember, compile, table};
-use athena_engine::{MemberId, Micros, ewma};
+use athena_engine::{MemberId, Micros, ewma, slow_start};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const MILLISECOND: Micros = 1_000;
@@ -29,6 +29,7 @@ pub struct Farm {
     record: FarmRecord,
     members: Vec<MemberRecord>,
     in_service: Vec<bool>,
+    slow_start: Micros,
     eligible: Vec<AtomicU32>,
     turns: Vec<AtomicU32>,
     table: Vec<AtomicU32>,
@@ -51,6 +52,7 @@ impl Farm {
         let mut farm = Self {
             record: FarmRecord::default(),
             in_service: vec![true; members.len()],
+            slow_start: 0,
             members,
             eligible: Vec::new(),
             turns: Vec::new(),
@@ -58,14 +60,14 @@ impl Farm {
             weight: 0,
             base: 0,
         };
-        farm.publish();
+        farm.publish(0);
         farm
     }
 
     /// Takes a member out of service or puts it back.
-    pub fn set_in_service(&mut self, member: usize, in_service: bool) {
+    pub fn set_in_service(&mut self, member: usize, in_service: bool, now: Micros) {
         self.in_service[member] = in_service;
-        self.publish();
+        self.publish(now);
     }
 
     /// One election.
@@ -103,7 +105,11 @@ impl Farm {
         method.pick(&sight, random).map(|id| id.0 as usize)
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Micros) {
+        for (member, in_service) in self.members.iter().zip(&self.in_service) {
+            slow_start::note(&self.record, member, *in_service, now, self.slow_start);
+        }
+        self.record.cold.published.store(2, Ordering::Relaxed);
         let listed: Vec<PlanMember> = (0..)
             .zip(self.members.iter().zip(&self.in_service))
             .map(|(id, (member, &healthy))| PlanMember {
@@ -222,6 +228,12 @@ impl Simulation {
         }
     }
 
+    /// `slowstart` of all members.
+    pub fn slow_start(mut self, time: Micros) -> Self {
+        self.farm.slow_start = time;
+        self
+    }
+
     /// Takes a member out of service for a time.
     pub fn outage(mut self, member: usize, from: Micros, to: Micros) -> Self {
         self.schedule(from, Event::Service { member, on: false });
@@ -242,7 +254,9 @@ impl Simulation {
                 Event::Arrival if now < until => self.arrive(now),
                 Event::Arrival => {}
                 Event::End { request, good } => self.end(now, request, good),
-                Event::Service { member, on } => self.farm.set_in_service(member, on),
+                Event::Service { member, on } => {
+                    self.farm.set_in_service(member, on, START + now);
+                }
             }
         }
         let in_flight = |member: &MemberRecord| member.hot.inflight.load(Ordering::Relaxed);
