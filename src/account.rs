@@ -284,6 +284,13 @@ pub fn begin_in_error(farm: &Farm, member: &Member) {
     }
 }
 
+/// Ends an error because people say so. True when there was one.
+pub fn end_error(member: &Member) -> bool {
+    let ended = health::recover(&member.record().health, clock::now());
+    member.mirror_error(false);
+    ended
+}
+
 /// Puts the member in error for `time`; the first to find out says so.
 fn out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
     if health::fail(&member.record().health, cause, now, time) {

@@ -257,7 +257,7 @@ impl MemberView {
         let has = |flag: u32| state & flag != 0;
         let cause = health::cause(&record.health);
         let in_error = record.health.retry_at.load(Ordering::Relaxed) != 0;
-        let up = !in_error && !has(flags::CHECK_FAILED);
+        let up = !in_error && !has(flags::CHECK_FAILED | flags::DOWN);
         let ordering = Ordering::Relaxed;
         Self {
             name: member.name.clone(),

@@ -286,18 +286,8 @@ impl Member {
         }
     }
 
-    /// Puts settings in force at run time: on the board, and in mod_proxy's shared part. The caller
-    /// holds the farm's lock.
-    pub fn set(&self, settings: Settings) {
-        let values = [settings.flags, settings.weight, settings.lbset];
-        for (place, value) in self.on_board().into_iter().zip(values) {
-            place.store(value, Ordering::Relaxed);
-        }
-        self.show(settings);
-    }
-
     /// Writes settings into mod_proxy's shared part.
-    fn show(&self, settings: Settings) {
+    pub fn show(&self, settings: Settings) {
         // SAFETY: shared parts live as long as the configuration.
         let (status, factor, set) = unsafe { places(self.shared()) };
         for (bit, flag) in LETTERS {
@@ -319,7 +309,13 @@ impl Member {
         // Only what differs from the last look: the rest may have been changed on the board.
         for ((now, seen), place) in now.zip(self.on_board()) {
             if seen.swap(now, Ordering::Relaxed) != now {
-                place.store(now, Ordering::Relaxed);
+                // mod_proxy has no letter for what people say of a member's health.
+                let kept = if std::ptr::eq(place, &raw const self.record().admin.flags) {
+                    place.load(Ordering::Relaxed) & flags::DOWN
+                } else {
+                    0
+                };
+                place.store(now | kept, Ordering::Relaxed);
                 changed = true;
             }
         }

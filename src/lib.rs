@@ -12,6 +12,7 @@
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: by the request's [`class`] and [`affinity`], and the farm's [`rule`],
 //!   ours or other modules' ([`extension`], [`foreign`])
+//! * what people change at run time: [`change`]
 //! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`]; mod_proxy_balancer through
 //!   [`provider`] (and [`unlisted`])
 
@@ -21,6 +22,7 @@ mod affinity;
 mod api;
 mod assemble;
 mod canon;
+mod change;
 mod class;
 mod clock;
 mod conf;

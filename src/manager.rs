@@ -7,13 +7,12 @@ mod body;
 mod page;
 
 use std::ffi::{CStr, c_char, c_int};
-use std::time::Duration;
 
-use athena_engine::board::Settings;
 use athena_engine::config::host;
 use athena_engine::manager::Form;
 use subtle::ConstantTimeEq;
 
+use crate::change::{self, Author, Change, Refusal, Wish};
 use crate::conf::ServerConf;
 use crate::farm::Farm;
 use crate::ffi::{self, DECLINED, OK};
@@ -21,24 +20,9 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::naming::text;
 use crate::runtime::{self, FarmRef};
-use crate::{paths, proxy, refresh};
+use crate::{paths, proxy};
 
 const HANDLER: &CStr = c"balancer-manager";
-/// How long a person may wait for another change of the farm.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// What a refused change is answered with.
-pub struct Refusal {
-    status: c_int,
-    reason: String,
-}
-
-impl Refusal {
-    fn new(status: c_int, reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { status, reason }
-    }
-}
 
 /// The `handler` hook, behind mod_proxy_balancer's.
 pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
@@ -61,7 +45,7 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
                     }
                     page::send(r, &farms, None)
                 }
-                ffi::M_POST => match change(r, &farms) {
+                ffi::M_POST => match submit(r, &farms) {
                     Ok(said) => page::send(r, &farms, Some(&said)),
                     Err(refusal) => {
                         let text = format!("ATH0222: refused: {}", refusal.reason);
@@ -93,7 +77,7 @@ unsafe fn farms_of(r: *mut ffi::request_rec) -> Vec<(&'static str, FarmRef)> {
 }
 
 /// Does what a form asks for, all of it or nothing; what to say about it.
-unsafe fn change(
+unsafe fn submit(
     r: *mut ffi::request_rec,
     farms: &[(&'static str, FarmRef)],
 ) -> Result<String, Refusal> {
@@ -133,34 +117,17 @@ unsafe fn apply(r: *mut ffi::request_rec, farm: &Farm, form: &Form) -> Result<St
         let reason = format!("w={}: no member of farm {}", form.member, farm.name);
         return Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason));
     };
-    let later = |reason: String| Refusal::new(ffi::HTTP_SERVICE_UNAVAILABLE, reason);
-    let board = runtime::board().ok_or_else(|| later("the board is not there".to_owned()))?;
-    let held = board
-        .lock(farm.seat.id, PATIENCE)
-        .map_err(|error| later(error.to_string()))?;
-    let before = Settings::in_force(&member.record().admin);
-    let after = Settings {
-        weight: form.weight.unwrap_or(before.weight),
-        flags: form.flags(before.flags),
-        lbset: form.lbset.unwrap_or(before.lbset),
+    let wish = Wish {
+        farm,
+        change: Change::Member(member, &form.change),
     };
-    if after == before {
-        return Ok(format!("{} is as it was.", member.name));
-    }
-    member.set(after);
-    drop(held);
-    refresh::request(farm);
-    farm.start_anew();
     // SAFETY: the caller's promise.
-    let (user, address) = unsafe { (text((*r).user), text((*r).useragent_ip)) };
-    let user = if user.is_empty() { "somebody" } else { &user };
-    let said = format!(
-        "farm {}: member {}: {before}, now {after}",
-        farm.name, member.name
-    );
-    let line = format!("ATH0223: {said}, by {user} from {address} in balancer-manager");
-    log::request(Level::Notice, r, &line);
-    Ok(said)
+    let author = unsafe { Author::of(r, "balancer-manager") };
+    let said = change::apply(&[wish], &author)?;
+    Ok(match said.into_iter().flatten().next() {
+        None => format!("{} is as it was.", member.name),
+        Some(said) => format!("farm {}: member {}: {said}", farm.name, member.name),
+    })
 }
 
 /// The page's own form, sent by a browser that shows it: what any other site could have made the

@@ -91,9 +91,9 @@ def test_a_form_steers_all_children(httpd, backends, mpm):
     shared(server, members, [0, 0, 60])
     change(server, 2, w_status_S="1")
     shared(server, members, [0, 60, 0])
-    said = server.lines("ATH0223")
-    assert len(said) == 8 and "by somebody from 127.0.0.1" in said[0]
-    assert "status=none, now loadfactor=1.00 lbset=0 status=D" in said[0]
+    said = server.lines("ATH0252")
+    assert len(said) == 8 and "by somebody from 127.0.0.1 through balancer-manager" in said[0]
+    assert ": on=off (was on), by" in said[0]
     server.graceful(alone=True)
     assert engine.column("weight") == [1.0, 1.0, 2.0]
     shared(server, members, [0, 60, 0])
@@ -211,7 +211,7 @@ def test_the_configurations_nonce(httpd, backends, nonce, sent, status):
 
 
 BAD = {
-    "a weight": ({"w_lf": "0"}, 400, "w_lf=0: must be from 0.01 to 100"),
+    "a weight": ({"w_lf": "0"}, 400, "w_lf=0: must be a number from 0.01 to 100"),
     "a set": ({"w_ls": "100"}, 400, "w_ls=100: must be a whole number from 0 to 99"),
     "a state": ({"w_status_D": "on"}, 400, "w_status_D=on: must be 0 or 1"),
     "a field": ({"w_unknown": "1"}, 400, "w_unknown"),

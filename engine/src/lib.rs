@@ -14,6 +14,7 @@
 //! * [`sticky`] finds the member that a session belongs to.
 //! * [`cookie`] is what a back end signs for its client: farms, member, class.
 //! * `query` reads the text requests below the engine's path.
+//! * `change` is what people change of farms and members at run time.
 //! * `manager` reads the forms of the manager's page.
 //! * [`config`] holds the parameters a user writes, and what selects a farm.
 //!
@@ -27,6 +28,8 @@ mod ageing;
 pub mod attempt;
 pub mod board;
 pub mod budget;
+#[cfg(not(loom))]
+pub mod change;
 pub mod config;
 pub mod cookie;
 pub mod dispatch;

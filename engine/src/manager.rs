@@ -2,7 +2,9 @@
 //! own page, so that scripts written for that one go on working.
 
 use crate::board::record::flags;
-use crate::board::values::{LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use crate::board::values::LBSET_MAX;
+use crate::change::{MemberChange, hundredths};
+use crate::config::value::{self, Must};
 
 /// The states a person may switch, and their fields: `w_status_D=1` disables.
 pub const STATES: [(u32, &str, &str); 6] = [
@@ -23,14 +25,8 @@ pub struct Form {
     pub member: String,
     /// `nonce`: what the page was given.
     pub nonce: String,
-    /// `w_lf`: the weight, in hundredths.
-    pub weight: Option<u32>,
-    /// `w_ls`: the set.
-    pub lbset: Option<u32>,
-    /// [`flags`] to set.
-    pub set: u32,
-    /// [`flags`] to clear.
-    pub clear: u32,
+    /// What changes.
+    pub change: MemberChange,
 }
 
 /// Why a form is refused: nothing of it is done then.
@@ -43,14 +39,14 @@ pub enum FormError {
     #[error("field {0:?} stands twice")]
     Twice(String),
     /// A value that is not allowed.
-    #[error("{field}={value}: must be {allowed}")]
+    #[error("{field}={value}: {must}")]
     Value {
         /// The field.
         field: String,
         /// What it said.
         value: String,
         /// What it may say.
-        allowed: &'static str,
+        must: Must,
     },
 }
 
@@ -77,54 +73,29 @@ impl Form {
     }
 
     fn take(&mut self, field: &str, value: &str) -> Result<(), FormError> {
-        let wrong = |allowed| FormError::Value {
+        let wrong = |must| FormError::Value {
             field: field.to_owned(),
             value: value.to_owned(),
-            allowed,
+            must,
         };
         match field {
             "b" => value.clone_into(&mut self.farm),
             "w" => value.clone_into(&mut self.member),
             "nonce" => value.clone_into(&mut self.nonce),
-            "w_lf" => {
-                let weight = hundredths(value).ok_or_else(|| wrong("from 0.01 to 100"))?;
-                self.weight = Some(weight);
-            }
-            "w_ls" => {
-                let set = value.parse().ok().filter(|set| *set <= LBSET_MAX);
-                self.lbset = Some(set.ok_or_else(|| wrong("a whole number from 0 to 99"))?);
-            }
+            "w_lf" => self.change.weight = Some(hundredths(value).map_err(wrong)?),
+            "w_ls" => self.change.lbset = Some(value::number(value, 0..=LBSET_MAX).map_err(wrong)?),
             _ => {
                 let state = STATES.iter().find(|(_, name, _)| *name == field);
                 let (flag, ..) = state.ok_or_else(|| FormError::Unknown(field.to_owned()))?;
                 match value {
-                    "1" => self.set |= flag,
-                    "0" => self.clear |= flag,
-                    _ => return Err(wrong("0 or 1")),
+                    "1" => self.change.flag(*flag, true),
+                    "0" => self.change.flag(*flag, false),
+                    _ => return Err(wrong("must be 0 or 1".to_owned())),
                 }
             }
         }
         Ok(())
     }
-
-    /// The flags of a member after the change.
-    pub const fn flags(&self, before: u32) -> u32 {
-        before & !self.clear | self.set
-    }
-}
-
-/// `loadfactor` as `mod_proxy` writes it: up to two decimals count.
-fn hundredths(text: &str) -> Option<u32> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 3 || part.len() > 2 || !digits(whole) || !digits(part) {
-        return None;
-    }
-    let part: u32 = format!("{part:0<2}").parse().ok()?;
-    let weight = whole.parse::<u32>().ok()? * 100 + part;
-    (WEIGHT_MIN..=WEIGHT_MAX)
-        .contains(&weight)
-        .then_some(weight)
 }
 
 #[cfg(test)]
@@ -147,30 +118,17 @@ mod tests {
             ("w_status_N", "0"),
         ])
         .unwrap();
-        assert_eq!((form.weight, form.lbset), (Some(250), Some(7)));
+        let change = MemberChange {
+            weight: Some(250),
+            lbset: Some(7),
+            set: flags::DISABLED,
+            clear: flags::DRAIN,
+        };
+        assert_eq!(form.change, change);
         assert_eq!(
-            form.flags(flags::DRAIN | flags::SPARE),
-            flags::DISABLED | flags::SPARE
+            Form::of([("b", "x")]).unwrap().change,
+            MemberChange::default()
         );
-        assert_eq!(Form::of([("b", "x")]).unwrap().flags(0x7f), 0x7f);
-    }
-
-    #[test]
-    fn weights_as_the_page_shows_them() {
-        for (text, weight) in [
-            ("1", 100),
-            ("0.01", 1),
-            ("100.00", 10_000),
-            ("2.", 200),
-            ("07", 700),
-        ] {
-            assert_eq!(hundredths(text), Some(weight), "{text}");
-        }
-        for text in [
-            "0", "0.00", "100.01", "", ".5", "1.005", "-1", "1e2", "nan", " 1", "9999", "+1",
-        ] {
-            assert_eq!(hundredths(text), None, "{text}");
-        }
     }
 
     #[test]
@@ -192,7 +150,7 @@ mod tests {
         #[test]
         fn any_form_is_survived(fields in prop::collection::vec((".*", ".*"), 0..5)) {
             if let Ok(form) = Form::of(fields) {
-                prop_assert_eq!(form.set & form.clear, 0);
+                prop_assert_eq!(form.change.set & form.change.clear, 0);
             }
         }
     }

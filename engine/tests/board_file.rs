@@ -285,7 +285,7 @@ fn in_range(loaded: &Loaded) -> bool {
         && loaded.members.values().all(|member| {
             let both = |(one, two), valid: &dyn Fn(u32) -> bool| valid(one) && valid(two);
             both(member.weight, &|weight| (1..=10_000).contains(&weight))
-                && both(member.flags, &|flags| flags <= 0x7f)
+                && both(member.flags, &|flags| flags <= 0xff)
                 && both(member.lbset, &|set| set <= 99)
                 && f64::from_bits(member.ewma).is_finite()
                 && f64::from_bits(member.ewma) >= 0.0
@@ -349,8 +349,8 @@ fn each_field_out_of_range_is_noticed() {
             offset_of!(MemberRecord, admin.configured_weight),
             &[0, 10_001],
         ),
-        (offset_of!(MemberRecord, admin.flags), &[0x80, u32::MAX]),
-        (offset_of!(MemberRecord, admin.configured_flags), &[0x80]),
+        (offset_of!(MemberRecord, admin.flags), &[0x100, u32::MAX]),
+        (offset_of!(MemberRecord, admin.configured_flags), &[0x100]),
         (offset_of!(MemberRecord, admin.lbset), &[100]),
         (offset_of!(MemberRecord, admin.configured_lbset), &[100]),
         (offset_of!(MemberRecord, admin.farm), &[1, 2, u32::MAX]),

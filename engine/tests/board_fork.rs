@@ -177,7 +177,7 @@ mod tests {
             for seat in &farm.members {
                 let admin = &seat.record.admin;
                 assert!((1..=10_000).contains(&admin.weight()));
-                assert!(admin.lbset() <= 99 && admin.flags() <= 0x7f);
+                assert!(admin.lbset() <= 99 && admin.flags() <= 0xff);
                 assert!(i64::try_from(seat.record.hot.in_flight()).is_ok());
                 board.inflight(seat.id);
             }

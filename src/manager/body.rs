@@ -1,6 +1,6 @@
 //! The body of a form.
 
-use super::Refusal;
+use crate::change::Refusal;
 use crate::ffi::{self, OK};
 use crate::naming::text;
 

@@ -146,10 +146,12 @@ pub mod flags {
     pub const DRAIN: u32 = 1 << 5;
     /// `C`: a health check failed.
     pub const CHECK_FAILED: u32 = 1 << 6;
+    /// Down, as people say: health checks and probes do not bring it back.
+    pub const DOWN: u32 = 1 << 7;
     /// Out: kept in a word of its own, since it is neither people's nor the configuration's.
     pub const OUT: u32 = 1 << 31;
     /// Any of these and the member is not chosen by a method.
-    pub const NOT_ELIGIBLE: u32 = DISABLED | STOPPED | DRAIN | CHECK_FAILED | OUT;
+    pub const NOT_ELIGIBLE: u32 = DISABLED | STOPPED | DRAIN | CHECK_FAILED | DOWN | OUT;
 }
 
 /// What the member pushes about itself ([`crate::stats`]).

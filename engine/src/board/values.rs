@@ -13,8 +13,8 @@ pub const LBSET_MAX: u32 = 99;
 pub const FLAGS_ALL: u32 =
     (flags::NOT_ELIGIBLE & !flags::OUT) | flags::IGNORE_ERRORS | flags::STANDBY | flags::SPARE;
 
-/// The state letters as `mod_proxy` writes them.
-pub const LETTERS: [(u32, char); 7] = [
+/// The state letters as `mod_proxy` writes them. Down by people is what `status=+E` begins with.
+pub const LETTERS: [(u32, char); 8] = [
     (flags::DISABLED, 'D'),
     (flags::STOPPED, 'S'),
     (flags::IGNORE_ERRORS, 'I'),
@@ -22,6 +22,7 @@ pub const LETTERS: [(u32, char); 7] = [
     (flags::SPARE, 'R'),
     (flags::DRAIN, 'N'),
     (flags::CHECK_FAILED, 'C'),
+    (flags::DOWN, 'E'),
 ];
 
 /// The letters that are set.

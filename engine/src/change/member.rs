@@ -1,0 +1,162 @@
+//! A change of a member.
+
+use super::{Key, Kind, difference, on_off, set, switch};
+use crate::board::Settings;
+use crate::board::record::{MemberAdmin, flags};
+use crate::board::values::{LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use crate::config::param::ParamError;
+use crate::config::value::{self, Must};
+use crate::sync::Ordering;
+
+/// What becomes different.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberChange {
+    /// The weight, in hundredths.
+    pub weight: Option<u32>,
+    /// The set.
+    pub lbset: Option<u32>,
+    /// [`flags`] to set.
+    pub set: u32,
+    /// [`flags`] to clear.
+    pub clear: u32,
+}
+
+/// What is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberState {
+    /// Weight, flags and set.
+    pub settings: Settings,
+}
+
+impl MemberChange {
+    /// What can be changed of a member.
+    #[rustfmt::skip]
+    pub const KEYS: &[Key<Self>] = &[
+        Key { name: "weight", kind: Kind::Number,
+            read: |change, text| hundredths(text).map(|weight| change.weight = Some(weight)) },
+        Key { name: "lbset", kind: Kind::Number,
+            read: |change, text| value::number(text, 0..=LBSET_MAX).map(|set| change.lbset = Some(set)) },
+        Key { name: "on", kind: Kind::Switch,
+            read: |change, text| switch(text).map(|on| change.turn_on(on)) },
+        Key { name: "up", kind: Kind::Switch,
+            read: |change, text| switch(text).map(|up| change.flag(flags::DOWN, !up)) },
+        Key { name: "drain", kind: Kind::Switch,
+            read: |change, text| switch(text).map(|on| change.flag(flags::DRAIN, on)) },
+        Key { name: "standby", kind: Kind::Switch,
+            read: |change, text| switch(text).map(|on| change.flag(flags::STANDBY, on)) },
+        Key { name: "spare", kind: Kind::Switch,
+            read: |change, text| switch(text).map(|on| change.flag(flags::SPARE, on)) },
+        Key { name: "stopped", kind: Kind::Switch,
+            read: |change, text| switch(text).map(|on| change.flag(flags::STOPPED, on)) },
+        Key { name: "ignore_errors", kind: Kind::Switch,
+            read: |change, text| switch(text).map(|on| change.flag(flags::IGNORE_ERRORS, on)) },
+    ];
+
+    /// Reads one key; of a repeated one the last holds.
+    ///
+    /// # Errors
+    /// There is no such key, or the value is not allowed.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
+        set(Self::KEYS, self, key, value)
+    }
+
+    /// Sets or clears flags.
+    pub fn flag(&mut self, flag: u32, on: bool) {
+        let (to, from) = if on {
+            (&mut self.set, &mut self.clear)
+        } else {
+            (&mut self.clear, &mut self.set)
+        };
+        *to |= flag;
+        *from &= !flag;
+    }
+
+    /// A stopped member is off, too; `on` ends both.
+    fn turn_on(&mut self, on: bool) {
+        if on {
+            self.flag(flags::DISABLED | flags::STOPPED, false);
+        } else {
+            self.flag(flags::DISABLED, true);
+        }
+    }
+
+    /// People say that the member is up: an error that it is in ends, too.
+    pub const fn ends_error(&self) -> bool {
+        self.clear & flags::DOWN != 0
+    }
+
+    /// What is in force after the change.
+    #[must_use]
+    pub fn after(&self, before: &MemberState) -> MemberState {
+        let was = before.settings;
+        MemberState {
+            settings: Settings {
+                weight: self.weight.unwrap_or(was.weight),
+                flags: was.flags & !self.clear | self.set,
+                lbset: self.lbset.unwrap_or(was.lbset),
+            },
+        }
+    }
+}
+
+impl MemberState {
+    /// What is in force on the board.
+    pub fn of(admin: &MemberAdmin) -> Self {
+        Self {
+            settings: Settings::in_force(admin),
+        }
+    }
+
+    /// Puts it in force on the board. The caller holds the farm's lock.
+    pub fn store(&self, admin: &MemberAdmin) {
+        let Settings {
+            weight,
+            flags,
+            lbset,
+        } = self.settings;
+        admin.weight.store(weight, Ordering::Relaxed);
+        admin.flags.store(flags, Ordering::Relaxed);
+        admin.lbset.store(lbset, Ordering::Relaxed);
+    }
+
+    /// What became different, in words; `None`: nothing.
+    pub fn difference(&self, before: &Self) -> Option<String> {
+        difference(&before.words(), &self.words())
+    }
+
+    fn words(&self) -> [(&'static str, String); 9] {
+        let Settings {
+            weight,
+            flags: state,
+            lbset,
+        } = self.settings;
+        let flag = |flag| on_off(state & flag != 0);
+        [
+            ("weight", format!("{}.{:02}", weight / 100, weight % 100)),
+            ("lbset", lbset.to_string()),
+            ("on", on_off(state & flags::DISABLED == 0)),
+            ("up", on_off(state & flags::DOWN == 0)),
+            ("drain", flag(flags::DRAIN)),
+            ("standby", flag(flags::STANDBY)),
+            ("spare", flag(flags::SPARE)),
+            ("stopped", flag(flags::STOPPED)),
+            ("ignore_errors", flag(flags::IGNORE_ERRORS)),
+        ]
+    }
+}
+
+/// `loadfactor` as `mod_proxy` writes it: up to two decimals count.
+pub(crate) fn hundredths(text: &str) -> Result<u32, Must> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = (1..=3).contains(&whole.len()) && part.len() <= 2 && digits(whole) && digits(part);
+    let weight = || {
+        let part: u32 = format!("{part:0<2}").parse().ok()?;
+        Some(whole.parse::<u32>().ok()? * 100 + part)
+    };
+    plain
+        .then(weight)
+        .flatten()
+        .filter(|weight| (WEIGHT_MIN..=WEIGHT_MAX).contains(weight))
+        .ok_or_else(|| "must be a number from 0.01 to 100, with at most two decimals".to_owned())
+}

@@ -1,0 +1,126 @@
+use super::*;
+use crate::board::Settings;
+use crate::board::record::flags;
+use proptest::prelude::*;
+
+fn member(fields: &[(&str, &str)]) -> Result<MemberChange, String> {
+    let mut change = MemberChange::default();
+    for (key, value) in fields {
+        change.set(key, value).map_err(|error| error.to_string())?;
+    }
+    Ok(change)
+}
+
+fn state(flags: u32) -> MemberState {
+    let settings = Settings {
+        flags,
+        ..Settings::default()
+    };
+    MemberState { settings }
+}
+
+#[test]
+fn a_change_names_what_becomes_different() {
+    let change = member(&[("Weight", "2.5"), ("drain", "on"), ("standby", "0")]).unwrap();
+    let before = state(flags::STANDBY | flags::SPARE);
+    let after = change.after(&before);
+    assert_eq!(after.settings.weight, 250);
+    assert_eq!(after.settings.flags, flags::DRAIN | flags::SPARE);
+    assert_eq!(
+        after.difference(&before).as_deref(),
+        Some("weight=2.50 (was 1.00), drain=on (was off), standby=off (was on)")
+    );
+    assert_eq!(MemberChange::default().after(&before), before);
+    assert_eq!(after.difference(&after), None);
+}
+
+#[test]
+fn on_ends_both_ways_of_being_off() {
+    let on = member(&[("on", "on")]).unwrap();
+    let off = state(flags::DISABLED | flags::STOPPED | flags::DRAIN);
+    assert_eq!(on.after(&off).settings.flags, flags::DRAIN);
+    let off = member(&[("on", "off")]).unwrap().after(&state(0));
+    assert_eq!(off.settings.flags, flags::DISABLED);
+}
+
+#[test]
+fn the_last_word_holds() {
+    let change = member(&[("drain", "on"), ("drain", "off"), ("up", "off")]).unwrap();
+    assert_eq!((change.set, change.clear), (flags::DOWN, flags::DRAIN));
+    assert!(!change.ends_error());
+    assert!(member(&[("up", "on")]).unwrap().ends_error());
+}
+
+#[test]
+fn weights_as_the_page_shows_them() {
+    for (text, weight) in [
+        ("1", 100),
+        ("0.01", 1),
+        ("100.00", 10_000),
+        ("2.", 200),
+        ("07", 700),
+    ] {
+        assert_eq!(member(&[("weight", text)]).unwrap().weight, Some(weight));
+    }
+    for text in [
+        "0", "0.00", "100.01", "", ".5", "1.005", "-1", "1e2", "nan", " 1", "9999", "+1",
+    ] {
+        assert!(member(&[("weight", text)]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_refusal_names_key_value_and_what_is_allowed() {
+    for (key, value, error) in [
+        (
+            "weight",
+            "0",
+            "weight=0: must be a number from 0.01 to 100, with at most two decimals",
+        ),
+        (
+            "lbset",
+            "100",
+            "lbset=100: must be a whole number from 0 to 99",
+        ),
+        ("on", "yes", "on=yes: must be On or Off"),
+        ("bogus", "1", "bogus: unknown parameter"),
+    ] {
+        assert_eq!(member(&[(key, value)]), Err(error.to_owned()));
+    }
+    let mut farm = FarmChange::default();
+    let error = farm.set("weight", "1").unwrap_err().to_string();
+    assert_eq!(error, "weight: unknown parameter");
+}
+
+#[test]
+fn a_farm_is_switched() {
+    let mut change = FarmChange::default();
+    change.set("on", "off").unwrap();
+    let before = FarmState { on: true };
+    let after = change.after(&before);
+    assert_eq!(after, FarmState { on: false });
+    assert_eq!(
+        after.difference(&before).as_deref(),
+        Some("on=off (was on)")
+    );
+}
+
+proptest! {
+    #![proptest_config(crate::config::seeded())]
+
+    /// Whatever is read keeps every value in its range, and sets and clears no flag at a time.
+    #[test]
+    fn any_change_leaves_a_valid_state(
+        fields in prop::collection::vec(("[a-z_]{0,14}|weight|lbset|on|up|drain|spare", ".{0,6}|[0-9.]{1,6}|on|off"), 0..6),
+        before in 0_u32..=0xff,
+    ) {
+        let mut change = MemberChange::default();
+        for (key, value) in &fields {
+            let _ = change.set(key, value);
+        }
+        prop_assert_eq!(change.set & change.clear, 0);
+        let after = change.after(&state(before)).settings;
+        prop_assert!((1..=10_000).contains(&after.weight) && after.lbset <= 99);
+        prop_assert_eq!(after.flags & !0xff, 0);
+    }
+}
