@@ -1,11 +1,12 @@
-//! The signed cookie of a farm's request: what a back end told us of its client. Verified, counted
-//! and used; [`wrap`] keeps it from the client. Without an `AthCookieKey` all of it costs one load
-//! and a branch.
+//! The signed cookie of a farm's request: what a back end told us of its client. [`follow`] verifies
+//! it, and the request goes to the farm that it [prefers](prefer); there it names the [`member`] and
+//! the [`class`](crate::class). [`wrap`] keeps it from the client. Without an `AthCookieKey` all of it
+//! costs one load and a branch.
 
 mod explain;
 mod wrap;
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 
 use athena_engine::cookie::{Claims, Keys, Refusal, Settings, header, is_handle};
 use athena_engine::dispatch::{Elected, Election};
@@ -13,7 +14,8 @@ use athena_engine::dispatch::{Elected, Election};
 use crate::conf::{self, ServerConf};
 use crate::farm::Farm;
 use crate::record::Record;
-use crate::{ffi, pool};
+use crate::runtime::{self, FarmRef};
+use crate::{ffi, handover, pool};
 
 pub use wrap::wrap;
 
@@ -30,12 +32,55 @@ unsafe fn in_force<'a>(r: *mut ffi::request_rec) -> Option<(&'a Settings, &'a Ke
     Some((settings, settings.keys()?))
 }
 
-/// Verifies the cookie that came with a request to `farm`, counts it there, and keeps what it says
-/// if it may be used. The back end sees its own cookie, even in a handle's place.
+/// Reads the cookie that came with a request to `farm`, and hands the request over to the farm that
+/// it prefers. `Err` is the status to answer with: that farm's sections refuse the client.
 ///
 /// # Safety
-/// `r` is live and `record` its own.
-pub unsafe fn read(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
+/// `r` is live and `record` its own, before it is given a member.
+pub unsafe fn follow(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> Result<(), c_int> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        read(r, record, farm);
+        prefer(r, record).map(drop)
+    }
+}
+
+/// The next of the farms that the request's cookie prefers serves it from here on. False when none
+/// is left.
+///
+/// # Safety
+/// `r` is live and `record` its own; no attempt is open.
+pub unsafe fn prefer(r: *mut ffi::request_rec, record: &Record) -> Result<bool, c_int> {
+    // SAFETY: the caller's promise.
+    let Some(target) = (unsafe { next_farm(r, record) }) else {
+        return Ok(false);
+    };
+    let serves = record.farm().map(std::ptr::from_ref);
+    if serves != Some(target.farm) {
+        explain::preferred(r, record, target);
+        // SAFETY: as above; the farm is one of the server's.
+        unsafe { handover::to(r, record, target) }?;
+    }
+    Ok(true)
+}
+
+/// The next farm of the cookie's list that the request's server has.
+unsafe fn next_farm(r: *mut ffi::request_rec, record: &Record) -> Option<FarmRef> {
+    let claims = record.claims()?;
+    // SAFETY: the caller's promise.
+    let farms = runtime::farms_of(unsafe { (*r).server })?;
+    loop {
+        let name = claims.farms.get(record.preference.get())?;
+        record.preference.set(record.preference.get() + 1);
+        if let Some(found) = farms.by_name.get(&name.to_ascii_lowercase()) {
+            return Some(*found);
+        }
+    }
+}
+
+/// Verifies the request's cookie, counts it at the farm, and keeps what it says if it may be used.
+/// The back end sees its own cookie, even in a handle's place.
+unsafe fn read(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
     // SAFETY: the caller's promise; headers are NULL or NUL-terminated.
     unsafe {
         let Some((settings, keys)) = in_force(r) else {

@@ -11,9 +11,10 @@ use crate::farm::Farm;
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::runtime::{self, FarmRef, FarmTable};
-use crate::{ffi, handover, pool, serve, waiting};
+use crate::{cookie, ffi, handover, pool, serve, waiting};
 
-/// Elects a member of the request's farm or, when nothing is usable, along the farms it forwards to.
+/// Elects a member of the request's farm or, when nothing is usable, of those that its cookie names
+/// next, then along the farms the last one forwards to.
 /// False when nobody was elected. `Err` is the status to answer with.
 ///
 /// # Safety
@@ -24,6 +25,9 @@ pub unsafe fn find(r: *mut ffi::request_rec, record: &Record) -> Result<bool, c_
         unsafe {
             if serve::next_member(r, record, farm) || waiting::for_member(r, record, farm) {
                 return Ok(true);
+            }
+            if cookie::prefer(r, record)? {
+                continue;
             }
             match onward(record, farm) {
                 None => break,

@@ -83,6 +83,8 @@ pub struct Record {
     pub reason: Cell<Reason>,
     /// What its signed cookie says, in the request's pool; null without one that may be used.
     pub claims: Cell<*const Claims>,
+    /// How many of the farms that it prefers have had their turn.
+    pub preference: Cell<usize>,
     /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
     /// elected yet.
     pub session: Cell<Option<Session>>,
@@ -187,6 +189,7 @@ impl Record {
                 counted: Cell::new(false),
                 reason: Cell::new(Reason::Method),
                 claims: Cell::new(ptr::null()),
+                preference: Cell::new(0),
                 session: Cell::new(None),
                 began: Cell::new(0),
                 first_byte: Cell::new(0),
@@ -278,6 +281,12 @@ impl Record {
     pub fn claims(&self) -> Option<&Claims> {
         // SAFETY: null, or in the pool of the request whose record holds it.
         unsafe { self.claims.get().as_ref() }
+    }
+
+    /// Its cookie names farms that have not had their turn.
+    pub fn prefers_more(&self) -> bool {
+        self.claims()
+            .is_some_and(|claims| self.preference.get() < claims.farms.len())
     }
 
     /// Members this request has been given, at [`Self::tried_places`].

@@ -49,7 +49,9 @@ pub unsafe extern "C" fn pre_request(
             if refused != OK {
                 return refused;
             }
-            cookie::read(r, record, farm);
+            if let Err(refused) = cookie::follow(r, record, farm) {
+                return refused;
+            }
             let found = match forward::find(r, record) {
                 Ok(found) => found,
                 Err(refused) => return refused,
@@ -288,6 +290,8 @@ pub unsafe fn choose(
     let tried = tried.get(record.tried_places()).unwrap_or_default();
     let mut election = election(farm, &method, tried);
     election.force &= waiting::is_over(record, election.now);
+    // The next farm of its cookie comes first, as a fallback does.
+    election.force &= !record.prefers_more();
     let by_method = || random::with(|random| election.run(random));
     if let Some(elected) = cookie::member(record, farm, &election) {
         return seated(farm, elected);

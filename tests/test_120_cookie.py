@@ -9,7 +9,9 @@ import pytest
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm
+from harness.httpd import CONNECT_FAILED
 from harness.paths import RELEASE, ROOT, SIGNERS
+from harness.waiting import free_port, wait_until
 
 VECTORS = json.loads((ROOT / "docs/cookie-vectors.json").read_text())
 SECRET = "0f" * 32
@@ -173,6 +175,76 @@ def test_virtual_hosts(signer, key_file, backends, httpd):
     assert counts(server) == {"accepted": 12}
     assert members("other.example", f"MINE={by_main}") == {0, 1, 2}
     assert counts(server) == {"accepted": 12, "forged": 6}
+
+
+def farms(key_file, backends):
+    """The key, the back ends of two farms, and their configuration."""
+    file, one, two = key_file(), backends(), backends(2)
+    conf = f"AthCookieKey k1 file:{file}\n" + named(one.urls) + named(two.urls, "farm_two")
+    return file, one, two, conf
+
+
+def test_prefers_farms_in_order(mpm, balancer, signer, key_file, backends, httpd):
+    """The first of its farms that this server knows and that has something usable."""
+    file, one, two, conf = farms(key_file, backends)
+    server = httpd(mpm, balancer=balancer, conf=conf)
+    prefer_two = signer(file, "k1", soon(), "farm_two,farm_one", "m1")
+    answer = fetch(server.port, "/farm_one/a%20b?q=1", headers={"Cookie": f"ATHENA={prefer_two}"})
+    assert answer.header("X-Target") == "/a%20b?q=1"
+    assert ask(server, prefer_two, times=5) == [1] * 5
+    assert (one.requests(), two.requests()) == ([0, 0, 0], [0, 6])
+    ask(server, signer(file, "k1", soon(), "farm_one,farm_two"), times=3)
+    ask(server, signer(file, "k1", soon(), "nowhere,Farm_Two,farm_one"), times=4)
+    assert (one.requests(), two.requests()) == ([1, 1, 1], [2, 8])
+    server.conf = conf.replace("name=m0", "name=m0 status=+D").replace(
+        "name=m1", "name=m1 status=+D")
+    server.graceful(alone=True)
+    ask(server, prefer_two, "/farm_two/x", times=4)
+    assert (sum(one.requests()), two.requests()) == (7, [2, 8])
+    assert counts(server) == {"accepted": 13} and counts(server, "farm_two") == {"accepted": 4}
+    Engine(server).wait_idle(farm="farm_two")
+
+
+def test_the_request_that_finds_its_farm_down(signer, key_file, backends, httpd):
+    """Goes on at the next one; and the first is probed again."""
+    file, one, two, conf = farms(key_file, backends)
+    down = named([f"http://127.0.0.1:{free_port()}"], "down")
+    server = httpd("event", conf=conf + down.replace("name=m0", "name=m0 retry=1"))
+    server.expect(CONNECT_FAILED)
+    cookie = signer(file, "k1", soon(), "down,farm_two,farm_one")
+    ask(server, cookie, times=4)
+    assert (one.requests(), sum(two.requests())) == ([0, 0, 0], 4)
+    failed = Engine(server).members("down")[0]["failed"]
+    wait_until(lambda: ask(server, cookie) and Engine(server).members("down")[0]["failed"] > failed,
+               what="a probe of the farm that is down")
+
+
+def test_sections_of_the_farm_it_prefers(signer, key_file, backends, httpd):
+    """A cookie opens no farm that is closed to the client."""
+    file, one, two, conf = farms(key_file, backends)
+    server = httpd("event", conf=conf
+                   + '<Proxy "balancer://farm_two">\nRequire all denied\n</Proxy>')
+    server.expect("AH01630")
+    cookie = signer(file, "k1", soon(), "farm_two,farm_one")
+    answer = fetch(server.port, "/farm_one/x", headers={"Cookie": f"ATHENA={cookie}"})
+    assert answer.status == 403
+    assert (sum(one.requests()), sum(two.requests())) == (0, 0)
+
+
+def test_farms_that_a_host_cannot_reach(signer, key_file, backends, httpd):
+    file, one, two, conf = farms(key_file, backends)
+    server = httpd("event", conf=f"""AthCookieKey k1 file:{file}
+{named(one.urls)}
+<VirtualHost *:*>
+  ServerName other.example
+  {named(two.urls, "farm_two")}
+</VirtualHost>
+<VirtualHost *:*>
+  ServerName localhost
+  ProxyPass /farm_one/ http://farm_one/
+</VirtualHost>""")
+    assert len(ask(server, signer(file, "k1", soon(), "farm_two,farm_one"), times=6)) == 6
+    assert (one.requests(), sum(two.requests())) == ([2, 2, 2], 0)
 
 
 # ---- that nothing else does anything -----------------------------------------------------------

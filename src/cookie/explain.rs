@@ -6,6 +6,8 @@ use athena_engine::cookie::{Claims, Refusal};
 use crate::farm::Farm;
 use crate::ffi;
 use crate::log::{self, Level};
+use crate::record::Record;
+use crate::runtime::FarmRef;
 
 /// A request brought a cookie.
 pub fn verified(
@@ -26,6 +28,21 @@ pub fn verified(
         r,
         &format!("ATH0320: farm {}: cookie {name}: {what}", farm.name),
     );
+}
+
+/// The request goes to a farm that its cookie prefers.
+pub fn preferred(r: *const ffi::request_rec, record: &Record, target: FarmRef) {
+    if !log::debug_wanted(r) {
+        return;
+    }
+    // SAFETY: farms live as long as the configuration.
+    if let (Some(farm), Some(target)) = (record.farm(), unsafe { target.farm.as_ref() }) {
+        let text = format!(
+            "ATH0322: farm {}: the request goes on at farm {}, which its cookie names next",
+            farm.name, target.name
+        );
+        log::request(Level::Debug, r, &text);
+    }
 }
 
 /// An answer sets a cookie that no request could bring back.
