@@ -270,7 +270,7 @@ impl MemberView {
             reporting: !has(flags::OUT),
             drain: has(flags::DRAIN),
             standby: has(flags::STANDBY),
-            flags: state,
+            flags: record.admin.flags() | Member::flags_of(member.status()),
             usable: up && !has(flags::NOT_ELIGIBLE) && farm.serves(member.seat.id),
             error: in_error.then(|| cause.word()),
             inflight: runtime::board().map_or(0, |board| board.inflight(member.seat.id)),

@@ -26,7 +26,9 @@ use crate::rule::Rule;
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, forward, manager, outcome, provider, refresh, stats, sticky, stored, watch};
+use crate::{
+    account, agent, forward, manager, outcome, provider, refresh, stats, sticky, stored, watch,
+};
 
 /// What pre_config found in this configuration pass.
 static FINDINGS: Mutex<Option<Findings>> = Mutex::new(None);
@@ -128,6 +130,7 @@ unsafe fn assemble(
                 sticky::check(farm)?;
             }
             stats::begin(farm)?;
+            agent::begin(farm);
             for member in &farm.members {
                 member.push();
                 account::begin_in_error(farm, member);

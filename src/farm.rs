@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
+use std::net::SocketAddr;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering,
 };
@@ -23,7 +24,7 @@ use crate::connection::Protocol;
 use crate::growth::Growth;
 use crate::members::Members;
 use crate::rule::Rule;
-use crate::{clock, ffi, naming};
+use crate::{agent, clock, ffi, naming};
 
 /// Status bits of mod_proxy that keep a worker from being used, our own error state left out.
 const NOT_SERVING: u32 = (ffi::PROXY_WORKER_DISABLED
@@ -57,6 +58,8 @@ pub struct Member {
     pub params: MemberParams,
     /// Where its URLs begin, to be told in answers.
     pub origin: Option<Origin>,
+    /// Where its agent is asked.
+    pub agent: Option<SocketAddr>,
     /// This child's own in-flight cell on the board; null in the parent and without a slot.
     pub cell: AtomicPtr<AtomicU32>,
     /// What mod_proxy's shared part said when it was last taken over: flags, factor, set.
@@ -129,11 +132,13 @@ impl Member {
             address: unsafe { naming::shortest_address(worker) },
             params,
             origin: None,
+            agent: None,
             cell: AtomicPtr::default(),
             seen: [const { AtomicU32::new(0) }; 3],
             seen_error: AtomicBool::new(false),
         };
         member.origin = Origin::of(member.url().to_bytes());
+        member.agent = agent::address_of(&member);
         for (seen, place) in member.seen.iter().zip(member.on_board()) {
             seen.store(place.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -156,6 +161,13 @@ impl Member {
         // SAFETY: name_ex is NUL-terminated within the shared part (mod_proxy writes it by
         // ap_proxy_strncpy) and is written at configuration time only.
         unsafe { CStr::from_ptr((*self.shared()).name_ex.as_ptr()) }
+    }
+
+    /// The host of its URL.
+    pub fn host(&self) -> &str {
+        // SAFETY: as `url`; mod_proxy keeps the host in its own array.
+        let host = unsafe { CStr::from_ptr((*self.shared()).hostname_ex.as_ptr()) };
+        host.to_str().unwrap_or_default()
     }
 
     /// The session route; empty for none.

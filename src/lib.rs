@@ -19,6 +19,7 @@
 mod access;
 mod account;
 mod affinity;
+mod agent;
 mod api;
 mod assemble;
 mod canon;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use athena_engine::Micros;
 use athena_engine::stats::{Refused, Report, expect};
 
 use crate::farm::{Farm, Member};
@@ -62,7 +63,13 @@ pub fn push(farm: &Farm, member: &Member, report: &Report) -> Result<(), Refused
     if let Some(score) = &farm.params.score {
         score.keep(&record.stats);
     }
-    if expect::reported(farm.seat.record, record, farm.expected(member), now) {
+    heard_from(farm, member, now);
+    Ok(())
+}
+
+/// Something came from a member: if it was out, it is in again.
+pub fn heard_from(farm: &Farm, member: &Member, now: Micros) {
+    if expect::reported(farm.seat.record, member.record(), now) {
         let text = format!(
             "ATH0302: farm {}: member {} is in again: it has reported",
             farm.name, member.name
@@ -71,7 +78,6 @@ pub fn push(farm: &Farm, member: &Member, report: &Report) -> Result<(), Refused
         refresh::request(farm);
         farm.start_anew();
     }
-    Ok(())
 }
 
 /// Takes members out that have not reported in time. Costs a load and a branch where nothing is

@@ -1,5 +1,5 @@
 //! The watch: twice a second, in one child, through mod_watchdog, where mod_proxy_balancer or
-//! mod_proxy_hcheck is loaded, or members are expected to report. It takes over what the pages and checks
+//! mod_proxy_hcheck is loaded, or members are expected to report or have an agent to be asked. It takes over what the pages and checks
 //! of these modules changed: their edits bump no version; and it notices who does not report.
 //! Elsewhere there is nobody to watch, and no child needs the watchdog's thread.
 //!
@@ -7,19 +7,25 @@
 
 use std::ffi::{c_int, c_void};
 
+use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{growth, proxy, refresh, runtime, stats};
+use crate::{agent, growth, proxy, refresh, runtime, stats};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
 
-/// Whether a module is loaded that changes workers at run time, or members are expected to report.
+/// Whether a module is loaded that changes workers at run time, or members are expected to report or have
+/// an agent to be asked.
 pub fn is_needed() -> bool {
     let modules = [c"proxy_balancer_module", c"proxy_hcheck_module"];
     modules.into_iter().any(proxy::is_loaded)
-        || runtime::get().is_some_and(|runtime| runtime.farms.iter().any(stats::expects))
+        || runtime::get().is_some_and(|runtime| runtime.farms.iter().any(is_needed_by))
+}
+
+fn is_needed_by(farm: &Farm) -> bool {
+    stats::expects(farm) || agent::any_asked(farm)
 }
 
 /// The `monitor` hook, in the parent about every ten seconds.
@@ -75,6 +81,7 @@ unsafe extern "C" fn tick(
     guard!("watch", APR_SUCCESS, {
         if state == ffi::AP_WATCHDOG_STATE_RUNNING {
             look();
+            agent::rounds::tick();
         }
         APR_SUCCESS
     })

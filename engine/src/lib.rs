@@ -10,6 +10,7 @@
 //! * [`hashkey`] is what `lbmethod=hash` knows a request by.
 //! * [`slow_start`] holds members back that have just come into service.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
+//! * [`agent`] reads what members' agents say.
 //! * [`stats`] are the numbers that members push about themselves, and `score=` over them.
 //! * [`sticky`] finds the member that a session belongs to.
 //! * [`cookie`] is what a back end signs for its client: farms, member, class.
@@ -25,6 +26,7 @@
 #![allow(clippy::module_name_repetitions, clippy::must_use_candidate)]
 
 mod ageing;
+pub mod agent;
 pub mod attempt;
 pub mod board;
 pub mod budget;

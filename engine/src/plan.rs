@@ -71,7 +71,7 @@ impl PlanMember {
         let admin = &record.admin;
         Self {
             id,
-            weight: admin.weight.load(Ordering::Relaxed),
+            weight: admin.weight_now(),
             flags: admin.state(),
             lbset: admin.lbset.load(Ordering::Relaxed),
             healthy,

@@ -126,8 +126,12 @@ pub struct MemberAdmin {
     pub bytes_in_from: AtomicU64,
     /// Where `bytes_out` stood when `bytraffic` began to count.
     pub bytes_out_from: AtomicU64,
+    /// What the member's agent says ([`crate::agent`]); 0: nothing.
+    pub agent: AtomicU32,
+    /// The `maxconn` that its agent says; 0: none.
+    pub agent_max_conn: AtomicU32,
     /// Room for later versions.
-    pub spare: [AtomicU64; 9],
+    pub spare: [AtomicU64; 8],
 }
 
 /// State letters of a member, as `mod_proxy` names them.

@@ -1,6 +1,7 @@
 //! Values as they may be used: the board's bytes can be anything, these cannot.
 
 use super::record::{MemberAdmin, MemberHot, flags};
+use crate::agent::Said;
 use crate::sync::Ordering;
 
 /// Smallest weight, in hundredths.
@@ -44,12 +45,19 @@ impl MemberAdmin {
         self.flags.load(Ordering::Relaxed) & FLAGS_ALL
     }
 
-    /// The [`flags`] in force and [`flags::OUT`].
+    /// What decides whether the member can be chosen: the [`flags`] in force, what its agent says, and
+    /// [`flags::OUT`].
     pub fn state(&self) -> u32 {
-        match self.out.load(Ordering::Relaxed) {
-            0 => self.flags(),
-            _ => self.flags() | flags::OUT,
-        }
+        let out = match self.out.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => flags::OUT,
+        };
+        self.flags() | Said::of(self).flags() | out
+    }
+
+    /// The weight in force as far as the member's agent grants it, in range.
+    pub fn weight_now(&self) -> u32 {
+        (self.weight() * Said::of(self).percent / 100).max(WEIGHT_MIN)
     }
 
     /// The set in force, in range.

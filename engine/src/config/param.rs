@@ -5,6 +5,7 @@
 
 use super::forward::Forward;
 use super::value::{self, Must};
+use crate::agent::Address;
 use crate::hashkey::HashKey;
 use crate::stats::score::Score;
 use crate::sticky::{Attributes, RouteRegex};
@@ -106,6 +107,9 @@ pub const PARAMS: &[Param] = &[
     inherited("expectupdate", "expectupdate=SECONDS", "off",
         "time within which statistics are expected of a member, or it is out",
         |member, text| put(&mut member.expect_update, value::seconds(text, 1..=86_400).map(Some))),
+    inherited("agent", "agent=[HOST]:PORT", "off",
+        "where the member's agent is asked how it is",
+        |member, text| put(&mut member.agent, Address::read(text).map(Some))),
 ];
 
 /// Parameters that this version knows by name only, and refuses.
@@ -113,7 +117,6 @@ pub const LATER: &[(&str, Whose)] = &[
     ("queue", Whose::Farm),
     ("queuetimeout", Whose::Farm),
     ("draintimeout", Whose::Both),
-    ("agent", Whose::Both),
 ];
 
 /// Longest `name=`, in bytes.
@@ -314,6 +317,8 @@ pub struct MemberParams {
     pub slow_start: Option<Duration>,
     /// Within how many whole seconds statistics are expected of it; `None`: never.
     pub expect_update: Option<Duration>,
+    /// Where its agent is asked; `None`: nowhere.
+    pub agent: Option<Address>,
     /// Where requests of its sessions go while it cannot serve them.
     pub forward: Option<Forward>,
 }
@@ -373,6 +378,7 @@ impl MemberParams {
             max_conn: self.max_conn.or(farms.max_conn),
             slow_start: self.slow_start.or(farms.slow_start),
             expect_update: self.expect_update.or(farms.expect_update),
+            agent: self.agent.or_else(|| farms.agent.clone()),
             forward: self.forward,
         }
     }

@@ -202,7 +202,7 @@ fn in_flight(member: &MemberRecord) -> u64 {
 
 /// Weight in hundredths, within its limits whatever the board says.
 fn weight(member: &MemberRecord) -> u32 {
-    member.admin.weight.load(Ordering::Relaxed).clamp(1, 10_000)
+    member.admin.weight_now()
 }
 
 #[cfg(not(loom))]

@@ -1,5 +1,5 @@
-//! In and out (`expectupdate=`): a member is out when no statistics came from it within that time, and
-//! in again with the next.
+//! In and out (`expectupdate=`): a member is out when it did not report within that time, statistics or
+//! its agent's word, and in again with its next report.
 //!
 //! Its deadline moves with each report and is written down nowhere. A farm only knows when to look
 //! next: the earliest deadline as it was at the last look. Whoever comes by after that, a request or
@@ -97,19 +97,16 @@ impl Look<'_> {
     }
 }
 
-/// A report of the member was pushed. True when it was out and this call took it in.
-pub fn reported(
-    farm: &FarmRecord,
-    member: &MemberRecord,
-    expected: Option<Micros>,
-    now: Micros,
-) -> bool {
-    // The report was written before: whoever takes the member out after this looks for it again.
+/// Something came from the member. True when it was out and this call took it in.
+pub fn reported(farm: &FarmRecord, member: &MemberRecord, now: Micros) -> bool {
+    member.stats.reported_at.fetch_max(now, Ordering::SeqCst);
+    // Written before: whoever takes the member out after this looks for it again.
     let was_out = member.admin.out.load(Ordering::SeqCst) != 0
         && member.admin.out.swap(0, Ordering::SeqCst) != 0;
     if was_out {
-        let deadline = now.saturating_add(expected.unwrap_or(0));
-        farm.hot.next_out_at.fetch_min(deadline, Ordering::SeqCst);
+        // Not its deadline: a look that is under way may know nothing of it, and must not end as if
+        // it were the last one.
+        farm.hot.next_out_at.fetch_min(now, Ordering::SeqCst);
     }
     was_out
 }

@@ -169,7 +169,6 @@ impl Report {
                 stat.pushed_at.store(now, Ordering::Relaxed);
             }
         }
-        stats.reported_at.fetch_max(now, Ordering::SeqCst);
         stats.pushes.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }

@@ -76,6 +76,8 @@ fn each_parameter_fills_its_field() {
     assert_eq!(member.slow_start, Some(Duration::from_secs(30)));
     assert_eq!(member.set("expectupdate", "5"), Ok(()));
     assert_eq!(member.expect_update, Some(Duration::from_secs(5)));
+    assert_eq!(member.set("agent", ":9000"), Ok(()));
+    assert_eq!(member.agent, Some(Address::read(":9000").expect("a port")));
 }
 
 #[test]
@@ -151,9 +153,9 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
              unclosed group",
         ),
         (
-            "Agent",
+            "QueueTimeout",
             "uri",
-            "Agent: not available in this version of mod_athena",
+            "QueueTimeout: not available in this version of mod_athena",
         ),
         ("name", "a", "name: belongs to a member, not to the farm"),
         ("bogus", "1", "bogus: unknown parameter"),
@@ -172,7 +174,7 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
         (
             "agent",
             "30",
-            "agent: not available in this version of mod_athena",
+            "agent=30: must be HOST:PORT, or :PORT for the member's own host",
         ),
         (
             "fallback",

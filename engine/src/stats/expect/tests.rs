@@ -48,7 +48,7 @@ impl Farm {
         report.add("load", "1").unwrap();
         let member = &self.members[at];
         report.push(&member.stats, now, || Some(())).unwrap();
-        reported(&self.record, member, WITHIN, now)
+        reported(&self.record, member, now)
     }
 
     fn is_out(&self, at: usize) -> bool {
@@ -68,6 +68,7 @@ fn out_after_the_time_and_in_with_the_next_report() {
     assert_eq!(farm.look(START + 8 * SECOND), [0]);
     assert!(farm.report(1, START + 60 * SECOND));
     assert!(!farm.is_out(1));
+    assert_eq!(farm.look(START + 60 * SECOND), [] as [usize; 0]);
     assert!(!farm.report(1, START + 61 * SECOND), "told once");
     assert_eq!(farm.look(START + 66 * SECOND), [1]);
 }
@@ -123,6 +124,7 @@ fn a_report_is_never_lost_to_a_look() {
         });
         assert!(!farm.is_out(0));
         assert_eq!(went_out, came_in, "in the log, both or neither");
+        farm.look(late + 1);
         assert_eq!(farm.look(late + 5 * SECOND), [0], "and looked for again");
     }
 }

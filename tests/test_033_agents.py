@@ -1,0 +1,118 @@
+"""Agents that tell how their member is, in the words of HAProxy's agent checks."""
+
+import socket
+import threading
+
+import pytest
+from harness.client import fetch
+from harness.engine import Engine
+from harness.farms import farm
+from harness.waiting import wait_until
+
+
+class Agent:
+    """Tells everybody who connects the same line; None: keeps silent."""
+
+    def __init__(self):
+        self.line = b"up 100%\n"
+        self.asked = 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.held = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            self.asked += 1
+            if self.line is None:
+                self.held.append(client)
+                continue
+            client.sendall(self.line)
+            client.close()
+
+    def stop(self):
+        self.socket.close()
+
+
+@pytest.fixture
+def agents():
+    started = [Agent(), Agent()]
+    yield started
+    for one in started:
+        one.stop()
+
+
+def farm_of(members, agents, settings="lbmethod=roundrobin"):
+    conf = farm(members.urls, settings=settings)
+    for url, agent in zip(members.urls, agents, strict=True):
+        conf = conf.replace(f'"{url}"', f'"{url}" agent=:{agent.port}')
+    return conf + 'ProxyPass "/farm/" "http://farm_one/"\n'
+
+
+def says(server, engine, agent, line, key, wanted):
+    """The agent says it, and the document shows it."""
+    agent.line = line
+    wait_until(lambda: engine.column(key)[0] == wanted, what=f"{line}: {key} {wanted}")
+
+
+def test_an_agents_words_take_effect_and_are_taken_back(httpd, backends, agents, mpm):
+    members = backends(2)
+    server = httpd(mpm, balancer=False, conf=farm_of(members, agents))
+    engine = Engine(server)
+    one = agents[0]
+    says(server, engine, one, b"down#disk full\r\n", "up", False)
+    assert len(server.lines(r"ATH0303.*its agent says down ready 100% \(disk full\)")) == 1
+    says(server, engine, one, b"75%\n", "up", False)
+    says(server, engine, one, b"up maint\n", "up", True)
+    assert engine.column("on") == [False, True]
+    says(server, engine, one, b"drain", "drain", True)
+    assert engine.column("usable") == [False, True]
+    says(server, engine, one, b"ready,50%", "usable", True)
+    assert engine.column("weight") == [1.0, 1.0], "people's value is left alone"
+    wait_until(lambda: server.lines("its agent says up ready 50%"), what="half the weight")
+    before = members.requests()
+    assert [fetch(server.port, "/farm/x").status for _ in range(30)] == [200] * 30
+    served = [now - then for now, then in zip(members.requests(), before, strict=True)]
+    assert served == [10, 20]
+
+
+def test_a_silent_agent_changes_nothing_and_holds_nobody_up(httpd, backends, agents):
+    silent, other = agents
+    silent.line = None
+    members = backends(2)
+    server = httpd("event", balancer=False,
+                   conf=farm_of(members, agents, "lbmethod=roundrobin expectupdate=5"))
+    server.expect("ATH0304: farm farm_one: member .* its agent at 127.0.0.1:.* does not answer")
+    server.expect("ATH0301: farm farm_one: member .* is out: it has not reported for 5 s")
+    engine = Engine(server)
+    other.line = b"drain\n"
+    wait_until(lambda: engine.column("drain") == [False, True], what="the other is heard")
+    wait_until(lambda: silent.asked >= 2, what="asked again")
+    wait_until(lambda: engine.column("in") == [False, True], what="out")
+    assert len(server.lines("ATH0304")) == 1
+    silent.line = b"up\n"
+    wait_until(lambda: engine.column("in") == [True, True], what="in again")
+    assert len(server.lines("ATH0302")) == 1
+
+
+def test_what_an_agent_said_outlives_a_graceful_restart(httpd, backends, agents):
+    server = httpd("event", balancer=True, conf=farm_of(backends(2), agents))
+    engine = Engine(server)
+    says(server, engine, agents[0], b"down\n", "up", False)
+    agents[0].line = b"hello, world#!\n"
+    server.graceful(alone=True)
+    assert engine.column("up") == [False, True]
+    asked = agents[0].asked
+    wait_until(lambda: agents[0].asked > asked + 1, what="asked by the new generation")
+    assert engine.column("up") == [False, True]
+
+
+def test_addresses_that_are_none_stop_the_start(make_httpd, backends):
+    urls = backends(1).urls
+    server = make_httpd("event")
+    said = server.refuses("AthEngine On\n" + farm(urls, each="agent=8081"))
+    assert "agent=8081: must be HOST:PORT, or :PORT for the member's own host" in said, said
