@@ -7,6 +7,7 @@ use std::ffi::{CStr, c_int, c_void};
 use crate::farm::Member;
 use crate::ffi;
 use crate::guard::guard;
+use crate::outcome;
 use crate::record::Record;
 
 /// The protocol spoken to a member, by its URL's scheme.
@@ -102,12 +103,7 @@ impl Traces {
     ///
     /// # Safety
     /// `r` is live.
-    pub unsafe fn refused(
-        self,
-        r: *mut ffi::request_rec,
-        member: &Member,
-        replayable: bool,
-    ) -> bool {
+    pub unsafe fn refused(self, r: *mut ffi::request_rec, member: &Member) -> bool {
         // What mod_proxy does when it cannot connect; the attempt began without.
         let in_error = || member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
         match member.protocol {
@@ -116,10 +112,15 @@ impl Traces {
             Protocol::Uwsgi => !self.made,
             Protocol::Http2 => !self.made && (in_error() || !self.kept),
             Protocol::Fcgi | Protocol::Scgi => !self.written && (in_error() || !self.kept),
-            // Of requests that were sent, those without effect and arguments alone get a 503. A
-            // member whose errors are ignored (`status=+I`) looks broken to them.
+            // Of requests that were sent, idempotent ones without arguments alone get a 503, even
+            // when pieces of their body have been sent as well. A member whose errors are ignored
+            // (`status=+I`) looks broken to them.
             // SAFETY: the caller's promise.
-            Protocol::Ajp => in_error() || !replayable || unsafe { !(*r).args.is_null() },
+            Protocol::Ajp => unsafe {
+                !outcome::is_idempotent(r)
+                    || !(*r).args.is_null()
+                    || (in_error() && !outcome::has_chunked_body(r))
+            },
         }
     }
 
@@ -139,9 +140,10 @@ impl Traces {
         self.head && result >= ffi::HTTP_BAD_REQUEST
     }
 
-    /// Nothing can have been sent for want of a free connection.
-    pub fn pool_was_full(self, member: &Member) -> bool {
-        !self.made && !self.written && pool_is_full(member)
+    /// With a result of 503: nothing was sent for want of a free connection.
+    pub fn pool_was_full(self, r: *mut ffi::request_rec, member: &Member) -> bool {
+        let untold = member.protocol == Protocol::Ajp && outcome::has_chunked_body(r);
+        !self.made && !self.written && !untold && pool_is_full(member)
     }
 }
 

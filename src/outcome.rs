@@ -59,20 +59,15 @@ pub fn timeout(balancer: *mut ffi::proxy_balancer) -> Option<Micros> {
 /// What the request allows.
 pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
     Request {
-        replayable: is_replayable(r),
+        replayable: is_idempotent(r) && !has_body(r),
         replays: record.replays.get(),
         refreshed: record.refreshed.get(),
         committed: matches!(record.answer.get(), Answer::Passed | Answer::CutOff),
     }
 }
 
-/// It may be sent twice, and can be.
-fn is_replayable(r: *mut ffi::request_rec) -> bool {
-    is_idempotent(r) && !has_body(r)
-}
-
 /// RFC 9110 §9.2.2.
-fn is_idempotent(r: *mut ffi::request_rec) -> bool {
+pub fn is_idempotent(r: *mut ffi::request_rec) -> bool {
     // SAFETY: httpd sets the method of every request it serves.
     let method = unsafe { CStr::from_ptr((*r).method) }.to_bytes();
     matches!(
@@ -81,13 +76,17 @@ fn is_idempotent(r: *mut ffi::request_rec) -> bool {
     )
 }
 
+/// A body of unknown length came or is on its way.
+pub fn has_chunked_body(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: live request.
+    unsafe { !ffi::apr_table_get((*r).headers_in, c"Transfer-Encoding".as_ptr()).is_null() }
+}
+
 /// A body came or is on its way (`ap_request_has_body` of 2.4.62, for older ones too).
 fn has_body(r: *mut ffi::request_rec) -> bool {
     // SAFETY: live request; header values are NUL-terminated.
     unsafe {
-        if !ffi::apr_table_get((*r).headers_in, c"Transfer-Encoding".as_ptr()).is_null()
-            || !(*r).kept_body.is_null()
-        {
+        if has_chunked_body(r) || !(*r).kept_body.is_null() {
             return true;
         }
         let length = ffi::apr_table_get((*r).headers_in, c"Content-Length".as_ptr());
@@ -141,7 +140,7 @@ pub unsafe fn classify(
         return Outcome::Answered(u16::try_from(result).unwrap_or(status));
     }
     // SAFETY: the caller's promise.
-    let refused = || unsafe { connection.refused(r, member, is_replayable(r)) };
+    let refused = || unsafe { connection.refused(r, member) };
     let failed = || {
         // SAFETY: the caller's promise.
         if unsafe { waited_out(r, record, member) } {
@@ -157,7 +156,9 @@ pub unsafe fn classify(
     match result {
         OK | DONE if aborted && status != 101 => Outcome::ClientGone,
         OK | DONE => Outcome::Answered(status),
-        ffi::HTTP_SERVICE_UNAVAILABLE if connection.pool_was_full(member) => Outcome::PoolExhausted,
+        ffi::HTTP_SERVICE_UNAVAILABLE if connection.pool_was_full(r, member) => {
+            Outcome::PoolExhausted
+        }
         ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
         ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY
             if complains(b"DNS lookup failure") || complains(b"Error during SSL Handshake") =>

@@ -68,6 +68,16 @@ def test_broken_before_the_first_byte(farm, protocol):
     assert sum(engine.column("failed")) == 5
 
 
+def test_a_body_in_pieces_goes_to_one_member(farm, protocol):
+    server, members = farm("close", "answer")
+    with Client(server.port) as client:
+        answer = client.exchange(b"PUT /farm/x HTTP/1.1\r\nHost: localhost\r\n"
+                                 b"Transfer-Encoding: chunked\r\n\r\n4\r\nonce\r\n0\r\n\r\n")
+    # For scgi and uwsgi httpd wants to know the length.
+    assert answer.status == (411 if protocol in ("scgi", "uwsgi") else 502)
+    assert members[1].requests == 0
+
+
 def test_posts_are_delivered_once(farm):
     """A member that breaks connections, and then is gone with some open."""
     server, members = farm("close", "answer", each="disablereuse=off retry=600")
