@@ -5,11 +5,11 @@ use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use athena_engine::attempt::{Outcome, Verdict, verdict};
+use athena_engine::board::inflight;
 use athena_engine::board::record::flags;
-use athena_engine::board::slots;
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
-use athena_engine::{Micros, ewma};
+use athena_engine::{Micros, ewma, room};
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
@@ -20,20 +20,26 @@ use crate::rule::Asked;
 use crate::serve::Call;
 use crate::{clock, connection, filter, outcome, proxy, refresh, runtime};
 
-/// Opens the elected member's attempt on the board ([`slots::open`]).
+/// Opens an attempt of the record's at a member on the board ([`inflight::open`]). False when the
+/// member has as many as it may.
 ///
 /// # Safety
 /// `r` is live and `record` its own; `member` belongs to `farm`.
-pub unsafe fn open(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
-    let hot = &member.record().hot;
-    match cell(member) {
-        Some(cell) => slots::open(cell, &hot.inflight),
-        None => {
-            hot.inflight.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    if let Some(total) = farm.total() {
-        total.fetch_add(1, Ordering::Relaxed);
+pub unsafe fn open(
+    r: *mut ffi::request_rec,
+    record: &Record,
+    farm: &Farm,
+    member: &Member,
+) -> bool {
+    let leaves = farm.leaves(record.class.get());
+    let limit = room::limit_for(leaves, member.record(), clock::now());
+    let totals = member.totals(Some(farm));
+    let taken = match cell(member) {
+        Some(cell) => inflight::open(cell, totals, limit),
+        None => totals.take(limit),
+    };
+    if !taken {
+        return false;
     }
     record.open.store(true, Ordering::Release);
     if !record.counted.replace(true) {
@@ -52,18 +58,7 @@ pub unsafe fn open(r: *mut ffi::request_rec, record: &Record, farm: &Farm, membe
             );
         }
     }
-}
-
-/// The attempt begins. The second one at the same member, on a fresh connection, opens anew.
-///
-/// # Safety
-/// As [`open`].
-pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
-    if !record.open.load(Ordering::Acquire) {
-        // SAFETY: the caller's promise.
-        unsafe { open(r, record, farm, member) };
-    }
-    record.began.set(clock::now());
+    true
 }
 
 /// The net under everything: the request's pool goes while an attempt is still open.
@@ -97,15 +92,10 @@ pub fn withdraw(record: &Record) {
 }
 
 fn give_back(record: &Record, member: &Member) {
-    if let Some(total) = record.farm().and_then(Farm::total) {
-        total.fetch_sub(1, Ordering::Relaxed);
-    }
-    let hot = &member.record().hot;
+    let totals = member.totals(record.farm());
     match cell(member) {
-        Some(cell) => slots::close(cell, &hot.inflight),
-        None => {
-            hot.inflight.fetch_sub(1, Ordering::Relaxed);
-        }
+        Some(cell) => inflight::close(cell, totals),
+        None => totals.give_back(1),
     }
 }
 
@@ -384,7 +374,9 @@ pub unsafe fn observe(
     unsafe {
         filter::begin(r, record, farm);
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
-        begin(r, record, farm, member);
+        // Nothing limits it.
+        open(r, record, farm, member);
+        record.began.set(clock::now());
         record.nested.set(true);
         let status = connection::watch(r, record, member, || {
             (proxy.run_scheme_handler)(

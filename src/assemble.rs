@@ -118,7 +118,7 @@ unsafe fn assemble(
                 log::server(Level::Warning, main, &format!("ATH0021: {stranger}"));
             }
         }
-        let specs: Vec<FarmSpec> = drafts.iter().map(Draft::spec).collect();
+        let specs: Vec<FarmSpec> = drafts.iter().map(|draft| draft.spec(engine)).collect();
         let (board, seats) = open_board(pool, main, &specs)?;
         let generation = share_workers(&drafts);
         let mut farms = Vec::with_capacity(drafts.len());
@@ -308,12 +308,12 @@ impl Draft {
         })
     }
 
-    fn spec(&self) -> FarmSpec {
-        let members = self.members.iter().map(MemberDraft::spec).collect();
+    fn spec(&self, engine: bool) -> FarmSpec {
+        let members = self.members.iter().map(|member| member.spec(engine));
         FarmSpec {
             server: self.server.clone(),
             name: self.name.clone(),
-            members,
+            members: members.collect(),
             spares: u32::try_from(self.slots.len()).unwrap_or(0),
             hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),
         }
@@ -360,7 +360,9 @@ impl Draft {
 }
 
 impl MemberDraft {
-    fn spec(&self) -> MemberSpec {
+    fn spec(&self, engine: bool) -> MemberSpec {
+        // With the engine off, places are not ours to give.
+        let max_conn = self.params.max_conn.filter(|_| engine);
         // SAFETY: a worker of a configuration that has been read.
         unsafe {
             let (configured, stored) = stored::settings_of(self.worker);
@@ -372,6 +374,7 @@ impl MemberDraft {
                 weight: configured.weight,
                 flags: configured.flags,
                 lbset: configured.lbset,
+                max_conn: max_conn.unwrap_or(0),
                 stored,
             }
         }

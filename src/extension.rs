@@ -109,7 +109,7 @@ unsafe fn in_pool(
         route: member.route().as_ptr(),
         weight: f64::from(admin.weight.load(Ordering::Relaxed).clamp(1, 10_000)) / 100.0,
         lbset: admin.lbset.load(Ordering::Relaxed).min(99),
-        inflight: u64::try_from(hot.inflight.load(Ordering::Relaxed)).unwrap_or(0),
+        inflight: hot.inflight.count(),
         elected: count(&hot.elected),
         served: count(&hot.served),
         failed: count(&hot.failed),

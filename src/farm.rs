@@ -4,16 +4,15 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::net::SocketAddr;
-use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use athena_engine::board::inflight::Totals;
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::board::{FarmSeat, MemberSeat, Settings};
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::{Fallback, FarmParams, MemberParams};
-use athena_engine::config::qos::Classes;
+use athena_engine::config::qos::{ClassId, Classes};
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
 use athena_engine::method;
@@ -156,6 +155,15 @@ impl Member {
         unsafe { (*self.worker).s }
     }
 
+    /// What its requests count in, as a member of that farm.
+    pub fn totals(&self, farm: Option<&Farm>) -> Totals<'static> {
+        let farm = farm.filter(|farm| farm.has_total());
+        Totals {
+            member: &self.record().hot.inflight,
+            farm: farm.map(|farm| &farm.seat.record.hot.inflight),
+        }
+    }
+
     /// The URL as mod_proxy keeps it.
     pub fn url(&self) -> &CStr {
         // SAFETY: name_ex is NUL-terminated within the shared part (mod_proxy writes it by
@@ -262,7 +270,7 @@ impl Member {
             .fold(0, |set, (_, flag)| set | flag)
     }
 
-    /// What mod_proxy's shared part of a worker says, in the board's terms.
+    /// What mod_proxy's shared part of a worker says, in the board's terms; it knows no limit.
     ///
     /// # Safety
     /// `shared` is live; other processes may write it.
@@ -273,6 +281,7 @@ impl Member {
             weight: factor.load(Ordering::Relaxed).unsigned_abs(),
             flags: Self::flags_of(status.load(Ordering::Relaxed)),
             lbset: set.load(Ordering::Relaxed).unsigned_abs(),
+            max_conn: 0,
         }
     }
 
@@ -429,10 +438,14 @@ impl Farm {
         self.params.fallback.is_some() || self.params.forward.is_some()
     }
 
-    /// The total of what its members have under way, if that is counted: its method is `hash`.
-    pub fn total(&self) -> Option<&'static AtomicI64> {
-        let counted = self.seat.plan.capacity().table != 0;
-        counted.then_some(&self.seat.record.hot.inflight)
+    /// Whether the total of what its members have under way is counted: its method is `hash`.
+    pub fn has_total(&self) -> bool {
+        self.seat.plan.capacity().table != 0
+    }
+
+    /// Share of the members' places that requests of a class leave to others, in percent.
+    pub fn leaves(&self, class: ClassId) -> u8 {
+        self.classes.get(class).map_or(0, |class| class.leaves)
     }
 
     /// `halflife`.

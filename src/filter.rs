@@ -205,6 +205,6 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
     }
     // SAFETY: the caller's promise.
     let successor = unsafe { serve::choose(r, record, farm) };
-    record.successor.set(successor);
-    successor.is_some()
+    record.successor.set(successor.ok());
+    successor.is_ok()
 }

@@ -8,7 +8,6 @@
 use athena_engine::MemberId;
 use athena_engine::dispatch::Lineup;
 use athena_engine::method::STRANGER;
-use std::sync::atomic::Ordering;
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -84,8 +83,7 @@ fn show(asked: &Asked<'_>, member: &Member) {
             (proxy.initialize_worker)(member.worker, server, (*proxy.conf(server)).pool);
         }
     }
-    let in_flight = member.record().hot.inflight.load(Ordering::Relaxed);
-    member.show_counts(u64::try_from(in_flight).unwrap_or(0));
+    member.show_counts(member.record().hot.inflight.count());
 }
 
 /// mod_proxy's `PROXY_THREAD_LOCK`, given back when dropped.

@@ -201,6 +201,7 @@ fn take(
         return Ok(false);
     };
     let name = naming::newcomers_name(worker, farm);
+    let max_conn = farm.params.members.max_conn.filter(|_| !farm.observed);
     // SAFETY: the worker's shared part is a slot of this generation.
     let spec = unsafe {
         let shared = &*(*worker).s;
@@ -212,6 +213,7 @@ fn take(
             weight: usual.weight,
             flags: usual.flags,
             lbset: usual.lbset,
+            max_conn: max_conn.unwrap_or(0),
             stored: Some(Member::settings_of((*worker).s)),
         }
     };

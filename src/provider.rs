@@ -178,6 +178,7 @@ unsafe fn find(
         ..serve::election(farm, &method, &[])
     };
     random::with(|random| election.run(random))
+        .ok()
         .and_then(|elected| farm.member_by_id(elected.id))
         .map_or(ptr::null_mut(), |member| member.worker)
 }

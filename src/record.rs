@@ -85,6 +85,8 @@ pub struct Record {
     pub claims: Cell<*const Claims>,
     /// How many of the farms that it prefers have had their turn.
     pub preference: Cell<usize>,
+    /// No member was left because all of them had as many requests as they may.
+    pub full: Cell<bool>,
     /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
     /// elected yet.
     pub session: Cell<Option<Session>>,
@@ -190,6 +192,7 @@ impl Record {
                 reason: Cell::new(Reason::Method),
                 claims: Cell::new(ptr::null()),
                 preference: Cell::new(0),
+                full: Cell::new(false),
                 session: Cell::new(None),
                 began: Cell::new(0),
                 first_byte: Cell::new(0),
@@ -263,6 +266,7 @@ impl Record {
         self.member.set(ptr::null());
         self.session.set(None);
         self.class.set(ClassId::default());
+        self.full.set(false);
         self.pinned_to.set(ptr::null());
         self.successor.set(None);
         self.counted.set(false);
@@ -314,17 +318,20 @@ impl Record {
         self.attempts.get().saturating_sub(self.elsewhere.get())
     }
 
-    /// Notes a member as tried; false when the request has had its share of attempts.
-    pub fn note_tried(&self, id: MemberId) -> bool {
+    /// The request has had its share of attempts.
+    pub fn is_spent(&self) -> bool {
+        self.attempts.get() >= ATTEMPTS_MAX
+    }
+
+    /// Notes a member as tried.
+    pub fn note_tried(&self, id: MemberId) {
         let mut tried = self.tried.get();
         let attempts = self.attempts.get();
-        let Some(place) = tried.get_mut(attempts) else {
-            return false;
-        };
-        *place = id;
-        self.tried.set(tried);
-        self.attempts.set(attempts + 1);
-        true
+        if let Some(place) = tried.get_mut(attempts) {
+            *place = id;
+            self.tried.set(tried);
+            self.attempts.set(attempts + 1);
+        }
     }
 
     /// Gives back the attempt's place in the counts: true for the one caller who has to do it.

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use athena_engine::MemberId;
 use athena_engine::attempt::{self, Next, Outcome};
 use athena_engine::budget;
-use athena_engine::dispatch::{Elected, Election, Reason};
+use athena_engine::dispatch::{Elected, Election, Nobody, Reason};
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, DECLINED, OK};
@@ -150,6 +150,10 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
         if next == Next::Replay && !replay_allowed(record, farm) {
             next = Next::Finish;
         }
+        if next != Next::Again {
+            // SAFETY: as above. The same member on another connection goes on in its place.
+            unsafe { account::settle(r, record, farm, member, outcome) };
+        }
         explain(r, farm, member, record, outcome, next);
         match next {
             Next::Finish => {
@@ -160,11 +164,15 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
             Next::Replay => {
                 record.replays.set(record.replays.get() + 1);
                 let found = match record.successor.take() {
-                    Some((successor, reason)) => take(r, record, farm, successor, reason),
-                    // SAFETY: as above.
-                    None => unsafe { next_member(r, record, farm) },
+                    Some((successor, reason)) => take(r, record, farm, successor, reason).is_ok(),
+                    None => false,
                 };
-                if !found {
+                // SAFETY: as above.
+                if !found && !unsafe { next_member(r, record, farm) } {
+                    if record.answer.get() == Answer::Discarded {
+                        // SAFETY: as above.
+                        return unsafe { unusable::during(call, record, farm) };
+                    }
                     environment::settled(r, record);
                     return outcome::for_client(record, outcome, status);
                 }
@@ -223,7 +231,7 @@ unsafe fn attempt(
             member.mirror_error(false);
         }
         filter::begin(r, record, farm);
-        account::begin(r, record, farm, member);
+        record.began.set(clock::now());
         record.nested.set(true);
         let status = connection::watch(r, record, member, || {
             (proxy.run_scheme_handler)(
@@ -241,12 +249,11 @@ unsafe fn attempt(
         if matches!(outcome, Outcome::BrokenInBody(_)) {
             outcome::cut_off(r);
         }
-        account::settle(r, record, farm, member, outcome);
         (status, outcome)
     }
 }
 
-/// Elects the next member for the request and makes it the record's. False when nothing is usable.
+/// Elects the next member for the request and makes it the record's. False when there is none.
 ///
 /// # Safety
 /// `r` is live and `record` its own.
@@ -254,14 +261,23 @@ pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm
     record.member.set(std::ptr::null());
     record.pinned_to.set(std::ptr::null());
     record.refreshed.set(false);
-    // SAFETY: the caller's promise.
-    let Some((member, reason)) = (unsafe { choose(r, record, farm) }) else {
-        return false;
-    };
-    take(r, record, farm, member, reason)
+    loop {
+        // SAFETY: the caller's promise.
+        let chosen = unsafe { choose(r, record, farm) };
+        match chosen.and_then(|(member, reason)| take(r, record, farm, member, reason)) {
+            Ok(()) => return true,
+            // Its last place went to another request in between: there may be others.
+            Err(Nobody::Full) if chosen.is_ok() => {}
+            Err(why) => {
+                record.full.set(why == Nobody::Full);
+                return false;
+            }
+        }
+    }
 }
 
-/// Elects a member that this request has not been to: its session's, else the method's.
+/// Elects a member that this request has not been to: its session's, else the method's. `Err`: why
+/// there is none.
 ///
 /// # Safety
 /// `r` is live and `record` its own.
@@ -269,13 +285,13 @@ pub unsafe fn choose(
     r: *mut ffi::request_rec,
     record: &Record,
     farm: &Farm,
-) -> Option<(*const Member, Reason)> {
+) -> Result<(*const Member, Reason), Nobody> {
     // SAFETY: the caller's promise; the balancer is the record's own.
     unsafe { catch_up(r, record.balancer(), farm) };
     if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
-        return None;
+        return Err(Nobody::Usable);
     }
     if record.attempts_here() == 0 {
         // SAFETY: the caller's promise.
@@ -289,6 +305,7 @@ pub unsafe fn choose(
     let method = unsafe { Asked::by(r, farm, record.balancer()) };
     let tried = tried.get(record.tried_places()).unwrap_or_default();
     let mut election = election(farm, &method, tried);
+    election.leaves = farm.leaves(record.class.get());
     election.force &= waiting::is_over(record, election.now);
     // The next farm of its cookie comes first, as a fallback does.
     election.force &= !record.prefers_more();
@@ -304,16 +321,18 @@ pub unsafe fn choose(
         && let Some(member) = sticky::forwarder(&session, farm)
     {
         record.pinned_to.set(member);
-        return None;
+        return Err(Nobody::Usable);
     }
     let elected = match choice {
-        Choice::Its(elected) => Some(elected),
+        Choice::Its(elected) => Ok(elected),
         Choice::Any => by_method(),
-        Choice::Nobody => None,
+        Choice::Nobody(why) => Err(why),
     };
     let elected = elected.and_then(|elected| seated(farm, elected));
     // SAFETY: members live as long as the configuration.
-    let member = elected.and_then(|(member, _)| unsafe { member.as_ref() });
+    let member = elected
+        .ok()
+        .and_then(|(member, _)| unsafe { member.as_ref() });
     sticky::explain(r, &session, record, farm, &choice, member);
     elected
 }
@@ -339,6 +358,7 @@ pub fn election<'a>(farm: &'a Farm, method: &'a Asked<'a>, tried: &'a [MemberId]
         method,
         tried,
         probes: true,
+        leaves: 0,
         // A fallback comes first: nobody has to wait for a member that may still be down.
         force: outcome::force_recovery(method.balancer) && !farm.has_substitute(),
         half_life: farm.half_life(),
@@ -348,26 +368,32 @@ pub fn election<'a>(farm: &'a Farm, method: &'a Asked<'a>, tried: &'a [MemberId]
     }
 }
 
-fn seated(farm: &Farm, elected: Elected) -> Option<(*const Member, Reason)> {
+fn seated(farm: &Farm, elected: Elected) -> Result<(*const Member, Reason), Nobody> {
     farm.member_by_id(elected.id)
         .map(|member| (std::ptr::from_ref(member), elected.reason))
+        .ok_or(Nobody::Usable)
 }
 
-/// Makes a member the record's. False when the request has had its share of attempts.
+/// Makes a member the record's, with a place there. `Err`: it has none left, or the request has had
+/// its share of attempts.
 fn take(
     r: *mut ffi::request_rec,
     record: &Record,
     farm: &Farm,
     member: *const Member,
     reason: Reason,
-) -> bool {
+) -> Result<(), Nobody> {
     // SAFETY: members live as long as the configuration.
-    let Some(elected) = (unsafe { member.as_ref() }) else {
-        return false;
-    };
-    if !record.note_tried(elected.seat.id) {
-        return false;
+    let elected = unsafe { member.as_ref() }.ok_or(Nobody::Usable)?;
+    if record.is_spent() {
+        return Err(Nobody::Usable);
     }
+    // At once, so that the next choice, in whatever child, sees this one.
+    // SAFETY: called for a live request and its own record.
+    if !unsafe { account::open(r, record, farm, elected) } {
+        return Err(Nobody::Full);
+    }
+    record.note_tried(elected.seat.id);
     record.member.set(member);
     record.reason.set(reason);
     if reason != Reason::Method {
@@ -375,11 +401,8 @@ fn take(
         unsafe { Asked::by(r, farm, record.balancer()) }.passed_over(elected);
     }
     elected.record().hot.elected.fetch_add(1, Ordering::Relaxed);
-    // At once, so that the next choice, in whatever child, sees this one.
-    // SAFETY: called for a live request and its own record.
-    unsafe { account::open(r, record, farm, elected) };
     environment::elected(r, record);
-    true
+    Ok(())
 }
 
 /// The URL of the record's member for this request. `Err`: mod_proxy refused to make one, which is
@@ -416,7 +439,7 @@ fn explain(
             record.attempts(),
             member.name,
             record.reason.get().word(),
-            hot.inflight.load(Ordering::Relaxed).max(0),
+            hot.inflight.count(),
             f64::from_bits(hot.ewma.load(Ordering::Relaxed)),
             if record.answer.get() == Answer::Discarded {
                 ", answer discarded"

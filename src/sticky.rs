@@ -9,7 +9,7 @@ mod settings;
 use std::ffi::{CStr, c_char};
 
 use athena_engine::board::record::flags;
-use athena_engine::dispatch::{Elected, Election};
+use athena_engine::dispatch::{Elected, Election, Nobody};
 use athena_engine::sticky::{self, Request, Routes, Source, has_route};
 
 use crate::farm::{Farm, Member};
@@ -84,8 +84,8 @@ pub enum Choice {
     Its(Elected),
     /// Whom the method elects: there is no session, or its member cannot serve it.
     Any,
-    /// Nobody: its member cannot serve it, and `nofailover` keeps it from all others.
-    Nobody,
+    /// Nobody: its member cannot serve it, or not now, and `nofailover` keeps it from all others.
+    Nobody(Nobody),
 }
 
 /// Looks for the member of a request's session.
@@ -111,7 +111,7 @@ pub fn elect(
     match by_route(route, farm.balancer, farm, election) {
         Choice::Its(elected) => Some(elected),
         Choice::Any => by_method(),
-        Choice::Nobody => None,
+        Choice::Nobody(_) => None,
     }
 }
 
@@ -139,7 +139,7 @@ fn by_route(
     };
     election
         .forced_sticky(its)
-        .map_or(Choice::Nobody, Choice::Its)
+        .map_or_else(Choice::Nobody, Choice::Its)
 }
 
 /// The member that a session belongs to, when `forward=` says who serves its sessions instead.

@@ -183,14 +183,20 @@ fn retry_after(farm: &Farm) -> u64 {
 
 fn note(r: *mut ffi::request_rec, record: &Record, farm: &Farm, instead: &str) {
     farm.seat.record.hot.refused.fetch_add(1, Ordering::Relaxed);
+    let (name, attempts) = (&farm.name, record.attempts());
+    if record.full.get() {
+        let text = format!(
+            "ATH0340: farm {name}: each member that could serve the request is full; the client \
+             gets {instead}"
+        );
+        return log::request(Level::Info, r, &text);
+    }
     log::request(
         Level::Error,
         r,
         &format!(
-            "ATH0112: farm {}: no member is usable after {} attempts; the client gets {instead}. \
-             See the members' states at the engine's path, and ATH0110 above for reasons",
-            farm.name,
-            record.attempts()
+            "ATH0112: farm {name}: no member is usable after {attempts} attempts; the client gets \
+             {instead}. See the members' states at the engine's path, and ATH0110 above for reasons",
         ),
     );
 }

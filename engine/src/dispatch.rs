@@ -6,7 +6,7 @@ use crate::method::{Affinity, Method, Roster, Sight};
 use crate::plan::{Capacity, Plan, PlanMember, compile};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
-use crate::{MemberId, Micros, health};
+use crate::{MemberId, Micros, health, room};
 
 /// With `forcerecovery`, a farm whose members are all in error sends one request through in this
 /// time, not the whole load.
@@ -44,6 +44,8 @@ pub struct Election<'a> {
     pub tried: &'a [MemberId],
     /// A member in error may be given its probe: what becomes of the request will be known.
     pub probes: bool,
+    /// Share of a member's places that the request's class leaves to others, in percent.
+    pub leaves: u8,
     /// `forcerecovery`.
     pub force: bool,
     /// `halflife`.
@@ -63,6 +65,15 @@ pub struct Elected {
     pub id: MemberId,
     /// Why, for the log and `ATH_REASON`.
     pub reason: Reason,
+}
+
+/// Why nobody was elected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// Each member that could serve the request has as many as it may.
+    Full,
+    /// There is none that could, or a foreign method wants none.
+    Usable,
 }
 
 /// Why a member was elected.
@@ -110,34 +121,36 @@ enum Choice {
 }
 
 impl Election<'_> {
-    /// Elects a member, or `None` when nothing is usable.
-    pub fn run(&self, random: &mut fastrand::Rng) -> Option<Elected> {
+    /// Elects a member.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn run(&self, random: &mut fastrand::Rng) -> Result<Elected, Nobody> {
         let elected = |reason| move |id| Elected { id, reason };
         if let Some(id) = self.due_probe() {
-            return Some(elected(Reason::Probe)(id));
+            return Ok(elected(Reason::Probe)(id));
         }
         let choice = self.by_method(random);
         if let Choice::Member(id) = choice {
-            return Some(elected(Reason::Method)(id));
+            return Ok(elected(Reason::Method)(id));
         }
-        let remaining = self.remaining();
-        if remaining.is_some() && choice == Choice::Nobody {
-            return None;
+        match self.remaining() {
+            Some(_) if choice == Choice::Nobody => Err(Nobody::Usable),
+            Some(id) => Ok(elected(Reason::Remaining)(id)),
+            // Usable, and yet not elected.
+            None if self.members().any(|(id, member)| self.usable(id, member)) => Err(Nobody::Full),
+            None => self
+                .forced(|_| true)
+                .map(elected(Reason::Forced))
+                .ok_or(Nobody::Usable),
         }
-        remaining
-            .map(elected(Reason::Remaining))
-            .or_else(|| self.forced(|_| true).map(elected(Reason::Forced)))
     }
 
     /// The member of a session, if it may serve it: it is usable, if only for sessions (draining);
     /// or it is in error, and this request is given its probe.
     pub fn sticky(&self, id: MemberId) -> Option<Reason> {
-        const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
         let member = self.lineup.member(id)?;
-        let serves = member.admin.state() & KEPT_OUT == 0
-            && !self.tried.contains(&id)
-            && self.lineup.serves(id);
-        if !serves {
+        if !self.keeps(id, member) || !self.has_room(member) {
             None
         } else if works(member) {
             Some(Reason::Sticky)
@@ -147,15 +160,29 @@ impl Election<'_> {
         }
     }
 
-    /// A forced recovery for a session that may not leave its members: when nothing of the farm is
-    /// usable, one of those that are `its`.
-    pub fn forced_sticky(&self, its: impl Fn(MemberId) -> bool) -> Option<Elected> {
-        let mut ids = (0..self.lineup.len()).filter_map(|position| self.lineup.at(position));
-        if ids.any(|(id, _)| self.eligible(id)) {
-            return None;
+    /// For a session that may not leave its members, when [`Self::sticky`] has given it none: a
+    /// forced recovery of one of those that are `its`, if nothing of the farm is usable.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn forced_sticky(&self, its: impl Fn(MemberId) -> bool) -> Result<Elected, Nobody> {
+        let keeps = |id, member| its(id) && works(member) && self.keeps(id, member);
+        if self.members().any(|(id, member)| keeps(id, member)) {
+            return Err(Nobody::Full);
+        }
+        let mut members = self.members();
+        if members.any(|(id, member)| self.usable(id, member)) {
+            return Err(Nobody::Usable);
         }
         let reason = Reason::Forced;
-        self.forced(its).map(|id| Elected { id, reason })
+        let forced = self.forced(its).map(|id| Elected { id, reason });
+        forced.ok_or(Nobody::Usable)
+    }
+
+    /// Serves its sessions, if it works: one that drains still does.
+    fn keeps(&self, id: MemberId, member: &MemberRecord) -> bool {
+        const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
+        member.admin.state() & KEPT_OUT == 0 && !self.tried.contains(&id) && self.lineup.serves(id)
     }
 
     fn by_method(&self, random: &mut fastrand::Rng) -> Choice {
@@ -188,10 +215,7 @@ impl Election<'_> {
         // Emptied before the scan: a failure noted meanwhile lowers it again and is not lost.
         next.store(u64::MAX, Ordering::SeqCst);
         let mut claimed = None;
-        for position in 0..self.lineup.len() {
-            let Some((id, member)) = self.lineup.at(position) else {
-                continue;
-            };
+        for (id, member) in self.members() {
             let health = &member.health;
             if claimed.is_none()
                 && self.may_probe(id, member)
@@ -213,7 +237,20 @@ impl Election<'_> {
     }
 
     fn may_probe(&self, id: MemberId, member: &MemberRecord) -> bool {
-        !self.tried.contains(&id) && self.in_service(id, member)
+        !self.tried.contains(&id) && self.in_service(id, member) && self.has_room(member)
+    }
+
+    /// It works, and this request has not been to it.
+    fn usable(&self, id: MemberId, member: &MemberRecord) -> bool {
+        works(member) && !self.tried.contains(&id) && self.in_service(id, member)
+    }
+
+    fn has_room(&self, member: &MemberRecord) -> bool {
+        room::is_left(self.leaves, member, self.now)
+    }
+
+    fn members(&self) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
+        (0..self.lineup.len()).filter_map(|position| self.lineup.at(position))
     }
 
     fn in_service(&self, id: MemberId, member: &MemberRecord) -> bool {
@@ -223,8 +260,8 @@ impl Election<'_> {
     /// The plan may be older than the last failure, or this request has been everywhere in it:
     /// look at every member, in the order of sets.
     fn remaining(&self) -> Option<MemberId> {
-        let members: Vec<PlanMember> = (0..self.lineup.len())
-            .filter_map(|position| self.lineup.at(position))
+        let members: Vec<PlanMember> = self
+            .members()
             .map(|(id, record)| {
                 let mut member = PlanMember::of(id, record, self.eligible(id));
                 // Not even its errors being ignored makes a member usable that was tried.
@@ -243,8 +280,8 @@ impl Election<'_> {
         if !self.force {
             return None;
         }
-        let (id, member) = (0..self.lineup.len())
-            .filter_map(|position| self.lineup.at(position))
+        let (id, member) = self
+            .members()
             .filter(|(id, member)| wanted(*id) && self.may_probe(*id, member))
             .min_by_key(|(_, member)| member.health.retry_at.load(Ordering::Relaxed))?;
         let forced_at = &self.farm.hot.forced_at;
@@ -279,14 +316,9 @@ impl Roster for Election<'_> {
     }
 
     fn eligible(&self, id: MemberId) -> bool {
-        let Some(member) = self.lineup.member(id) else {
-            return false;
-        };
-        let set = member.admin.state();
-        works(member)
-            && set & flags::NOT_ELIGIBLE == 0
-            && !self.tried.contains(&id)
-            && self.lineup.serves(id)
+        self.lineup
+            .member(id)
+            .is_some_and(|member| self.usable(id, member) && self.has_room(member))
     }
 }
 

@@ -9,6 +9,7 @@
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`hashkey`] is what `lbmethod=hash` knows a request by.
 //! * [`slow_start`] holds members back that have just come into service.
+//! * [`room`] says how many requests a member may have.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`agent`] reads what members' agents say.
 //! * [`stats`] are the numbers that members push about themselves, and `score=` over them.
@@ -48,6 +49,7 @@ pub mod plan;
 #[cfg(not(loom))]
 pub mod query;
 pub mod reverse;
+pub mod room;
 pub mod slow_start;
 pub mod stats;
 pub mod sticky;

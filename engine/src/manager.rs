@@ -121,6 +121,7 @@ mod tests {
         let change = MemberChange {
             weight: Some(250),
             lbset: Some(7),
+            max_conn: None,
             set: flags::DISABLED,
             clear: flags::DRAIN,
         };

@@ -39,7 +39,7 @@ fn figures_survive_a_full_restart() {
     member.hot.bytes_out.store(5, Relaxed);
     member.hot.ewma.store(1.5_f64.to_bits(), Relaxed);
     member.hot.ewma_at.store(77, Relaxed);
-    member.hot.inflight.store(8, Relaxed);
+    member.hot.inflight.0.store(8, Relaxed);
     member.health.ejections.store(6, Relaxed);
     let mut report = Report::default();
     report.add("load", "0.7").unwrap();
@@ -80,7 +80,7 @@ fn figures_survive_a_full_restart() {
     // Their clock was another one: they count as reported at the start.
     assert_eq!(load.pushed_at, 1234);
     assert_eq!(restored.stats.reported_at.load(Relaxed), 1234);
-    assert_eq!(hot.inflight.load(Relaxed), 0);
+    assert_eq!(hot.inflight.count(), 0);
     assert_eq!(restored.health.ejections.load(Relaxed), 6);
     assert_eq!(restored.health.retry_at.load(Relaxed), 0);
     assert_eq!(

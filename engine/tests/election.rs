@@ -8,7 +8,7 @@
 )]
 
 use athena_engine::board::record::{FarmRecord, MemberRecord, flags};
-use athena_engine::dispatch::{Elected, Election, Lineup, Reason};
+use athena_engine::dispatch::{Elected, Election, Lineup, Nobody, Reason};
 use athena_engine::health::{self, Cause};
 use athena_engine::method::{Affinity, by_name};
 use athena_engine::{MemberId, Micros};
@@ -60,6 +60,7 @@ impl Members {
             method: by_name("roundrobin").expect("a method of the menu"),
             tried: &[],
             probes: true,
+            leaves: 0,
             force: true,
             half_life: SECOND,
             affinity: Affinity::default(),
@@ -126,10 +127,13 @@ fn who_learns_nothing_of_the_outcome_has_no_probe() {
         force: false,
         ..members.election(&farm, NOW + RETRY)
     };
-    assert_eq!((asked.run(&mut random), asked.sticky(FIRST)), (None, None));
+    assert_eq!(
+        (asked.run(&mut random), asked.sticky(FIRST)),
+        (Err(Nobody::Usable), None)
+    );
     assert_eq!(
         due.run(&mut random).map(|elected| elected.reason),
-        Some(Reason::Probe)
+        Ok(Reason::Probe)
     );
 }
 
@@ -146,20 +150,83 @@ fn a_forced_recovery_within_a_session() {
     members.fail(2);
     assert_eq!(
         forced(NOW),
-        None,
+        Err(Nobody::Usable),
         "member 1 is usable, if not by this session"
     );
     members.fail(1);
-    let own = Some(Elected {
+    let own = Ok(Elected {
         id: MemberId(2),
         reason: Reason::Forced,
     });
     assert_eq!(forced(NOW), own);
-    assert_eq!(forced(NOW), None, "one a second");
+    assert_eq!(forced(NOW), Err(Nobody::Usable), "one a second");
     assert_eq!(forced(NOW + SECOND), own);
     let unforced = Election {
         force: false,
         ..members.election(&farm, NOW + 5 * SECOND)
     };
-    assert_eq!(unforced.forced_sticky(|_| true), None);
+    assert_eq!(unforced.forced_sticky(|_| true), Err(Nobody::Usable));
+}
+
+#[test]
+fn a_full_member_is_passed_over_and_waited_for() {
+    let farm = FarmRecord::default();
+    let members = Members::new(2);
+    for member in &members.0 {
+        member.admin.max_conn.store(2, Ordering::Relaxed);
+    }
+    let random = &mut fastrand::Rng::with_seed(1);
+    let gold = members.election(&farm, NOW);
+    let bronze = Election {
+        leaves: 50,
+        ..members.election(&farm, NOW)
+    };
+    members.0[0].hot.inflight.take(None);
+    assert_eq!(gold.sticky(FIRST), Some(Reason::Sticky));
+    assert_eq!(bronze.sticky(FIRST), None, "the other place is reserved");
+    assert_eq!(
+        bronze.run(random).map(|elected| elected.id),
+        Ok(MemberId(1))
+    );
+    members.0[1].hot.inflight.take(None);
+    assert_eq!(bronze.run(random), Err(Nobody::Full));
+    assert!(gold.run(random).is_ok());
+    for member in &members.0 {
+        member.hot.inflight.take(None);
+    }
+    assert_eq!(gold.run(random), Err(Nobody::Full));
+    assert_eq!(gold.sticky(FIRST), None);
+    assert_eq!(gold.forced_sticky(|id| id == FIRST), Err(Nobody::Full));
+    // Where one is in error and the other full, nobody is forced upon the former.
+    members.fail(0);
+    assert_eq!(gold.run(random), Err(Nobody::Full));
+    members.fail(1);
+    members.0[1].hot.inflight.give_back(1);
+    let forced = gold.run(random);
+    assert_eq!(
+        forced.map(|elected| elected.id),
+        Ok(MemberId(1)),
+        "the one with a place"
+    );
+}
+
+#[test]
+fn a_full_member_is_not_probed() {
+    let farm = FarmRecord::default();
+    let members = Members::new(1);
+    members.0[0].admin.max_conn.store(1, Ordering::Relaxed);
+    members.0[0].hot.inflight.take(None);
+    members.fail(0);
+    let due = Election {
+        force: false,
+        ..members.election(&farm, NOW + RETRY)
+    };
+    let random = &mut fastrand::Rng::with_seed(1);
+    assert_eq!(due.sticky(FIRST), None);
+    assert_eq!(due.run(random), Err(Nobody::Usable));
+    members.0[0].hot.inflight.give_back(1);
+    assert_eq!(
+        due.run(random).map(|elected| elected.reason),
+        Ok(Reason::Probe)
+    );
 }

@@ -128,14 +128,14 @@ impl<'q> Ready<'q> {
             ..serve::election(farm, &method, &[])
         };
         let Some(key) = self.key.as_ref().map(|key| key.as_bytes()) else {
-            let elected = random::with(|random| election.run(random))?;
+            let elected = random::with(|random| election.run(random)).ok()?;
             return farm.member_by_id(elected.id);
         };
         election.affinity = Affinity {
             key: Some(hashkey::hash([key])),
             ..election.affinity
         };
-        let by_method = || random::with(|random| election.run(random));
+        let by_method = || random::with(|random| election.run(random)).ok();
         let elected = sticky::elect(key, farm, &election, by_method)?;
         let member = farm.member_by_id(elected.id)?;
         if elected.reason == Reason::Sticky {

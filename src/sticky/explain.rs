@@ -1,5 +1,6 @@
 //! Decisions about sessions, told to the log.
 
+use athena_engine::dispatch::Nobody;
 use athena_engine::sticky::has_route;
 
 use super::settings::Settings;
@@ -46,7 +47,12 @@ pub fn explain(
             "redirected within the farm"
         }
         Choice::Its(_) => "its member",
-        Choice::Nobody => "its member is unusable, and nofailover keeps it from the others",
+        Choice::Nobody(Nobody::Usable) => {
+            "its member is unusable, and nofailover keeps it from the others"
+        }
+        Choice::Nobody(Nobody::Full) => {
+            "its member is full, and nofailover keeps it from the others"
+        }
         Choice::Any if session.route().is_none_or(<[u8]>::is_empty) => "any member",
         Choice::Any if session.route().is_some_and(|route| has_route(farm, route)) => {
             "its member is unusable, any other"

@@ -62,7 +62,7 @@ impl Board {
         let farms = self.directory.farms.iter().zip(&self.view.farms);
         for (at, (entry, record)) in farms.enumerate() {
             if entry.table.is_some() && counted.get(at) != Some(&true) {
-                record.hot.inflight.store(0, Ordering::Relaxed);
+                record.hot.inflight.0.store(0, Ordering::Relaxed);
             }
         }
     }
@@ -177,6 +177,7 @@ impl Board {
                     Setting::Weight => configured.weight,
                     Setting::Flags => configured.flags,
                     Setting::Lbset => configured.lbset,
+                    Setting::MaxConn => configured.max_conn,
                 },
             });
         }
@@ -206,6 +207,11 @@ pub(super) fn configure(
         ..state
     };
     let lbset = value(&admin.lbset, admin.lbset(), &admin.configured_lbset);
+    let max_conn = value(
+        &admin.max_conn,
+        admin.max_conn(),
+        &admin.configured_max_conn,
+    );
     let lost = [
         (
             Setting::Weight,
@@ -218,6 +224,10 @@ pub(super) fn configure(
         (
             Setting::Lbset,
             lbset.settle(remembered.map(|before| before.lbset), wanted.lbset),
+        ),
+        (
+            Setting::MaxConn,
+            max_conn.settle(remembered.map(|before| before.max_conn), wanted.max_conn),
         ),
     ]
     .into_iter()
@@ -290,17 +300,20 @@ fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> 
         .ejections
         .store(loaded.ejections, Ordering::Relaxed);
     stats::restore(&record.stats, &loaded.stats, now);
-    let (weight, state, lbset) = (loaded.weight, loaded.flags, loaded.lbset);
+    let (weight, state) = (loaded.weight, loaded.flags);
+    let (lbset, max_conn) = (loaded.lbset, loaded.max_conn);
     record.admin.weight.store(weight.0, Ordering::Relaxed);
     record
         .admin
         .flags
         .store(state.0 & !flags::CHECK_FAILED, Ordering::Relaxed);
     record.admin.lbset.store(lbset.0, Ordering::Relaxed);
+    record.admin.max_conn.store(max_conn.0, Ordering::Relaxed);
     Settings {
         weight: weight.1,
         flags: state.1,
         lbset: lbset.1,
+        max_conn: max_conn.1,
     }
 }
 

@@ -99,6 +99,8 @@ pub enum Setting {
     Flags,
     /// 0 to 99.
     Lbset,
+    /// 0: none.
+    MaxConn,
 }
 
 impl Setting {
@@ -107,6 +109,8 @@ impl Setting {
             Self::Weight => format!("loadfactor={}.{:02}", value / 100, value % 100),
             Self::Flags => format!("status={}", letters(value)),
             Self::Lbset => format!("lbset={value}"),
+            Self::MaxConn if value == 0 => "maxconn=off".to_owned(),
+            Self::MaxConn => format!("maxconn={value}"),
         }
     }
 }
@@ -164,5 +168,6 @@ mod tests {
         assert!(notice(Setting::Flags, flags::DISABLED | flags::DRAIN, 0).contains("status=DN"));
         assert!(notice(Setting::Flags, flags::DISABLED, 0).contains("status=none"));
         assert!(notice(Setting::Lbset, 3, 4).contains("lbset=4"));
+        assert!(notice(Setting::MaxConn, 0, 5).contains("maxconn=off set at run time"));
     }
 }

@@ -11,7 +11,7 @@ use std::mem::offset_of;
 
 use super::layout::{Extent, ExtentHead, Header, Kind, MAGIC, MAX_SLOTS, VERSION, first_extent};
 use super::record::{FarmRecord, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, URL_MAX};
-use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::stats::Name;
 
 /// What a full start takes from the last run.
@@ -59,6 +59,8 @@ pub struct LoadedMember {
     pub flags: (u32, u32),
     /// The set, in force and configured.
     pub lbset: (u32, u32),
+    /// Most requests under way, in force and configured.
+    pub max_conn: (u32, u32),
 }
 
 /// Why a file is not used.
@@ -256,6 +258,10 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
             offset_of!(MemberRecord, admin.lbset),
             offset_of!(MemberRecord, admin.configured_lbset),
         ),
+        max_conn: pair(
+            offset_of!(MemberRecord, admin.max_conn),
+            offset_of!(MemberRecord, admin.configured_max_conn),
+        ),
     };
     let both = |(value, configured), valid: &dyn Fn(u32) -> bool| valid(value) && valid(configured);
     ensure(
@@ -269,6 +275,10 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
     ensure(
         both(figures.lbset, &|set| set <= LBSET_MAX),
         "a set number is out of range",
+    )?;
+    ensure(
+        both(figures.max_conn, &|limit| limit <= MAX_CONN_MAX),
+        "a limit is out of range",
     )?;
     let ewma = f64::from_bits(figures.ewma);
     ensure(

@@ -26,6 +26,7 @@ mod directory;
 mod error;
 #[cfg(not(loom))]
 mod file;
+pub mod inflight;
 #[cfg(not(loom))]
 mod join;
 #[cfg(not(loom))]

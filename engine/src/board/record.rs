@@ -15,6 +15,7 @@
 //! Hot counters of different members lie on different cache lines (128 bytes: two lines of the
 //! adjacent-line prefetcher of `x86_64`).
 
+use super::inflight::InFlight;
 use crate::histogram::Histogram;
 use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 
@@ -31,9 +32,10 @@ pub const STAT_NAME_MAX: usize = 32;
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct MemberHot {
-    /// Requests under way, all children together: the figure choices are made by. The truth it is
-    /// repaired from is the sum of the child slots' own cells ([`super::slots`]).
-    pub inflight: AtomicI64,
+    /// Requests under way, all children together: the figure choices are made by, and places are
+    /// given out by. The truth it is repaired from is the sum of the child slots' own cells
+    /// ([`super::slots`]).
+    pub inflight: InFlight,
     /// Times a method (or stickiness, or a probe) gave this member to a request's attempt.
     pub elected: AtomicU64,
     /// Attempts that ended with an answer, whatever its status.
@@ -122,6 +124,10 @@ pub struct MemberAdmin {
     pub position: AtomicU32,
     /// 1: out, no statistics came in time ([`crate::stats::expect`]).
     pub out: AtomicU32,
+    /// Most requests under way ([`crate::room`]); 0: any number.
+    pub max_conn: AtomicU32,
+    /// The limit that the configuration named when `max_conn` was last taken from it.
+    pub configured_max_conn: AtomicU32,
     /// Where `bytes_in` stood when `bytraffic` began to count.
     pub bytes_in_from: AtomicU64,
     /// Where `bytes_out` stood when `bytraffic` began to count.
@@ -131,7 +137,7 @@ pub struct MemberAdmin {
     /// The `maxconn` that its agent says; 0: none.
     pub agent_max_conn: AtomicU32,
     /// Room for later versions.
-    pub spare: [AtomicU64; 8],
+    pub spare: [AtomicU64; 7],
 }
 
 /// State letters of a member, as `mod_proxy` names them.
@@ -254,7 +260,7 @@ pub struct FarmHot {
     /// When `forcerecovery` last sent a request to a member in error.
     pub forced_at: AtomicU64,
     /// Requests under way at all members together; counted with `lbmethod=hash` only.
-    pub inflight: AtomicI64,
+    pub inflight: InFlight,
     /// Cookies that came with requests for the farm.
     pub cookies: CookieCounts,
     /// When to look for members that have not reported in time; `u64::MAX`: never.

@@ -11,7 +11,6 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +133,6 @@ impl Board {
             segments,
             directory,
             view,
-            sightings: Mutex::default(),
         })
     }
 }

@@ -1,10 +1,8 @@
 //! The handle of the board, in the parent and, by the fork, in each child.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::fcntl::Flock;
@@ -18,7 +16,7 @@ use super::load::{Loaded, Refusal, load};
 use super::lock::{FarmLock, LockError, Locks};
 use super::map::Segment;
 use super::record::{FarmRecord, MemberRecord};
-use super::slots::{LiveSlot, Repaired, Sighting, SlotId};
+use super::slots::{LiveSlot, Repaired, SlotId};
 use super::spec::{Attached, FarmSpec};
 use super::view::{View, view};
 use crate::sync::{AtomicU32, Ordering};
@@ -35,7 +33,6 @@ pub struct Board {
     pub(super) segments: Vec<Segment>,
     pub(super) directory: Directory,
     pub(super) view: View,
-    pub(super) sightings: Mutex<Vec<Sighting>>,
 }
 
 impl Board {
@@ -103,7 +100,6 @@ impl Board {
             segments,
             directory,
             view,
-            sightings: Mutex::default(),
         })
     }
 
@@ -187,8 +183,8 @@ impl Board {
         self.view.slots.claim(pid, self.directory.generation)
     }
 
-    /// The slot's own in-flight count for a member, to be moved by [`super::slots::open`] and
-    /// [`super::slots::close`].
+    /// The slot's own in-flight count for a member, to be moved by [`super::inflight::open`] and
+    /// [`super::inflight::close`].
     pub fn cell(&self, slot: SlotId, member: MemberId) -> Option<&'static AtomicU32> {
         self.view.slots.cell(slot, member)
     }
@@ -215,37 +211,9 @@ impl Board {
         self.view.slots.inflight(member)
     }
 
-    /// Corrects totals that differ from the truth and have stood still since the last call. To be
-    /// called every few seconds, by one process.
+    /// Corrects totals that differ from the truth. To be called every few seconds, by one process.
     pub fn reconcile(&self) -> Repaired {
-        let mut sightings = self
-            .sightings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let before = sightings.clone();
-        let repaired = self.view.slots.reconcile(&mut sightings);
-        self.reconcile_farms(&before, &sightings);
-        repaired
-    }
-
-    /// Farms' totals follow their members' cells, likewise where these have stood still.
-    fn reconcile_farms(&self, before: &[Sighting], now: &[Sighting]) {
-        let counted = |farm: u32| {
-            let entry = self.directory.farms.get(farm as usize)?;
-            entry.table.and_then(|_| self.farm(FarmId(farm)))
-        };
-        let mut sums: HashMap<u32, (i64, bool)> = HashMap::new();
-        let members = self.directory.members.iter().zip(now).enumerate();
-        for (at, (entry, seen)) in members.filter(|(_, (entry, _))| counted(entry.farm).is_some()) {
-            let (sum, quiet) = sums.entry(entry.farm).or_insert((0, true));
-            *sum += seen.truth();
-            *quiet &= before.get(at) == Some(seen);
-        }
-        for (farm, (sum, _)) in sums.into_iter().filter(|(_, (_, quiet))| *quiet) {
-            if let Some(record) = counted(farm) {
-                record.hot.inflight.store(sum, Ordering::Relaxed);
-            }
-        }
+        self.view.slots.reconcile()
     }
 }
 

@@ -1,28 +1,25 @@
 //! Child slots: who has how many requests under way at which member.
 //!
 //! The truth is a matrix of cells (slot, member), each written by the one process that owns the
-//! slot; a total per member ([`MemberHot::inflight`]) is kept beside it because choices need one
-//! cheap number. A child [`open`]s cell first, total second, and [`close`]s total first, cell
-//! second. So at every instant a child's part of a total is at most its cell: one killed between
-//! the two steps leaves its cell one too high against the total, and after [`SlotTable::release`]
-//! has taken the cells off, the total is one too low; never does a dead request make a member look
-//! busy.
-//!
-//! [`SlotTable::reconcile`] removes that drift. Total and cells cannot be read at one instant, so
-//! it acts only on a member whose total, cells and elections are the same in two calls: without an
-//! election nothing was opened in between, and closes alone would have lowered the cells. What
-//! remains is a thread caught between its two steps by both calls. Then a total is corrected too
-//! early and is wrong by one as soon as that thread goes on; but that again is a drift, and the
-//! next two quiet calls end it. So whatever caused a drift, garbage included, and whatever was
-//! corrected before, a member left alone for two calls is exact.
+//! slot; [`super::inflight`] says how a cell and its member's total move together. When a child has
+//! died, [`SlotTable::release`] takes its cells off the totals. Where it was killed in the middle of
+//! a move, the total may now be too high; that is found out at once, and again by
+//! [`SlotTable::reconcile`] now and then.
 //!
 //! Owners, cells and totals can be overwritten by a hostile child, which makes numbers wrong; where
 //! they lie is private memory.
 
-use crate::MemberId;
-use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::ptr;
 
-use super::record::MemberHot;
+use crate::MemberId;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+use super::inflight::{Cell, InFlight, Totals};
+
+/// How many columns are looked at to correct a total. After each look the threads that were moving
+/// may go on.
+const LOOKS: usize = if cfg!(loom) { 2 } else { 100 };
 
 /// A child's row in the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,36 +59,13 @@ pub struct Repaired {
     pub requests: u64,
 }
 
-/// A request at a member begins.
-pub fn open(cell: &AtomicU32, total: &AtomicI64) {
-    cell.fetch_add(1, Ordering::Relaxed);
-    // Release: not before the cell.
-    total.fetch_add(1, Ordering::Release);
-}
-
-/// A request at a member has ended.
-pub fn close(cell: &AtomicU32, total: &AtomicI64) {
-    total.fetch_sub(1, Ordering::Relaxed);
-    // Release: not before the total.
-    cell.fetch_sub(1, Ordering::Release);
-}
-
-/// What the cells of one member add up to.
-#[derive(Clone, Copy, Debug)]
-pub struct Column<'a> {
-    /// The member's counters.
-    pub hot: &'a MemberHot,
-    /// The total of its farm, where that is counted.
-    pub farm: Option<&'a AtomicI64>,
-}
-
 /// The in-flight cells of one extent's members: one row a slot.
 #[derive(Debug)]
 pub struct Matrix<'a> {
     first: u32,
     stride: usize,
     cells: &'a [AtomicU32],
-    members: Vec<Column<'a>>,
+    members: Vec<Totals<'a>>,
 }
 
 impl<'a> Matrix<'a> {
@@ -101,7 +75,7 @@ impl<'a> Matrix<'a> {
         first: u32,
         stride: usize,
         cells: &'a [AtomicU32],
-        members: Vec<Column<'a>>,
+        members: Vec<Totals<'a>>,
     ) -> Self {
         Self {
             first,
@@ -120,22 +94,6 @@ impl<'a> Matrix<'a> {
     fn column(&self, member: MemberId) -> Option<usize> {
         let column = member.0.checked_sub(self.first)? as usize;
         (column < self.members.len()).then_some(column)
-    }
-}
-
-/// One member as reconciliation saw it last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sighting {
-    total: i64,
-    truth: i64,
-    elected: u64,
-}
-
-#[cfg(not(loom))]
-impl Sighting {
-    /// What its cells added up to.
-    pub(super) const fn truth(&self) -> i64 {
-        self.truth
     }
 }
 
@@ -181,24 +139,31 @@ impl<'a> SlotTable<'a> {
     /// the totals. For the parent, about children that certainly run no more.
     pub fn release(&self, dead: impl Fn(LiveSlot) -> bool) -> Repaired {
         let mut repaired = Repaired::default();
+        let mut doubtful = Vec::new();
         for live in self.live().filter(|live| dead(*live)) {
             let slot = live.slot.0 as usize;
-            for matrix in &self.matrices {
-                for (cell, column) in matrix.row(slot).iter().zip(&matrix.members) {
-                    let left = cell.load(Ordering::Relaxed);
-                    if left != 0 {
-                        for total in column.farm.into_iter().chain([&column.hot.inflight]) {
-                            total.fetch_sub(i64::from(left), Ordering::Relaxed);
-                        }
-                        cell.store(0, Ordering::Relaxed);
-                        repaired.requests = repaired.requests.saturating_add(u64::from(left));
+            for (matrix, at) in self.matrices.iter().zip(0..) {
+                let row = matrix.row(slot).iter().zip(&matrix.members);
+                for ((cell, totals), column) in row.zip(0..) {
+                    if cell.load(Ordering::Relaxed) == 0 {
+                        continue;
                     }
+                    let Cell { held, moving } = Cell::read(cell);
+                    totals.give_back(held);
+                    if moving {
+                        doubtful.push((totals.member, (at, column)));
+                    }
+                    cell.store(0, Ordering::Relaxed);
+                    repaired.requests = repaired.requests.saturating_add(u64::from(held));
                 }
             }
             if let Some(owner) = self.owners.get(slot) {
                 // SYNC POINT: the row is zero before the slot is free.
                 owner.store(0, Ordering::Release);
             }
+        }
+        for (total, place) in doubtful {
+            repaired.requests += self.settle(total, &[place]);
         }
         repaired
     }
@@ -212,9 +177,7 @@ impl<'a> SlotTable<'a> {
     /// What all live children together have under way at a member.
     pub fn inflight(&self, member: MemberId) -> u64 {
         let cells = self.live().filter_map(|live| self.cell(live.slot, member));
-        cells
-            .map(|cell| u64::from(cell.load(Ordering::Relaxed)))
-            .sum()
+        cells.map(|cell| u64::from(Cell::read(cell).held)).sum()
     }
 
     /// Forgets what a member's column holds, in all slots.
@@ -227,47 +190,93 @@ impl<'a> SlotTable<'a> {
         }
     }
 
-    /// Corrects totals that differ from their cells and have stood still since the last call, whose
-    /// `sightings` are kept by the caller. To be called now and then, by one process.
-    pub fn reconcile(&self, sightings: &mut Vec<Sighting>) -> Repaired {
-        let seen: Vec<Sighting> = self.matrices.iter().flat_map(|m| self.sight(m)).collect();
-        let totals = self.matrices.iter().flat_map(|matrix| &matrix.members);
+    /// Corrects totals that differ from their cells. To be called now and then, by one process: a
+    /// total is off for long only where there was always somebody moving.
+    pub fn reconcile(&self) -> Repaired {
         let mut repaired = Repaired::default();
-        for ((now, before), column) in seen.iter().zip(sightings.iter()).zip(totals) {
-            let drifted = now.total != now.truth && now == before;
-            // Compare and exchange: a request that moves the total meanwhile calls it off.
-            if drifted
-                && column
-                    .hot
-                    .inflight
-                    .compare_exchange(now.total, now.truth, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-            {
-                let drift = now.total.abs_diff(now.truth);
-                repaired.requests = repaired.requests.saturating_add(drift);
+        let mut farms: HashMap<*const InFlight, (&InFlight, u32, Vec<Place>)> = HashMap::new();
+        for (matrix, at) in self.matrices.iter().zip(0..) {
+            let held = self.held(matrix);
+            for ((totals, held), column) in matrix.members.iter().zip(held).zip(0..) {
+                let place = (at, column);
+                // Those at work differ now and then, which is soon found out.
+                if u64::from(held) != totals.member.count() {
+                    repaired.requests += self.settle(totals.member, &[place]);
+                }
+                if let Some(farm) = totals.farm {
+                    let entry = farms.entry(ptr::from_ref(farm));
+                    let (_, sum, places) = entry.or_insert((farm, 0, Vec::new()));
+                    *sum = sum.wrapping_add(held);
+                    places.push(place);
+                }
             }
         }
-        *sightings = seen;
+        for (total, sum, places) in farms.into_values() {
+            if u64::from(sum) != total.count() {
+                self.settle(total, &places);
+            }
+        }
         repaired
     }
 
-    fn sight(&self, matrix: &Matrix<'_>) -> Vec<Sighting> {
-        let mut seen: Vec<Sighting> = matrix
-            .members
-            .iter()
-            .map(|Column { hot, .. }| Sighting {
-                total: hot.inflight.load(Ordering::Acquire),
-                truth: 0,
-                elected: hot.elected.load(Ordering::Acquire),
-            })
-            .collect();
+    /// What live children hold at each member of a matrix, row by row.
+    fn held(&self, matrix: &Matrix<'_>) -> Vec<u32> {
+        let mut held = vec![0u32; matrix.members.len()];
         for live in self.live() {
-            for (cell, sighting) in matrix.row(live.slot.0 as usize).iter().zip(&mut seen) {
-                sighting.truth += i64::from(cell.load(Ordering::Acquire));
+            for (cell, sum) in matrix.row(live.slot.0 as usize).iter().zip(&mut held) {
+                *sum = sum.wrapping_add(Cell::read(cell).held);
             }
         }
-        seen
+        held
     }
+
+    /// Corrects the total of what the columns at `places` hold, as soon as nothing moves there; by
+    /// how much it was off.
+    fn settle(&self, total: &InFlight, places: &[Place]) -> u64 {
+        for _ in 0..LOOKS.div_ceil(places.len().max(1)) {
+            let reading = total.read();
+            if let Some(truth) = self.truth(places) {
+                let drift = reading.drift(truth);
+                if drift == 0 || total.correct(reading, truth) {
+                    return u64::from(drift);
+                }
+            }
+            pause();
+        }
+        0
+    }
+
+    /// What live children hold at some members; `None` while a request moves there. Exact for a
+    /// total that is the same before and after: a child that had moved in between would have moved
+    /// the total too.
+    fn truth(&self, places: &[Place]) -> Option<u32> {
+        let mut sum = 0u32;
+        for live in self.live() {
+            let slot = live.slot.0 as usize;
+            for (matrix, column) in places {
+                let cell = self.matrices.get(*matrix)?.row(slot).get(*column)?;
+                let Cell { held, moving } = Cell::read(cell);
+                if moving {
+                    return None;
+                }
+                sum = sum.wrapping_add(held);
+            }
+        }
+        Some(sum)
+    }
+}
+
+/// A matrix, and a column of it.
+type Place = (usize, usize);
+
+#[cfg(not(loom))]
+fn pause() {
+    std::thread::yield_now();
+}
+
+#[cfg(loom)]
+fn pause() {
+    loom::thread::yield_now();
 }
 
 fn zero(cells: &[AtomicU32]) {
@@ -279,6 +288,7 @@ fn zero(cells: &[AtomicU32]) {
 #[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
+    use super::super::inflight::{close, open};
     use super::super::spec::sample;
     use super::super::{Board, Storage};
     use super::*;
@@ -291,13 +301,24 @@ mod tests {
             .0
     }
 
-    fn total(board: &Board, member: MemberId) -> &'static AtomicI64 {
+    fn total(board: &Board, member: MemberId) -> &'static InFlight {
         &board.member(member).unwrap().hot.inflight
+    }
+
+    fn totals(board: &Board, member: MemberId) -> Totals<'static> {
+        Totals {
+            member: total(board, member),
+            farm: None,
+        }
     }
 
     fn opened(board: &Board, slot: SlotId, member: MemberId, times: u32) {
         for _ in 0..times {
-            open(board.cell(slot, member).unwrap(), total(board, member));
+            open(
+                board.cell(slot, member).unwrap(),
+                totals(board, member),
+                None,
+            );
         }
     }
 
@@ -350,8 +371,8 @@ mod tests {
         assert_eq!(board.inflight(FIRST), 8);
         assert_eq!(board.release(100), Repaired { requests: 6 });
         assert_eq!(board.inflight(FIRST), 3);
-        assert_eq!(total(&board, FIRST).load(Ordering::Relaxed), 3);
-        assert_eq!(total(&board, MemberId(1)).load(Ordering::Relaxed), 0);
+        assert_eq!(total(&board, FIRST).count(), 3);
+        assert_eq!(total(&board, MemberId(1)).count(), 0);
         assert_eq!(board.release(100), Repaired::default());
     }
 
@@ -376,68 +397,63 @@ mod tests {
         assert_eq!(board.live_slots().len(), 1);
     }
 
-    /// A child killed between its two steps, both ways, leaves the total one too low.
+    /// What a request does to its cell and its total, as often as `steps` of them are done.
+    fn life(board: &Board, slot: SlotId, steps: usize) {
+        const MOVING: u32 = 1 << 20;
+        let (cell, total) = (board.cell(slot, FIRST).unwrap(), total(board, FIRST));
+        let all: [&dyn Fn(); 6] = [
+            &|| {
+                cell.fetch_add(MOVING, Ordering::Relaxed);
+            },
+            &|| {
+                total.take(Some(1));
+            },
+            &|| {
+                cell.fetch_sub(MOVING - 1, Ordering::Relaxed);
+            },
+            &|| {
+                cell.fetch_add(MOVING - 1, Ordering::Relaxed);
+            },
+            &|| total.give_back(1),
+            &|| {
+                cell.fetch_sub(MOVING, Ordering::Relaxed);
+            },
+        ];
+        all.iter().take(steps).for_each(|step| step());
+    }
+
     #[test]
-    fn drift_is_corrected_when_it_stands_still() {
-        let board = board(1, 1);
-        let slot = board.claim(100).unwrap();
-        board
-            .cell(slot, FIRST)
-            .unwrap()
-            .fetch_add(1, Ordering::Relaxed);
-        board.release(100);
-        assert_eq!(total(&board, FIRST).load(Ordering::Relaxed), -1);
-        assert_eq!(board.member(FIRST).unwrap().hot.in_flight(), 0);
+    fn a_child_killed_at_any_step_leaves_its_place_free_and_no_other() {
+        for steps in 0..=6 {
+            let board = board(2, 1);
+            let slot = board.claim(100).unwrap();
+            life(&board, slot, steps);
+            let taken = total(&board, FIRST).count();
+            assert!(u64::from(board.inflight(FIRST) > 0) <= taken, "{steps}");
+            let repaired = board.release(100).requests;
+            assert_eq!(repaired, taken, "{steps}");
+            assert_eq!(total(&board, FIRST).count(), 0, "{steps}");
+            assert!(total(&board, FIRST).take(Some(1)));
+            assert!(!total(&board, FIRST).take(Some(1)), "{steps}");
+        }
+    }
 
-        let slot = board.claim(101).unwrap();
-        opened(&board, slot, FIRST, 1);
-        total(&board, FIRST).fetch_sub(1, Ordering::Relaxed);
-        board.release(101);
-        assert_eq!(total(&board, FIRST).load(Ordering::Relaxed), -2);
-
-        assert_eq!(
-            board.reconcile(),
-            Repaired::default(),
-            "seen for the first time"
-        );
-        assert_eq!(board.reconcile(), Repaired { requests: 2 });
-        assert_eq!(total(&board, FIRST).load(Ordering::Relaxed), 0);
+    /// The total of a member where another child is in the middle of a move is left alone.
+    #[test]
+    fn a_total_is_corrected_when_nothing_moves() {
+        let board = board(2, 1);
+        let (moving, other) = (board.claim(100).unwrap(), board.claim(101).unwrap());
+        opened(&board, other, FIRST, 2);
+        total(&board, FIRST).take(None);
+        life(&board, moving, 1);
         assert_eq!(board.reconcile(), Repaired::default());
-    }
-
-    #[test]
-    fn drift_that_moves_or_sees_elections_is_left_alone() {
-        let board = board(1, 1);
-        let hot = &board.member(FIRST).unwrap().hot;
-        hot.inflight.store(-1, Ordering::Relaxed);
-        board.reconcile();
-        hot.elected.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(
-            board.reconcile(),
-            Repaired::default(),
-            "an election in between"
-        );
-        hot.inflight.store(-2, Ordering::Relaxed);
-        assert_eq!(board.reconcile(), Repaired::default(), "the total moved");
-        assert_eq!(board.reconcile(), Repaired { requests: 2 });
-    }
-
-    /// A thread stopped between its two steps for two calls: wrong by one when it goes on, and
-    /// right again two calls later.
-    #[test]
-    fn a_correction_made_too_early_is_taken_back() {
-        let board = board(1, 1);
-        let slot = board.claim(100).unwrap();
-        board
-            .cell(slot, FIRST)
-            .unwrap()
-            .fetch_add(1, Ordering::Relaxed);
-        board.reconcile();
-        assert_eq!(board.reconcile(), Repaired { requests: 1 });
-        total(&board, FIRST).fetch_add(1, Ordering::Release);
-        assert_eq!(total(&board, FIRST).load(Ordering::Relaxed), 2);
-        board.reconcile();
-        assert_eq!(board.reconcile(), Repaired { requests: 1 });
-        assert_eq!(total(&board, FIRST).load(Ordering::Relaxed), 1);
+        assert_eq!(total(&board, FIRST).count(), 3);
+        board.release(100);
+        assert_eq!(total(&board, FIRST).count(), 2);
+        total(&board, FIRST).give_back(7);
+        assert_eq!(board.reconcile(), Repaired { requests: 7 });
+        assert_eq!(total(&board, FIRST).count(), 2);
+        close(board.cell(other, FIRST).unwrap(), totals(&board, FIRST));
+        assert_eq!(board.reconcile(), Repaired::default());
     }
 }

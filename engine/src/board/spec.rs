@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{BoardError, Notice, Setting};
 use super::plan_area::PlanArea;
 use super::record::{FarmRecord, MemberAdmin, MemberRecord, NAME_MAX, URL_MAX};
-use super::values::{FLAGS_ALL, LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::{FarmId, MemberId};
 
 /// A farm as configured. Its key is `(server, name)`.
@@ -40,8 +40,10 @@ pub struct MemberSpec {
     pub flags: u32,
     /// The set, clamped to [`super::values::LBSET_MAX`].
     pub lbset: u32,
-    /// What people had set these three to, as somebody else remembers it: in force if the board
-    /// does not know the member itself.
+    /// Most requests under way, clamped to [`super::values::MAX_CONN_MAX`]; 0: any number.
+    pub max_conn: u32,
+    /// What people had set weight, flags and set to, as somebody else remembers it: in force if the
+    /// board does not know the member itself.
     pub stored: Option<Settings>,
 }
 
@@ -54,6 +56,8 @@ pub struct Settings {
     pub flags: u32,
     /// The set.
     pub lbset: u32,
+    /// Most requests under way; 0: any number. Not `mod_proxy`'s, which knows no such limit.
+    pub max_conn: u32,
 }
 
 impl Default for Settings {
@@ -62,19 +66,21 @@ impl Default for Settings {
             weight: 100,
             flags: 0,
             lbset: 0,
+            max_conn: 0,
         }
     }
 }
 
-/// As the configuration writes it: `loadfactor=2.00 lbset=0 status=D`.
+/// As the configuration writes it: `loadfactor=2.00 lbset=0 maxconn=off status=D`.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [weight, lbset, flags] = [
+        let [weight, lbset, max_conn, flags] = [
             Setting::Weight.show(self.weight),
             Setting::Lbset.show(self.lbset),
+            Setting::MaxConn.show(self.max_conn),
             Setting::Flags.show(self.flags),
         ];
-        write!(f, "{weight} {lbset} {flags}")
+        write!(f, "{weight} {lbset} {max_conn} {flags}")
     }
 }
 
@@ -85,6 +91,7 @@ impl Settings {
             weight: admin.weight(),
             flags: admin.flags(),
             lbset: admin.lbset(),
+            max_conn: admin.max_conn(),
         }
     }
 
@@ -94,6 +101,7 @@ impl Settings {
             weight: self.weight.clamp(WEIGHT_MIN, WEIGHT_MAX),
             flags: self.flags & FLAGS_ALL,
             lbset: self.lbset.min(LBSET_MAX),
+            max_conn: self.max_conn.min(MAX_CONN_MAX),
         }
     }
 }
@@ -105,6 +113,7 @@ impl MemberSpec {
             weight: self.weight,
             flags: self.flags,
             lbset: self.lbset,
+            max_conn: self.max_conn,
         };
         settings.in_range()
     }
@@ -193,6 +202,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         weight: 100,
         flags: 0,
         lbset: 0,
+        max_conn: 0,
         stored: None,
     };
     let members = urls

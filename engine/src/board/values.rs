@@ -1,6 +1,6 @@
 //! Values as they may be used: the board's bytes can be anything, these cannot.
 
-use super::record::{MemberAdmin, MemberHot, flags};
+use super::record::{MemberAdmin, flags};
 use crate::agent::Said;
 use crate::sync::Ordering;
 
@@ -10,6 +10,8 @@ pub const WEIGHT_MIN: u32 = 1;
 pub const WEIGHT_MAX: u32 = 10_000;
 /// Largest set number.
 pub const LBSET_MAX: u32 = 99;
+/// Most requests that a member can be limited to; 0 is no limit.
+pub const MAX_CONN_MAX: u32 = 1_000_000;
 /// All state letters that people and the configuration set.
 pub const FLAGS_ALL: u32 =
     (flags::NOT_ELIGIBLE & !flags::OUT) | flags::IGNORE_ERRORS | flags::STANDBY | flags::SPARE;
@@ -64,11 +66,9 @@ impl MemberAdmin {
     pub fn lbset(&self) -> u32 {
         self.lbset.load(Ordering::Relaxed).min(LBSET_MAX)
     }
-}
 
-impl MemberHot {
-    /// Requests under way by the shared total; a total that is too low by repairs counts as none.
-    pub fn in_flight(&self) -> u64 {
-        u64::try_from(self.inflight.load(Ordering::Relaxed)).unwrap_or(0)
+    /// The most requests under way in force, in range; 0: any number.
+    pub fn max_conn(&self) -> u32 {
+        self.max_conn.load(Ordering::Relaxed).min(MAX_CONN_MAX)
     }
 }

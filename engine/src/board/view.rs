@@ -2,11 +2,12 @@
 
 use super::directory::Directory;
 use super::error::BoardError;
+use super::inflight::Totals;
 use super::layout::{Extent, Header, Kind, SLOT_TABLE};
 use super::map::{Plain, Segment};
 use super::plan_area::{PlanArea, PlanBuffer};
 use super::record::{FarmRecord, MemberRecord};
-use super::slots::{Column, Matrix, SlotTable};
+use super::slots::{Matrix, SlotTable};
 use crate::sync::{AtomicU32, AtomicU64};
 
 /// Everything on the board, by index.
@@ -107,8 +108,8 @@ fn matrix(
                 .farms
                 .get(farm)
                 .is_some_and(|farm| farm.table.is_some());
-            Column {
-                hot: &record.hot,
+            Totals {
+                member: &record.hot.inflight,
                 farm: farms
                     .get(farm)
                     .filter(|_| counted)

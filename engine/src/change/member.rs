@@ -3,7 +3,7 @@
 use super::{Key, Kind, difference, on_off, set, switch};
 use crate::board::Settings;
 use crate::board::record::{MemberAdmin, flags};
-use crate::board::values::{LBSET_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use crate::board::values::{LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::config::param::ParamError;
 use crate::config::value::{self, Must};
 use crate::sync::Ordering;
@@ -15,6 +15,8 @@ pub struct MemberChange {
     pub weight: Option<u32>,
     /// The set.
     pub lbset: Option<u32>,
+    /// Most requests under way; 0 for any number.
+    pub max_conn: Option<u32>,
     /// [`flags`] to set.
     pub set: u32,
     /// [`flags`] to clear.
@@ -24,7 +26,7 @@ pub struct MemberChange {
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberState {
-    /// Weight, flags and set.
+    /// Weight, flags, set and most requests under way.
     pub settings: Settings,
 }
 
@@ -36,6 +38,8 @@ impl MemberChange {
             read: |change, text| hundredths(text).map(|weight| change.weight = Some(weight)) },
         Key { name: "lbset", kind: Kind::Number,
             read: |change, text| value::number(text, 0..=LBSET_MAX).map(|set| change.lbset = Some(set)) },
+        Key { name: "maxconn", kind: Kind::Number,
+            read: |change, text| value::number(text, 0..=MAX_CONN_MAX).map(|most| change.max_conn = Some(most)) },
         Key { name: "on", kind: Kind::Switch,
             read: |change, text| switch(text).map(|on| change.turn_on(on)) },
         Key { name: "up", kind: Kind::Switch,
@@ -94,6 +98,7 @@ impl MemberChange {
                 weight: self.weight.unwrap_or(was.weight),
                 flags: was.flags & !self.clear | self.set,
                 lbset: self.lbset.unwrap_or(was.lbset),
+                max_conn: self.max_conn.unwrap_or(was.max_conn),
             },
         }
     }
@@ -113,10 +118,12 @@ impl MemberState {
             weight,
             flags,
             lbset,
+            max_conn,
         } = self.settings;
         admin.weight.store(weight, Ordering::Relaxed);
         admin.flags.store(flags, Ordering::Relaxed);
         admin.lbset.store(lbset, Ordering::Relaxed);
+        admin.max_conn.store(max_conn, Ordering::Relaxed);
     }
 
     /// What became different, in words; `None`: nothing.
@@ -124,16 +131,18 @@ impl MemberState {
         difference(&before.words(), &self.words())
     }
 
-    fn words(&self) -> [(&'static str, String); 9] {
+    fn words(&self) -> [(&'static str, String); 10] {
         let Settings {
             weight,
             flags: state,
             lbset,
+            max_conn,
         } = self.settings;
         let flag = |flag| on_off(state & flag != 0);
         [
             ("weight", format!("{}.{:02}", weight / 100, weight % 100)),
             ("lbset", lbset.to_string()),
+            ("maxconn", max_conn.to_string()),
             ("on", on_off(state & flags::DISABLED == 0)),
             ("up", on_off(state & flags::DOWN == 0)),
             ("drain", flag(flags::DRAIN)),

@@ -42,13 +42,14 @@ impl Farm {
             method,
             tried: &tried,
             probes: true,
+            leaves: 0,
             force,
             half_life: 10_000_000,
             affinity: Affinity::default(),
             score: None,
             now: NOW,
         };
-        let elected = election.run(&mut fastrand::Rng::with_seed(1))?;
+        let elected = election.run(&mut fastrand::Rng::with_seed(1)).ok()?;
         Some((elected.id.0, elected.reason))
     }
 }

@@ -14,7 +14,6 @@ use super::roundrobin::RoundRobin;
 use super::{Method, Sight, in_flight, look, weight};
 use crate::MemberId;
 use crate::board::record::MemberRecord;
-use crate::sync::Ordering;
 
 /// Entries looked at before it is looked who has room: with the bound at 1.25 at least a fifth of
 /// them do.
@@ -59,8 +58,7 @@ struct Bound {
 
 impl Bound {
     fn of(sight: &Sight<'_>) -> Self {
-        let total = sight.farm.hot.inflight.load(Ordering::Relaxed);
-        let with_this_one = u128::try_from(total).unwrap_or(0) + 1;
+        let with_this_one = u128::from(sight.farm.hot.inflight.count()) + 1;
         let balance = sight.affinity.balance.map(u128::from);
         Self {
             shared: balance.map(|balance| balance * with_this_one),

@@ -195,9 +195,9 @@ pub fn start_anew(member: &MemberRecord) {
     }
 }
 
-/// Requests in flight; a damaged negative count is none.
+/// Requests in flight.
 fn in_flight(member: &MemberRecord) -> u64 {
-    u64::try_from(member.hot.inflight.load(Ordering::Relaxed)).unwrap_or(0)
+    member.hot.inflight.count()
 }
 
 /// Weight in hundredths, within its limits whatever the board says.

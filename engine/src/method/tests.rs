@@ -109,7 +109,11 @@ impl Farm {
 
     fn busy(&self, in_flight: &[i64]) -> &Self {
         for (member, &count) in self.members.iter().zip(in_flight) {
-            member.hot.inflight.store(count, Ordering::Relaxed);
+            let count = count
+                .clamp(i32::MIN.into(), i32::MAX.into())
+                .cast_unsigned();
+            let counted = &member.hot.inflight.0;
+            counted.store(count & u64::from(u32::MAX), Ordering::Relaxed);
         }
         self
     }
@@ -416,7 +420,7 @@ proptest! {
         let farm = Farm::new(&vec![100; cells.len()]);
         farm.record.hot.ticket.store(ticket, Ordering::Relaxed);
         for (member, (signed, bits, weight)) in farm.members.iter().zip(&cells) {
-            member.hot.inflight.store(*signed, Ordering::Relaxed);
+            member.hot.inflight.0.store(*bits, Ordering::Relaxed);
             member.hot.lbstatus.store(*signed, Ordering::Relaxed);
             member.hot.ewma.store(*bits, Ordering::Relaxed);
             member.hot.ewma_at.store(*bits, Ordering::Relaxed);

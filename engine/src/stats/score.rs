@@ -92,7 +92,7 @@ impl Score {
         self.evaluate(|input| match input {
             Input::Pushed(name) => find(&member.stats, name).and_then(value),
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            Input::InFlight => Some(member.hot.in_flight() as f64),
+            Input::InFlight => Some(member.hot.inflight.count() as f64),
             Input::Ewma => {
                 let estimate = ewma::estimate(&member.hot, now, half_life);
                 Some(estimate.map_or(0.0, |micros| micros / 1000.0))

@@ -16,6 +16,7 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         weight: 100,
         flags: 0,
         lbset: 0,
+        max_conn: 0,
         stored: None,
     };
     FarmSpec {

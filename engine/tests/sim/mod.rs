@@ -259,7 +259,7 @@ impl Simulation {
                 }
             }
         }
-        let in_flight = |member: &MemberRecord| member.hot.inflight.load(Ordering::Relaxed);
+        let in_flight = |member: &MemberRecord| member.hot.inflight.count();
         assert!(
             self.farm
                 .members
@@ -282,10 +282,7 @@ impl Simulation {
         }
         let picked = self.farm.pick(self.method, START + now, &mut self.random);
         let member = picked.expect("some member is in service");
-        self.farm.members[member]
-            .hot
-            .inflight
-            .fetch_add(1, Ordering::Relaxed);
+        self.farm.members[member].hot.inflight.take(None);
         self.servers[member].queue.push_back(Request {
             arrived: now,
             member,
@@ -312,7 +309,7 @@ impl Simulation {
     fn end(&mut self, now: Micros, request: Request, good: bool) {
         let Request { arrived, member } = request;
         let hot = &self.farm.members[member].hot;
-        hot.inflight.fetch_sub(1, Ordering::Relaxed);
+        hot.inflight.give_back(1);
         let took = now - arrived;
         let account = if good { ewma::observe } else { ewma::penalise };
         account(hot, took as f64, START + now, HALF_LIFE);

@@ -10,7 +10,7 @@ use tungstenite::protocol::{Role, WebSocket};
 
 use crate::behaviour::{Behaviour, Close};
 use crate::http::{Connection, Head, Socket};
-use crate::member::Member;
+use crate::member::{InService, Member};
 
 const PIECES: usize = 10;
 static FILLER: [u8; 64 * 1024] = [b'x'; 64 * 1024];
@@ -25,13 +25,13 @@ pub fn serve<S: Socket>(mut connection: Connection<S>, member: &Member) {
             Ok(None) => return,
             Err(_) => return member.aborted(),
         };
-        let _in_service = member.received(&head);
+        let in_service = member.received(&head);
         if head.wants_websocket() && head.path().ends_with(b"/ws") {
             return echo_messages(connection, &head, member);
         }
         let behaviour = member.behaviour();
         let behaviour = behaviour.asked(&head.target);
-        match exchange(&mut connection, &head, member, &behaviour) {
+        match exchange(&mut connection, &head, member, &behaviour, in_service) {
             Ok(true) => member.answered(),
             Ok(false) => return,
             Err(_) => return member.aborted(),
@@ -43,12 +43,14 @@ pub fn serve<S: Socket>(mut connection: Connection<S>, member: &Member) {
     }
 }
 
-/// One request and its answer; `false` where the behaviour breaks the answer off.
+/// One request and its answer; `false` where the behaviour breaks the answer off. The request is in
+/// service until its last byte is written: whoever has read that may send the next one.
 fn exchange<S: Socket>(
     connection: &mut Connection<S>,
     head: &Head,
     member: &Member,
     behaviour: &Behaviour,
+    in_service: InService<'_>,
 ) -> io::Result<bool> {
     connection.body(head, |piece| member.received_body(piece.len()))?;
     let _place = member.place(behaviour.places);
@@ -67,6 +69,7 @@ fn exchange<S: Socket>(
     let length = behaviour.size.unwrap_or(text.len());
     let mut out = answer_head(head, member, behaviour, length)?;
     if head.method == "HEAD" {
+        drop(in_service);
         connection.write(&out)?;
         return Ok(true);
     }
@@ -77,33 +80,40 @@ fn exchange<S: Socket>(
     match behaviour.close {
         Some(Close::Body) => {
             out.truncate(out.len() - (length - filler) / 2);
-            fill(connection, out, filler / 2)?;
+            fill(connection, out, filler / 2, Some(in_service))?;
             Ok(false)
         }
         _ if behaviour.slow_ms > 0 => {
             connection.write(&out)?;
+            let mut in_service = Some(in_service);
             for piece in 0..PIECES {
                 thread::sleep(Duration::from_millis(behaviour.slow_ms));
                 let upto = |piece| filler * piece / PIECES;
-                fill(connection, Vec::new(), upto(piece + 1) - upto(piece))?;
+                let length = upto(piece + 1) - upto(piece);
+                let last = in_service.take_if(|_| piece + 1 == PIECES);
+                fill(connection, Vec::new(), length, last)?;
             }
             Ok(true)
         }
-        _ => fill(connection, out, filler).map(|()| true),
+        _ => fill(connection, out, filler, Some(in_service)).map(|()| true),
     }
 }
 
-/// Writes `out` and `filler` bytes, the small ones in one go.
+/// Writes `out` and `filler` bytes, the small ones in one go, and ends the service before the last.
 fn fill<S: Socket>(
     connection: &mut Connection<S>,
     mut out: Vec<u8>,
     mut filler: usize,
+    mut last: Option<InService<'_>>,
 ) -> io::Result<()> {
     while let Some(piece) = FILLER.get(..filler.min(FILLER.len())) {
         out.extend_from_slice(piece);
+        filler -= piece.len();
+        if filler == 0 {
+            last.take();
+        }
         connection.write(&out)?;
         out.clear();
-        filler -= piece.len();
         if filler == 0 {
             break;
         }

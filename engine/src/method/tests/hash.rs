@@ -1,6 +1,7 @@
 //! `hash`.
 
 use super::*;
+use crate::board::inflight::Totals;
 use crate::hashkey::hash;
 
 impl Farm {
@@ -13,19 +14,18 @@ impl Farm {
     }
 
     fn begin(&self, member: usize) {
-        self.members[member]
-            .hot
-            .inflight
-            .fetch_add(1, Ordering::Relaxed);
-        self.record.hot.inflight.fetch_add(1, Ordering::Relaxed);
+        self.totals(member).take(None);
     }
 
     fn end(&self, member: usize) {
-        self.members[member]
-            .hot
-            .inflight
-            .fetch_sub(1, Ordering::Relaxed);
-        self.record.hot.inflight.fetch_sub(1, Ordering::Relaxed);
+        self.totals(member).give_back(1);
+    }
+
+    fn totals(&self, member: usize) -> Totals<'_> {
+        Totals {
+            member: &self.members[member].hot.inflight,
+            farm: Some(&self.record.hot.inflight),
+        }
     }
 
     fn in_flight(&self) -> Vec<u64> {
@@ -134,9 +134,10 @@ fn the_bound_follows_the_weights() {
 fn somebody_is_found_whatever_the_total_says() {
     let farm = Farm::new(&[100; 200]);
     farm.busy(&[7; 200]);
-    for total in [i64::MIN, -1, 0, i64::MAX] {
-        farm.record.hot.inflight.store(total, Ordering::Relaxed);
+    for total in [i32::MIN, -1, 0, i32::MAX] {
+        let word = u64::from(total.cast_unsigned());
+        farm.record.hot.inflight.0.store(word, Ordering::Relaxed);
         let member = farm.pick_for("key", Some(125));
-        assert!(total == i64::MAX || member == farm.pick_for("key", None));
+        assert!(total == i32::MAX || member == farm.pick_for("key", None));
     }
 }

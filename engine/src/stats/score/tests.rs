@@ -43,7 +43,7 @@ fn what_the_farm_measures_is_read_at_the_choice() {
     let score = score("inflight + 10*errors + 100*weight + ewma_ms - load");
     push(&member, &score, &[("load", "1"), ("weight", "77")]);
     assert_eq!(of(&score, &member), Some(249.0));
-    member.hot.inflight.store(3, Ordering::Relaxed);
+    member.hot.inflight.0.store(3, Ordering::Relaxed);
     member.health.streak.store(2, Ordering::Relaxed);
     ewma::observe(&member.hot, 4000.0, NOW, HALF_LIFE);
     assert_eq!(of(&score, &member), Some(276.0));
