@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from harness import servers
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm
@@ -391,6 +392,25 @@ def test_wrap_is_for_whatever_the_back_end_sets(signer, key_file, backends, http
     counted = counts(server)
     assert counted.pop("forged", 0) + counted.pop("malformed", 0) == 2
     assert counted == {"expired": 1}
+
+
+def test_wrap_over_fastcgi(directory, key_file, httpd):
+    """PHP's own session cookie, which stands among other headers there."""
+    php = servers.php_fpm(directory, "a")
+    server = httpd("event", modules=["proxy_fcgi"], conf=f"""
+        AthCookieKey k1 file:{key_file()}
+        AthCookieMode wrap
+        AthCookieName PHPSESSID
+        {farm([php.fcgi])}
+        ProxyPass /app/ http://farm_one/""")
+    try:
+        first = fetch(server.port, "/app/count.php")
+        cookie = first.header("Set-Cookie").split(";")[0]
+        assert cookie.startswith("PHPSESSID=w1.k1.") and first.body.split() == [b"a", b"1"]
+        again = fetch(server.port, "/app/count.php", headers={"Cookie": cookie})
+        assert again.body.split() == [b"a", b"2"]
+    finally:
+        php.stop()
 
 
 # ---- configurations that are refused -----------------------------------------------------------

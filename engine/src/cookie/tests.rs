@@ -373,7 +373,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
     #[test]
     fn every_flipped_bit_is_refused(claims in any_claims(), nonce: [u8; NONCE]) {
         let keys = one_key();
