@@ -1,0 +1,148 @@
+//! The engine's API, over HTTP.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
+
+use crate::cli::Server;
+use crate::documents::{Farm, Farms};
+
+/// Largest answer that is read, in bytes.
+const ANSWER_MAX: u64 = 256 * 1024 * 1024;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer, or not one of HTTP.
+    #[error("{url}: {error}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// What went wrong.
+        error: ureq::Error,
+    },
+    /// An answer that says no.
+    #[error("{url}: {status}{}{said}", if .said.is_empty() { "" } else { ": " })]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// The status code.
+        status: u16,
+        /// What the engine said, in one line.
+        said: String,
+    },
+    /// An answer that is not the engine's.
+    #[error("{url}: the answer is not the engine's: {error}. Is --url the server and its AthPath?")]
+    Strange {
+        /// What was asked.
+        url: String,
+        /// What does not fit.
+        error: serde_json::Error,
+    },
+    /// A file or directory.
+    #[error("{path}: {error}", path = .path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+}
+
+/// One engine.
+pub struct Api {
+    agent: Agent,
+    base: String,
+}
+
+impl Api {
+    /// The engine that the options name.
+    pub fn new(server: &Server) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .timeout_global(Some(server.timeout))
+            .http_status_as_error(false)
+            .user_agent(concat!("athctl/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        let base = server.url.trim_end_matches('/').to_owned();
+        Self { agent, base }
+    }
+
+    /// All farms, or the one of that name.
+    pub fn farms(&self, name: Option<&str>) -> Result<Vec<Farm>, Error> {
+        match name {
+            None => Ok(self.document::<Farms>("/api/v1/farms")?.farms),
+            Some(name) => Ok(vec![self.document(&farm_path(name))?]),
+        }
+    }
+
+    /// The text of a document.
+    pub fn text(&self, path: &str) -> Result<String, Error> {
+        let url = format!("{}{path}", self.base);
+        let unreachable = |error| Error::Unreachable {
+            url: url.clone(),
+            error,
+        };
+        let mut answer = self.agent.get(&url).call().map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(ANSWER_MAX);
+        let text = body.read_to_string().map_err(unreachable)?;
+        if (200..300).contains(&status) {
+            Ok(text)
+        } else {
+            let said = one_line(&text);
+            Err(Error::Refused { url, status, said })
+        }
+    }
+
+    fn document<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let text = self.text(path)?;
+        serde_json::from_str(&text).map_err(|error| Error::Strange {
+            url: format!("{}{path}", self.base),
+            error,
+        })
+    }
+}
+
+/// Where a farm's document is.
+pub fn farm_path(name: &str) -> String {
+    format!("/api/v1/farms/{name}")
+}
+
+/// The detail of a problem document (RFC 9457), or the text of a plain answer. Pages for browsers
+/// are left out: the status says it.
+fn one_line(text: &str) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    let detail = problem
+        .as_ref()
+        .and_then(|problem| problem.get("detail")?.as_str());
+    let plain = Some(text).filter(|text| !text.trim_start().starts_with(['<', '{']));
+    let line = detail.or(plain).unwrap_or_default();
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_says_fits_a_line() {
+        let problem = r#"{"title": "No", "detail": "weight: must be\nfrom 0.01 to 100"}"#;
+        assert_eq!(one_line(problem), "weight: must be from 0.01 to 100");
+        assert_eq!(
+            one_line("several farms have this name\n"),
+            "several farms have this name"
+        );
+        assert_eq!(one_line("<!DOCTYPE html><p>Forbidden"), "");
+        assert_eq!(one_line(""), "");
+    }
+}

@@ -1,0 +1,35 @@
+//! athctl: mod_athena's command line. This file is the table of contents: which command is whose.
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod cli;
+mod documents;
+mod monitor;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use api::Api;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let api = Api::new(&cli.server);
+    let done = match &cli.command {
+        Command::Status(options) => status::run(&api, options),
+        // Its exit code says more than whether it worked.
+        Command::Monitor(options) => return monitor::run(&api, options),
+        Command::Completions { shell } => cli::completions(*shell),
+        Command::Manual { directory } => cli::manual(directory),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("athctl: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `athctl status`: farms and members, for a person or a script.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+
+use crate::api::{Api, Error, farm_path};
+use crate::cli::Status;
+use crate::documents::{Farm, Member};
+
+/// Prints what the options ask for.
+pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
+    let farm = options.farm.as_deref();
+    if options.json {
+        let path = farm.map_or_else(|| "/api/v1/farms".to_owned(), farm_path);
+        println!("{}", api.text(&path)?.trim_end());
+        return Ok(());
+    }
+    let farms = api.farms(farm)?;
+    for (number, farm) in farms.iter().enumerate() {
+        if number > 0 {
+            println!();
+        }
+        println!("{}\n{}", headline(farm), table(farm));
+    }
+    if farms.is_empty() {
+        println!("This engine has no farms.");
+    }
+    Ok(())
+}
+
+fn headline(farm: &Farm) -> String {
+    let state = if farm.on { "" } else { ", off" };
+    format!(
+        "{}: {}{state}, {} of {} members usable, {} requests, {} refused",
+        farm.full_name(),
+        farm.method,
+        farm.usable,
+        farm.members.len(),
+        farm.elected,
+        farm.refused
+    )
+}
+
+fn table(farm: &Farm) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header([
+        "member",
+        "state",
+        "route",
+        "weight",
+        "set",
+        "in flight",
+        "elected",
+        "served",
+        "failed",
+        "first byte ms",
+    ]);
+    table.add_rows(farm.members.iter().map(row));
+    for column in table.column_iter_mut().skip(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn row(member: &Member) -> [String; 10] {
+    let state = match &member.error {
+        Some(error) => format!("{} ({error})", member.state()),
+        None => member.state().to_owned(),
+    };
+    [
+        member.name.clone(),
+        state,
+        member.route.clone(),
+        member.weight.to_string(),
+        member.lbset.to_string(),
+        member.inflight.to_string(),
+        member.elected.to_string(),
+        member.served.to_string(),
+        member.failed.to_string(),
+        member
+            .ttfb_ewma_ms
+            .map_or_else(String::new, |ms| format!("{ms:.1}")),
+    ]
+}

@@ -1,0 +1,99 @@
+"""athctl against a real engine."""
+
+import json
+import subprocess
+
+import pytest
+from harness.client import fetch
+from harness.engine import FARMS, Engine
+from harness.farms import farm, served
+from harness.load import ab
+from harness.paths import ATHCTL
+from harness.waiting import free_port
+
+DEAD = "http://127.0.0.1:9"
+
+
+def athctl(server, *arguments, code=0):
+    """What it prints, once it has left with that code."""
+    port = server if isinstance(server, int) else server.port
+    command = [ATHCTL, "--url", f"http://127.0.0.1:{port}/athena", *arguments]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout if code in (0, 1, 2) and done.stdout else done.stderr or done.stdout
+
+
+def columns(table):
+    return [line.split() for line in table.splitlines()]
+
+
+def without_times(document):
+    """Estimates of response times age from one moment to the next."""
+    for one in document["farms"]:
+        for member in one["members"]:
+            member["ttfb_ewma_ms"] = None
+    return document
+
+
+def test_status_tells_what_the_engine_tells(httpd, backends):
+    members = backends(2)
+    conf = served(members.urls, each="route=a", weights=[2, 1]) + farm([DEAD], name="other")
+    server = httpd("event", conf=conf)
+    assert ab(server.port, "/farm/x", 30, 4).failed == 0
+    Engine(server).wait_idle()
+    told, asked = json.loads(athctl(server, "status", "--json")), fetch(server.port, FARMS)
+    assert without_times(told) == without_times(json.loads(asked.body))
+    said = athctl(server, "status", "farm_one")
+    assert said.startswith("farm_one: byrequests, 2 of 2 members usable, 30 requests, 0 refused\n")
+    assert "other" not in said
+    for port, weight, count in zip(members.ports, ["2", "1"], ["20", "10"], strict=True):
+        row = next(row for row in columns(said) if row[0] == f"127.0.0.1:{port}")
+        assert row[:7] == [f"127.0.0.1:{port}", "ok", "a", weight, "0", "0", count]
+    both = athctl(server, "status")
+    assert "farm_one: " in both and "other: " in both
+
+
+def test_refusals_in_one_line(httpd):
+    server = httpd("event", conf=farm([DEAD]))
+    assert athctl(server, "status", "nosuch", code=1).count("\n") == 1
+    strange = athctl(server, "status", "--timeout", "0", code=2)
+    assert "must be a whole number of seconds from 1 to 3600" in strange
+    nobody = athctl(free_port(), "status", code=1)
+    assert nobody.startswith("athctl: http://127.0.0.1:") and "refused" in nobody
+
+
+@pytest.mark.parametrize("arguments, code, word", [
+    (["farm_one"], 0, "OK"),
+    (["farm_two"], 1, "WARNING"),
+    (["farm_two", "-w", "2"], 0, "OK"),
+    (["farm_two", "-c", "50%"], 2, "CRITICAL"),
+    (["farm_three"], 2, "CRITICAL"),
+    ([], 2, "CRITICAL"),
+    (["nosuch"], 3, "UNKNOWN"),
+])
+def test_monitor(httpd, backends, arguments, code, word):
+    members = backends(2)
+    server = httpd("event", conf="".join([
+        farm(members.urls),
+        farm([*members.urls[:1], f"{DEAD} status=+D"], name="farm_two"),
+        farm([f"{DEAD} status=+D"], name="farm_three"),
+    ]).replace(' status=+D"', '" status=+D'))
+    said = athctl(server, "monitor", *arguments, code=code)
+    assert said.startswith(f"ATHENA {word} - ") and said.count("\n") == 1
+    if arguments == ["farm_two"]:
+        assert "farm_two: 1 of 2 members usable, 127.0.0.1:9 off | " in said
+        assert "'farm_two_unusable'=1;1;2;0;2" in said
+
+
+def test_monitor_without_an_engine():
+    assert athctl(free_port(), "monitor", code=3).startswith("ATHENA UNKNOWN - http://127.0.0.1:")
+
+
+def test_completions_and_manual_pages(tmp_path):
+    for shell in ("bash", "zsh", "fish"):
+        assert "monitor" in athctl(9, "completions", shell)
+    athctl(9, "manual", tmp_path)
+    pages = {page.name for page in tmp_path.iterdir()}
+    assert {"athctl.1", "athctl-status.1", "athctl-monitor.1"} <= pages
+    assert "exit code" in (tmp_path / "athctl-monitor.1").read_text().lower()
