@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, OK};
-use crate::{clock, growth, metrics, runtime, stats};
+use crate::{clock, drain, growth, metrics, runtime, stats};
 
 /// All farms.
 #[derive(Serialize)]
@@ -265,7 +265,7 @@ impl MemberView {
             route: member.route().to_string_lossy().into_owned(),
             weight: f64::from(record.admin.weight.load(ordering).clamp(1, 10_000)) / 100.0,
             lbset: record.admin.lbset.load(ordering).min(99),
-            on: !has(flags::DISABLED | flags::STOPPED),
+            on: !has(flags::DISABLED | flags::STOPPED) && !drain::is_over(farm, member),
             up,
             reporting: !has(flags::OUT),
             drain: has(flags::DRAIN),

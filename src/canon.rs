@@ -107,9 +107,12 @@ pub unsafe fn url_for(
     // SAFETY: the caller's promise; mod_proxy's function is called as mod_proxy itself would.
     unsafe {
         (*r).filename = pool::concat_bytes(r, &[b"proxy:", base, rest.to_bytes()]);
+        let query = (*r).args;
         record.nested.set(true);
         let status = (proxy.canon_url)(r);
         record.nested.set(false);
+        // mod_proxy_ftp moves it into the path; the next member gets it as well.
+        (*r).args = query;
         if status != OK {
             return Err(status);
         }

@@ -23,7 +23,7 @@ use crate::connection::Protocol;
 use crate::growth::Growth;
 use crate::members::Members;
 use crate::rule::Rule;
-use crate::{agent, clock, ffi, naming};
+use crate::{agent, clock, drain, ffi, naming};
 
 /// Status bits of mod_proxy that keep a worker from being used, our own error state left out.
 const NOT_SERVING: u32 = (ffi::PROXY_WORKER_DISABLED
@@ -523,6 +523,11 @@ impl Lineup for Farm {
         };
         self.member_by_id(id)
             .is_some_and(|member| member.status() & (NOT_SERVING | error) == 0)
+    }
+
+    fn drained(&self, id: MemberId) -> bool {
+        self.member_by_id(id)
+            .is_some_and(|member| drain::is_over(self, member))
     }
 
     fn retry(&self, id: MemberId) -> Micros {

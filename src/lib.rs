@@ -30,6 +30,7 @@ mod conf;
 mod connection;
 mod cookie;
 mod directives;
+mod drain;
 mod environment;
 mod extension;
 mod farm;

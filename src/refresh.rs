@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use athena_engine::dispatch::Lineup;
+use athena_engine::drain;
 use athena_engine::hashkey::hash;
 use athena_engine::plan::{PlanMember, compile};
 use athena_engine::slow_start;
@@ -64,6 +65,7 @@ pub fn publish(farm: &Farm) {
         .iter()
         .map(|member| {
             let record = member.record();
+            drain::keep(&record.admin, clock::wall());
             let healthy = record.health.retry_at.load(Ordering::SeqCst) == 0;
             let listed = PlanMember {
                 name: hash([member.name.as_bytes()]),

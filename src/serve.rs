@@ -230,6 +230,8 @@ unsafe fn attempt(
             // mod_proxy refuses connections of a worker in error; who may try is decided here.
             member.mirror_error(false);
         }
+        // mod_proxy_ftp would connect to the host of an absolute request target instead.
+        (*r).parsed_uri.hostname = std::ptr::null_mut();
         filter::begin(r, record, farm);
         record.began.set(clock::now());
         record.nested.set(true);

@@ -3,7 +3,8 @@
 //! of these modules changed: their edits bump no version; and it notices who does not report.
 //! Elsewhere there is nobody to watch, and no child needs the watchdog's thread.
 //!
-//! In the parent, the `monitor` hook repairs totals that a killed child left off by one.
+//! In the parent, the `monitor` hook repairs totals that a killed child left off by one, and tells
+//! of members that have drained long enough.
 
 use std::ffi::{c_int, c_void};
 
@@ -11,7 +12,7 @@ use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{agent, growth, proxy, refresh, runtime, stats};
+use crate::{agent, drain, growth, proxy, refresh, runtime, stats};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
@@ -33,6 +34,7 @@ pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::serv
     guard!("monitor", ffi::DECLINED, {
         if let Some(board) = runtime::board() {
             board.reconcile();
+            drain::look();
         }
         ffi::DECLINED
     })

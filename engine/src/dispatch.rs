@@ -26,6 +26,10 @@ pub trait Lineup {
     fn member(&self, id: MemberId) -> Option<&MemberRecord>;
     /// What only the edge can see: its worker can take requests now.
     fn serves(&self, id: MemberId) -> bool;
+    /// It is draining, and has been for its whole `draintimeout`.
+    fn drained(&self, _: MemberId) -> bool {
+        false
+    }
     /// Its `retry`.
     fn retry(&self, id: MemberId) -> Micros;
 }
@@ -179,10 +183,14 @@ impl Election<'_> {
         forced.ok_or(Nobody::Usable)
     }
 
-    /// Serves its sessions, if it works: one that drains still does.
+    /// Serves its sessions, if it works: one that drains still does, until it has `drained`.
     fn keeps(&self, id: MemberId, member: &MemberRecord) -> bool {
         const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
-        member.admin.state() & KEPT_OUT == 0 && !self.tried.contains(&id) && self.lineup.serves(id)
+        let state = member.admin.state();
+        state & KEPT_OUT == 0
+            && !self.tried.contains(&id)
+            && self.lineup.serves(id)
+            && !(state & flags::DRAIN != 0 && self.lineup.drained(id))
     }
 
     fn by_method(&self, random: &mut fastrand::Rng) -> Choice {

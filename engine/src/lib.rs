@@ -4,6 +4,7 @@
 //! * [`plan`] compiles what changes rarely (membership, weights, states) into a schedule.
 //! * [`method`] is the menu of balancing methods, one file each.
 //! * [`health`] moves a member between healthy, in error, ejected and probing.
+//! * [`drain`] ends what a draining member may still do.
 //! * [`ewma`], [`traffic`] and [`budget`] are the estimators that several children share.
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
@@ -36,6 +37,7 @@ pub mod change;
 pub mod config;
 pub mod cookie;
 pub mod dispatch;
+pub mod drain;
 pub mod ewma;
 pub mod hashkey;
 pub mod health;

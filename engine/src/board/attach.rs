@@ -302,6 +302,10 @@ fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> 
     stats::restore(&record.stats, &loaded.stats, now);
     let (weight, state) = (loaded.weight, loaded.flags);
     let (lbset, max_conn) = (loaded.lbset, loaded.max_conn);
+    record
+        .admin
+        .draining_since
+        .store(loaded.draining_since, Ordering::Relaxed);
     record.admin.weight.store(weight.0, Ordering::Relaxed);
     record
         .admin

@@ -55,6 +55,8 @@ pub struct LoadedMember {
     pub stats: Vec<(Name, f64)>,
     /// Hundredths, in force and configured.
     pub weight: (u32, u32),
+    /// Since when it drains, in microseconds since 1970; 0: it does not.
+    pub draining_since: u64,
     /// Flags, in force and configured.
     pub flags: (u32, u32),
     /// The set, in force and configured.
@@ -250,6 +252,7 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
             offset_of!(MemberRecord, admin.weight),
             offset_of!(MemberRecord, admin.configured_weight),
         ),
+        draining_since: bytes.u64(offset_of!(MemberRecord, admin.draining_since)),
         flags: pair(
             offset_of!(MemberRecord, admin.flags),
             offset_of!(MemberRecord, admin.configured_flags),

@@ -136,8 +136,12 @@ pub struct MemberAdmin {
     pub agent: AtomicU32,
     /// The `maxconn` that its agent says; 0: none.
     pub agent_max_conn: AtomicU32,
+    /// Since when it drains, in microseconds since 1970 ([`crate::drain`]); 0: it does not.
+    pub draining_since: AtomicU64,
+    /// The beginning of the draining whose end has been told.
+    pub drain_told: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 7],
+    pub spare: [AtomicU64; 5],
 }
 
 /// State letters of a member, as `mod_proxy` names them.

@@ -104,6 +104,9 @@ pub const PARAMS: &[Param] = &[
     inherited("slowstart", "slowstart=SECONDS", "off",
         "time in which a new or recovered member comes up to its whole share",
         |member, text| put(&mut member.slow_start, value::seconds(text, 1..=3600).map(Some))),
+    inherited("draintimeout", "draintimeout=SECONDS", "off",
+        "how long a draining member goes on serving its sessions",
+        |member, text| put(&mut member.drain_timeout, value::seconds(text, 1..=604_800).map(Some))),
     inherited("expectupdate", "expectupdate=SECONDS", "off",
         "time within which statistics are expected of a member, or it is out",
         |member, text| put(&mut member.expect_update, value::seconds(text, 1..=86_400).map(Some))),
@@ -113,11 +116,7 @@ pub const PARAMS: &[Param] = &[
 ];
 
 /// Parameters that this version knows by name only, and refuses.
-pub const LATER: &[(&str, Whose)] = &[
-    ("queue", Whose::Farm),
-    ("queuetimeout", Whose::Farm),
-    ("draintimeout", Whose::Both),
-];
+pub const LATER: &[(&str, Whose)] = &[("queue", Whose::Farm), ("queuetimeout", Whose::Farm)];
 
 /// Longest `name=`, in bytes.
 const MEMBER_NAME_MAX: usize = 64;
@@ -315,6 +314,8 @@ pub struct MemberParams {
     pub max_conn: Option<u32>,
     /// How long it takes to come up to its whole share, in whole seconds; `None`: no time.
     pub slow_start: Option<Duration>,
+    /// How long it serves its sessions while it drains, in whole seconds; `None`: for ever.
+    pub drain_timeout: Option<Duration>,
     /// Within how many whole seconds statistics are expected of it; `None`: never.
     pub expect_update: Option<Duration>,
     /// Where its agent is asked; `None`: nowhere.
@@ -377,6 +378,7 @@ impl MemberParams {
             name: self.name,
             max_conn: self.max_conn.or(farms.max_conn),
             slow_start: self.slow_start.or(farms.slow_start),
+            drain_timeout: self.drain_timeout.or(farms.drain_timeout),
             expect_update: self.expect_update.or(farms.expect_update),
             agent: self.agent.or_else(|| farms.agent.clone()),
             forward: self.forward,
