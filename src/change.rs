@@ -27,10 +27,6 @@ pub struct Wish<'a> {
 /// What becomes different, and of what.
 #[derive(Clone, Copy)]
 pub enum Change<'a> {
-    #[allow(
-        dead_code,
-        reason = "asked for by what is to come: the API, the updates"
-    )]
     Farm(&'a FarmChange),
     Member(&'a Member, &'a MemberChange),
 }

@@ -22,6 +22,7 @@ mod affinity;
 mod agent;
 mod api;
 mod assemble;
+mod body;
 mod canon;
 mod change;
 mod class;

@@ -3,12 +3,10 @@
 //! each member. As there, `Require` says who may see it; a change needs a POST from the page itself,
 //! with the farm's nonce.
 
-mod body;
 mod page;
 
 use std::ffi::{CStr, c_char, c_int};
 
-use athena_engine::config::host;
 use athena_engine::manager::Form;
 use subtle::ConstantTimeEq;
 
@@ -20,9 +18,11 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::naming::text;
 use crate::runtime::{self, FarmRef};
-use crate::{paths, proxy};
+use crate::{body, paths, proxy};
 
 const HANDLER: &CStr = c"balancer-manager";
+/// A member's form has a few hundred bytes.
+const FORM_MAX: usize = 8192;
 
 /// The `handler` hook, behind mod_proxy_balancer's.
 pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
@@ -84,7 +84,7 @@ unsafe fn submit(
     // SAFETY: the caller's promise; farms live as long as the configuration.
     unsafe {
         from_own_page(r)?;
-        let body = body::read(r)?;
+        let body = form(r)?;
         let bad = |error: &dyn ToString| Refusal::new(ffi::HTTP_BAD_REQUEST, error.to_string());
         let form = Form::of(form_urlencoded::parse(&body)).map_err(|error| bad(&error))?;
         let named = farms
@@ -130,35 +130,33 @@ unsafe fn apply(r: *mut ffi::request_rec, farm: &Farm, form: &Form) -> Result<St
     })
 }
 
+/// The body of a form.
+unsafe fn form(r: *mut ffi::request_rec) -> Result<Vec<u8>, Refusal> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    // SAFETY: the caller's promise.
+    unsafe {
+        let kind = ffi::apr_table_get((*r).headers_in, c"Content-Type".as_ptr());
+        let kind = text(kind);
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case(FORM) {
+            let reason = format!("Content-Type must be {FORM}");
+            return Err(Refusal::new(ffi::HTTP_UNSUPPORTED_MEDIA_TYPE, reason));
+        }
+        body::read(r, FORM_MAX)
+    }
+}
+
 /// The page's own form, sent by a browser that shows it: what any other site could have made the
 /// browser send is refused.
 unsafe fn from_own_page(r: *mut ffi::request_rec) -> Result<(), Refusal> {
-    let forbidden = |reason: String| Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason));
-    // SAFETY: the caller's promise; header values live as long as the request.
-    unsafe {
-        if let Err(reason) = paths::acceptable_host(r) {
-            return forbidden(reason);
-        }
-        let header = |name: &CStr| text(ffi::apr_table_get((*r).headers_in, name.as_ptr()));
-        let site = header(c"Sec-Fetch-Site");
-        if !site.is_empty() && site != "same-origin" {
-            return forbidden(format!("Sec-Fetch-Site: {site}"));
-        }
-        let own = text(ffi::ap_get_server_name(r));
-        let mut named = false;
-        for name in [c"Origin", c"Referer"] {
-            let value = header(name);
-            if !value.is_empty() && !host::is_of(&value, &own) {
-                return forbidden(format!("{}: {value}", name.to_string_lossy()));
-            }
-            named |= !value.is_empty();
-        }
-        if named {
-            Ok(())
-        } else {
-            forbidden("neither Origin nor Referer says that this page sent it".to_owned())
-        }
+    // SAFETY: the caller's promise.
+    let named = unsafe { paths::own_origin(r) };
+    let named = named.map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+    if named {
+        return Ok(());
     }
+    let reason = "neither Origin nor Referer says that this page sent it";
+    Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
 }
 
 /// The nonce of a farm's forms; empty for `nonce=None`.

@@ -11,6 +11,7 @@ use crate::conf::{EnginePath, ServerConf};
 use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
 use crate::log::{self, Level};
+use crate::naming::text;
 use crate::record::{Kind, Record};
 use crate::{api, pool};
 
@@ -57,18 +58,16 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
                 log::request(Level::Warning, r, &format!("ATH0130: refused: {reason}"));
                 return ffi::HTTP_FORBIDDEN;
             }
+            let path = below(r);
+            let asked = std::str::from_utf8(path).ok();
+            if let Some(kind) = asked.and_then(query::Kind::of_path) {
+                return crate::query::answer(r, kind);
+            }
             let status = ffi::ap_discard_request_body(r);
             if status != OK {
                 return status;
             }
-            let path = below(r);
-            match std::str::from_utf8(path)
-                .ok()
-                .and_then(query::Kind::of_path)
-            {
-                Some(kind) => crate::query::answer(r, kind),
-                None => api::answer(r, path),
-            }
+            api::answer(r, path)
         }
     })
 }
@@ -193,5 +192,34 @@ pub unsafe fn acceptable_host(r: *mut ffi::request_rec) -> Result<(), String> {
                 "Host {given:?} is neither a name of this server nor an address"
             ))
         }
+    }
+}
+
+/// Refuses what a page elsewhere made a browser send. True when `Origin` or `Referer` says that a
+/// page of this server did.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn own_origin(r: *mut ffi::request_rec) -> Result<bool, String> {
+    // SAFETY: the caller's promise; header values live as long as the request.
+    unsafe {
+        acceptable_host(r)?;
+        let header = |name: &CStr| text(ffi::apr_table_get((*r).headers_in, name.as_ptr()));
+        let site = header(c"Sec-Fetch-Site");
+        if !["", "same-origin", "none"].contains(&site.as_str()) {
+            return Err(format!("Sec-Fetch-Site: {site}"));
+        }
+        let mut named = false;
+        for name in [c"Origin", c"Referer"] {
+            let value = header(name);
+            if value.is_empty() {
+                continue;
+            }
+            if !host::is_of(&value, &text(ffi::ap_get_server_name(r))) {
+                return Err(format!("{}: {value}", name.to_string_lossy()));
+            }
+            named = true;
+        }
+        Ok(named)
     }
 }

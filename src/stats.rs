@@ -53,7 +53,6 @@ pub fn expects(farm: &Farm) -> bool {
 }
 
 /// Takes in what a member says of itself. The next choice, in whatever child, goes by it.
-#[expect(dead_code, reason = "the update path, which is on its way, calls it")]
 pub fn push(farm: &Farm, member: &Member, report: &Report) -> Result<(), Refused> {
     let (record, now) = (member.record(), clock::now());
     report.push(&record.stats, now, || {

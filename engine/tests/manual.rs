@@ -108,11 +108,10 @@ fn each_letter_has_its_line_and_no_other_has() {
     };
     let line = |letter: &athena_engine::query::Letter| {
         let of: Vec<_> = letter.of.iter().map(word).collect();
+        let (about, of) = (letter.about, of.join(", "));
         format!(
-            "| `%{}` | {} | {} |",
-            letter.letter,
-            letter.about,
-            of.join(", ")
+            "| `%{}` | {about} | {of} | {} |",
+            letter.letter, letter.sets
         )
     };
     let table: Vec<_> = LETTERS.iter().map(line).collect();

@@ -13,7 +13,8 @@ use athena_engine::method::Affinity;
 use athena_engine::query::{Balance, Format};
 
 use super::subject::OfMember;
-use super::{Answer, Refusal, find};
+use super::{Answer, find};
+use crate::change::Refusal;
 use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::log::{self, Level};

@@ -2,8 +2,8 @@
 
 use athena_engine::query::Selection;
 
-use super::Refusal;
 use crate::api::{self, Named};
+use crate::change::Refusal;
 use crate::farm::{Farm, Member};
 use crate::{ffi, growth, runtime};
 

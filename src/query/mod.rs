@@ -1,4 +1,5 @@
-//! The text requests below the engine's path: `balance` ([`mod@balance`]), `status` ([`mod@status`]).
+//! The text requests below the engine's path: `balance` ([`mod@balance`]), `status` ([`mod@status`]),
+//! `update` ([`mod@update`]).
 //! The engine reads them ([`athena_engine::query`]); here they meet farms and members ([`find`]).
 //!
 //! All or nothing: everything is read and found before anything is done.
@@ -7,31 +8,22 @@ mod balance;
 mod find;
 mod status;
 mod subject;
+mod update;
 
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 
-use athena_engine::query::{self, Kind, Limits, QUERY_MAX, QueryError, Request, Text};
+use athena_engine::query::{
+    self, BODY_MAX, BODY_REQUESTS_MAX, Kind, Limits, QUERY_MAX, QueryError, Request, Text,
+};
 
+use crate::change::Refusal;
 use crate::conf::ServerConf;
-use crate::ffi;
+use crate::ffi::{self, OK};
 use crate::log::{self, Level};
-use crate::{api, pool};
+use crate::{api, body, pool};
 
 /// `AthMaxEmbed` without a word of the administrator's.
 const MAX_EMBED: usize = 16;
-
-/// Why a query gets no answer of the kind it asked for.
-pub struct Refusal {
-    status: c_int,
-    reason: String,
-}
-
-impl Refusal {
-    fn new(status: c_int, reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { status, reason }
-    }
-}
 
 impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
@@ -49,22 +41,27 @@ struct Answer {
 enum Ready<'q> {
     Balance(balance::Ready<'q>),
     Status(status::Ready),
+    Update(update::Ready<'q>),
 }
 
-/// Answers a query.
+/// Answers a query: of a GET's URL, or of a POST's body.
 ///
 /// # Safety
-/// `r` is live.
+/// `r` is live, and its body unread.
 pub unsafe fn answer(r: *mut ffi::request_rec, kind: Kind) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        if (*r).method_number != ffi::M_GET as c_int {
-            let allowed = c"GET, HEAD".as_ptr();
-            ffi::apr_table_setn((*r).err_headers_out, c"Allow".as_ptr(), allowed);
-            let reason = "the method must be GET or HEAD";
-            return refuse(r, &Refusal::new(ffi::HTTP_METHOD_NOT_ALLOWED, reason));
-        }
-        match lines(r, kind) {
+        let answer = match (*r).method_number {
+            ffi::M_GET => ask(r, kind),
+            ffi::M_POST => post(r, kind),
+            _ => {
+                let allowed = c"GET, HEAD, POST".as_ptr();
+                ffi::apr_table_setn((*r).err_headers_out, c"Allow".as_ptr(), allowed);
+                let reason = "the method must be GET, HEAD or POST";
+                Err(Refusal::new(ffi::HTTP_METHOD_NOT_ALLOWED, reason))
+            }
+        };
+        match answer {
             Ok(answer) => {
                 (*r).status = answer.status;
                 api::send(r, c"text/plain", answer.text.as_bytes())
@@ -74,41 +71,77 @@ pub unsafe fn answer(r: *mut ffi::request_rec, kind: Kind) -> c_int {
     }
 }
 
-unsafe fn lines(r: *mut ffi::request_rec, kind: Kind) -> Result<Answer, Refusal> {
+unsafe fn ask(r: *mut ffi::request_rec, kind: Kind) -> Result<Answer, Refusal> {
     // SAFETY: the caller's promise; the query lives as long as the request.
     unsafe {
-        let query = match (*r).args.is_null() {
-            true => b"",
-            false => CStr::from_ptr((*r).args).to_bytes(),
-        };
+        let status = ffi::ap_discard_request_body(r);
+        if status != OK {
+            return Err(Refusal::new(status, "the body cannot be read"));
+        }
+        let query = pool::bytes((*r).args);
         if query.len() > QUERY_MAX {
             let reason = format!("a query has at most {QUERY_MAX} bytes");
             return Err(Refusal::new(ffi::HTTP_REQUEST_URI_TOO_LARGE, reason));
         }
-        let text = Text::of_query(query)?;
-        let requests = query::parse(kind, &text, limits(r))?;
-        let mut ready = Vec::with_capacity(requests.len());
-        for request in requests {
-            if request.kind() != kind {
-                may(r, request.kind())?;
-            }
-            ready.push(match request {
-                Request::Balance(balance) => Ready::Balance(balance::Ready::of(balance)?),
-                Request::Status(status) => Ready::Status(status::Ready::of(&status)?),
-            });
-        }
-        let mut answer = Answer {
-            status: ffi::HTTP_OK,
-            text: String::new(),
-        };
-        for request in &ready {
-            match request {
-                Ready::Balance(balance) => balance.run(r, &mut answer),
-                Ready::Status(status) => status.write(&mut answer.text),
-            }
-        }
-        Ok(answer)
+        lines(r, kind, &Text::of_query(query)?, limits(r))
     }
+}
+
+/// A body takes the place of the query; without one, the query counts.
+unsafe fn post(r: *mut ffi::request_rec, kind: Kind) -> Result<Answer, Refusal> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let body = body::read(r, BODY_MAX)?;
+        if body.is_empty() {
+            return ask(r, kind);
+        }
+        let limits = Limits {
+            requests: BODY_REQUESTS_MAX,
+            ..limits(r)
+        };
+        lines(r, kind, &Text::of_body(&body)?, limits)
+    }
+}
+
+/// Finds everything first, then puts changes in force, then writes the lines.
+unsafe fn lines(
+    r: *mut ffi::request_rec,
+    kind: Kind,
+    text: &Text<'_>,
+    limits: Limits,
+) -> Result<Answer, Refusal> {
+    let requests = query::parse(kind, text, limits)?;
+    let mut ready = Vec::with_capacity(requests.len());
+    for request in requests {
+        if request.kind() != kind {
+            // SAFETY: the caller's promise.
+            unsafe { may(r, request.kind())? };
+        }
+        ready.push(match request {
+            Request::Balance(balance) => Ready::Balance(balance::Ready::of(balance)?),
+            Request::Status(status) => Ready::Status(status::Ready::of(&status)?),
+            Request::Update(update) => Ready::Update(update::Ready::of(update)?),
+        });
+    }
+    let updates = ready.iter().filter_map(|ready| match ready {
+        Ready::Update(update) => Some(update),
+        _ => None,
+    });
+    // SAFETY: the caller's promise.
+    let mut updated = unsafe { update::all(r, updates)? }.into_iter();
+    let mut answer = Answer {
+        status: ffi::HTTP_OK,
+        text: String::new(),
+    };
+    for request in &ready {
+        match request {
+            // SAFETY: the caller's promise.
+            Ready::Balance(balance) => unsafe { balance.run(r, &mut answer) },
+            Ready::Status(status) => status.write(&mut answer.text),
+            Ready::Update(update) => update.write(&mut updated, &mut answer.text),
+        }
+    }
+    Ok(answer)
 }
 
 fn limits(r: *mut ffi::request_rec) -> Limits {

@@ -2,8 +2,9 @@
 
 use athena_engine::query::{Format, Of, Status};
 
+use super::find;
 use super::subject::{OfEngine, OfFarm, OfMember};
-use super::{Refusal, find};
+use crate::change::Refusal;
 use crate::farm::{Farm, Member};
 
 /// A request whose farms and members are found.

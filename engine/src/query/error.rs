@@ -1,6 +1,8 @@
 //! What may be wrong with a query.
 
 use super::letters;
+use crate::config::value::Must;
+use crate::stats::Refused;
 use thiserror::Error;
 
 /// Where a query is wrong, and why.
@@ -69,14 +71,14 @@ pub enum Reason {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A value that is not allowed.
-    #[error("{key}={value}: must be {must}")]
+    #[error("{key}={}: {must}", value.escape_debug())]
     Value {
         /// The key.
         key: String,
         /// The value.
         value: String,
         /// What is allowed.
-        must: &'static str,
+        must: Must,
     },
     /// A percent sign with no letter behind it.
     #[error("% needs a letter behind it; a percent sign itself is %%")]
@@ -84,7 +86,10 @@ pub enum Reason {
     /// A letter that there is not, or not of this.
     #[error("%{0} is not there: letters are {all}", all = letters::names(*.1))]
     Letter(char, super::Of),
-    /// A statistic's name that is none.
-    #[error("{0:?} names no statistic: 2 to 32 letters, digits, . _ -, the first a letter")]
-    Statistic(String),
+    /// A statistic that is none.
+    #[error(transparent)]
+    Statistic(Refused),
+    /// Nothing stands behind what it is about.
+    #[error("nothing to update is named")]
+    Nothing,
 }

@@ -5,9 +5,7 @@ use super::error::{QueryError, Reason};
 use super::kind::Of;
 use super::letters::{self, Field};
 use super::split::Value;
-
-/// Longest name of a statistic, in bytes.
-pub const STATISTIC_MAX: usize = 32;
+use crate::stats::Name;
 
 /// What a line tells of.
 pub trait Subject {
@@ -70,9 +68,7 @@ impl Format {
                     if !matches!(chars.next(), Some((_, 's'))) || of != Of::Phys {
                         return Err(wrong(Reason::Percent));
                     }
-                    if !is_statistic(&name) {
-                        return Err(wrong(Reason::Statistic(name)));
-                    }
+                    Name::new(&name).map_err(|refused| wrong(Reason::Statistic(refused)))?;
                     format.0.push(Piece::Statistic(name));
                 }
                 Some((_, letter)) => {
@@ -112,12 +108,4 @@ impl Format {
             }
         }
     }
-}
-
-/// Whether a statistic can have this name. One letter is a letter of the table.
-pub fn is_statistic(name: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (2..=STATISTIC_MAX).contains(&name.len())
-        && name.bytes().all(inner)
-        && name.starts_with(|c: char| c.is_ascii_alphabetic())
 }

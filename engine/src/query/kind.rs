@@ -18,6 +18,8 @@ pub enum Kind {
     Balance,
     /// How things are.
     Status(Of),
+    /// Something becomes different.
+    Update(Of),
 }
 
 const PATHS: &[(&str, Kind)] = &[
@@ -25,6 +27,8 @@ const PATHS: &[(&str, Kind)] = &[
     ("status/phys", Kind::Status(Of::Phys)),
     ("status/farm", Kind::Status(Of::Farm)),
     ("status/engine", Kind::Status(Of::Engine)),
+    ("update/phys", Kind::Update(Of::Phys)),
+    ("update/farm", Kind::Update(Of::Farm)),
 ];
 
 impl Kind {
@@ -48,7 +52,7 @@ impl Kind {
     pub const fn of(self) -> Of {
         match self {
             Self::Balance => Of::Phys,
-            Self::Status(of) => of,
+            Self::Status(of) | Self::Update(of) => of,
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Letter {
     pub of: &'static [Of],
     /// What it stands for, as in the manual.
     pub about: &'static str,
+    /// What an update may set it to, as in the manual; empty: nothing.
+    pub sets: &'static str,
 }
 
 const PHYS: &[Of] = &[Of::Phys];
@@ -87,12 +89,17 @@ pub const LETTERS: &[Letter] = &[
     letter('A', Field::Url, PHYS, "its URL"),
     letter('r', Field::Route, PHYS, "its route"),
     letter('m', Field::Method, BOTH, "the farm's `lbmethod`"),
-    letter('s', Field::State, BOTH, "what people set: `on`, `drain` or `off`; of a farm `on` or `off`"),
-    letter('u', Field::Health, PHYS, "`up` or `down`"),
+    letter('s', Field::State, BOTH, "what people set: `on`, `drain` or `off`; of a farm `on` or `off`")
+        .set("`on`, `drain` or `off`; of a farm `on` or `off`"),
+    letter('u', Field::Health, PHYS, "`up` or `down`")
+        .set("`up` or `down`"),
     letter('i', Field::Reporting, PHYS, "`in` or `out`"),
-    letter('g', Field::Flags, PHYS, "mod_proxy's letters of its `status`, such as `DHN`"),
-    letter('w', Field::Weight, PHYS, "its weight"),
-    letter('l', Field::Lbset, PHYS, "its set"),
+    letter('g', Field::Flags, PHYS, "mod_proxy's letters of its `status`, such as `DHN`")
+        .set("these of `DSIHRN` and no others, or `-`"),
+    letter('w', Field::Weight, PHYS, "its weight")
+        .set("from 0.01 to 100"),
+    letter('l', Field::Lbset, PHYS, "its set")
+        .set("from 0 to 99"),
     letter('U', Field::Usable, ALL, "how many members can be chosen now; of a member 1 or 0"),
     letter('M', Field::Members, UPWARDS, "how many members there are"),
     letter('N', Field::Farms, ENGINE, "how many farms there are"),
@@ -112,6 +119,13 @@ const fn letter(letter: char, field: Field, of: &'static [Of], about: &'static s
         field,
         of,
         about,
+        sets: "",
+    }
+}
+
+impl Letter {
+    const fn set(self, sets: &'static str) -> Self {
+        Self { sets, ..self }
     }
 }
 

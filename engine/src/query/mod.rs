@@ -13,7 +13,7 @@
 //! ```
 //!
 //! [`text`] reads characters, [`split`] finds requests and items in them, [`request`] says what
-//! each kind of request may hold. [`letters`] is the table that formats ([`format`]) and updates
+//! each kind of request may hold, [`update`] what one may change. [`letters`] is the table that formats ([`format`]) and updates
 //! share. An error names the position and the reason; then nothing of the query is done.
 
 mod error;
@@ -23,6 +23,7 @@ pub mod letters;
 pub mod request;
 mod split;
 mod text;
+pub mod update;
 
 pub use error::{QueryError, Reason};
 pub use format::{Format, Subject};
@@ -30,9 +31,14 @@ pub use kind::{Kind, Of};
 pub use letters::{Field, LETTERS, Letter};
 pub use request::{Balance, Request, Selection, Status};
 pub use text::Text;
+pub use update::{Update, What};
 
 /// Longest query string, in bytes.
 pub const QUERY_MAX: usize = 8192;
+/// Longest body, in bytes.
+pub const BODY_MAX: usize = 4 << 20;
+/// Most requests in a body.
+pub const BODY_REQUESTS_MAX: usize = 20_000;
 
 /// What one query may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,15 +4,18 @@ use super::error::{QueryError, Reason};
 use super::format::Format;
 use super::kind::{Kind, Of};
 use super::split::{Item, Raw, Value};
+use super::update::Update;
 use std::borrow::Cow;
 
 /// One request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Request<'t> {
     /// Which member of the farm?
     Balance(Balance<'t>),
     /// How are they?
     Status(Status<'t>),
+    /// Something becomes different.
+    Update(Update<'t>),
 }
 
 /// `farm_one,key=VALUE,f="%a"`.
@@ -61,6 +64,7 @@ impl<'t> Request<'t> {
         match own {
             Kind::Balance => Balance::of(raw).map(Self::Balance),
             Kind::Status(of) => Status::of(of, raw).map(Self::Status),
+            Kind::Update(of) => Update::of(of, raw).map(Self::Update),
         }
     }
 }
@@ -71,6 +75,7 @@ impl Request<'_> {
         match self {
             Self::Balance(_) => Kind::Balance,
             Self::Status(status) => Kind::Status(status.of),
+            Self::Update(update) => Kind::Update(update.what.of()),
         }
     }
 }
@@ -111,7 +116,7 @@ impl<'t> Status<'t> {
 
 impl<'t> Selection<'t> {
     /// Takes an item that says which; false for any other.
-    fn take(&mut self, of: Of, item: &Item<'t>) -> Result<bool, QueryError> {
+    pub(super) fn take(&mut self, of: Of, item: &Item<'t>) -> Result<bool, QueryError> {
         let place = match (item.word, of) {
             ("n", Of::Phys | Of::Farm) => &mut self.farm,
             ("h", Of::Phys) => &mut self.member,
@@ -123,7 +128,7 @@ impl<'t> Selection<'t> {
 }
 
 /// The value, which must be there and not be empty.
-fn given<'t>(item: &Item<'t>) -> Result<Value<'t>, QueryError> {
+pub(super) fn given<'t>(item: &Item<'t>) -> Result<Value<'t>, QueryError> {
     let value = item.value.filter(|value| value.chars().next().is_some());
     value.ok_or_else(|| QueryError::new(item.at, Reason::NoValue(item.word.to_owned())))
 }
@@ -141,7 +146,7 @@ fn no_repeats(items: &[Item<'_>]) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn unknown(item: &Item<'_>) -> QueryError {
+pub(super) fn unknown(item: &Item<'_>) -> QueryError {
     let word = item.word.to_owned();
     let reason = match item.value {
         None => Reason::NoValue(word),

@@ -1,4 +1,6 @@
 use super::*;
+use crate::board::record::flags;
+use crate::board::values::FLAGS_ALL;
 use proptest::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,6 +11,7 @@ const LIMITS: Limits = Limits {
     diverse: false,
 };
 const PHYS: Kind = Kind::Status(Of::Phys);
+const UPDATE: Kind = Kind::Update(Of::Phys);
 
 /// Says its letters, and one statistic.
 struct Sample;
@@ -127,7 +130,7 @@ const ERRORS: &[(Kind, &str, &str)] = &[
     (PHYS, r#"f="a\x""#, r#"position 5: \x is no escape: there are \" \\ \n \r \t"#),
     (PHYS, "f=ab%", "position 5: % needs a letter behind it; a percent sign itself is %%"),
     (PHYS, "f=%{load}x", "position 3: % needs a letter behind it; a percent sign itself is %%"),
-    (PHYS, "f=%{l}s", "position 3: \"l\" names no statistic: 2 to 32 letters, digits, . _ -, the first a letter"),
+    (PHYS, "f=%{1l}s", "position 3: \"1l\": a statistic's name has 1 to 32 letters, digits and '_', and does not begin with a digit"),
     (PHYS, "h=\u{1}", "position 3: a control character"),
     (PHYS, "Eh=%0a", "position 4: a control character"),
     (PHYS, "Eh=%41%41,%ff", "position 11: not UTF-8"),
@@ -140,7 +143,58 @@ const ERRORS: &[(Kind, &str, &str)] = &[
     (Kind::Status(Of::Farm), "h=a", "position 1: \"h\" is no key of this request"),
     (Kind::Status(Of::Engine), "n=a", "position 1: \"n\" is no key of this request"),
     (Kind::Status(Of::Engine), "f=%h", "position 3: %h is not there: letters are UMNceoxIOV"),
+    (UPDATE, "load=1", "position 1: h=, the member, is missing"),
+    (UPDATE, "h=a", "position 1: nothing to update is named"),
+    (UPDATE, "h=a,k=x", "position 1: nothing to update is named"),
+    (UPDATE, "h=a,load=nan", "position 5: load=nan: must be a finite number"),
+    (UPDATE, "h=a,load=1e999", "position 5: load=1e999: must be a finite number"),
+    (UPDATE, "h=a,load=", "position 5: \"load\" has no value"),
+    (UPDATE, "h=a,x=1", "position 5: \"x\" is no key of this request"),
+    (UPDATE, "h=a,s=up", "position 5: s=up: must be on, drain or off"),
+    (UPDATE, "h=a,g=E", "position 5: g=E: must be letters among DSIHRN, or -"),
+    (UPDATE, "h=a,w=\"\\n\"", "position 5: w=\\n: must be a number from 0.01 to 100, with at most two decimals"),
+    (Kind::Update(Of::Farm), "n=a,s=drain", "position 5: s=drain: must be On or Off"),
+    (Kind::Update(Of::Farm), "n=a,load=1", "position 5: \"load\" is no key of this request"),
+    (Kind::Update(Of::Farm), "s=off", "position 1: n=, the farm, is missing"),
 ];
+
+#[test]
+fn updates() {
+    let read = |query: &str| {
+        let text = Text::of_body(query.as_bytes()).unwrap();
+        match parse(UPDATE, &text, LIMITS).unwrap().pop() {
+            Some(Request::Update(update)) => update.what,
+            other => panic!("{other:?}"),
+        }
+    };
+    let change = |query: &str| match read(query) {
+        What::Member { change, .. } => change,
+        What::Farm(_) => panic!("{query}"),
+    };
+    assert!(!read("h=a,load=0.7,queue=12").is_change());
+    assert!(read("h=a,load=0.7,s=on").is_change());
+    let off = flags::DISABLED | flags::STOPPED;
+    for (query, set, clear) in [
+        ("h=a,s=on", 0, off | flags::DRAIN),
+        ("h=a,s=drain", flags::DRAIN, off),
+        ("h=a,s=off", flags::DISABLED, 0),
+        ("h=a,u=down", flags::DOWN, 0),
+        ("h=a,u=up", 0, flags::DOWN),
+        (
+            "h=a,g=H",
+            flags::STANDBY,
+            FLAGS_ALL & !(flags::STANDBY | flags::CHECK_FAILED | flags::DOWN),
+        ),
+    ] {
+        assert_eq!(
+            (change(query).set, change(query).clear),
+            (set, clear),
+            "{query}"
+        );
+    }
+    let both = change("h=a,w=2.5,l=7");
+    assert_eq!((both.weight, both.lbset), (Some(250), Some(7)));
+}
 
 #[test]
 fn an_error_names_position_and_reason() {
@@ -254,8 +308,8 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn hostile_bytes_are_survived(bytes in hostile(), path in 0..4_usize, diverse: bool) {
-        let kinds = [Kind::Balance, PHYS, Kind::Status(Of::Farm), Kind::Status(Of::Engine)];
+    fn hostile_bytes_are_survived(bytes in hostile(), path in 0..6_usize, diverse: bool) {
+        let kinds = [Kind::Balance, PHYS, Kind::Status(Of::Farm), Kind::Status(Of::Engine), UPDATE, Kind::Update(Of::Farm)];
         let limits = Limits { requests: 4, diverse };
         for (text, longest) in [(Text::of_query(&bytes), 4), (Text::of_body(&bytes), 4)] {
             match text.and_then(|text| {

@@ -1,0 +1,143 @@
+//! Updates: statistics that members push, and what people change.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use athena_engine::query::{Selection, Update, What};
+use athena_engine::stats::Refused;
+
+use super::find;
+use crate::change::{self, Author, Change, Refusal, Wish};
+use crate::farm::{Farm, Member};
+use crate::{ffi, paths, stats};
+
+/// A request whose farm or members are found.
+pub struct Ready<'q> {
+    of: Vec<(&'static Farm, Option<&'static Member>)>,
+    key: Option<Cow<'q, str>>,
+    what: What,
+}
+
+/// What became different of one member or farm, in words.
+type Said = Option<String>;
+
+impl<'q> Ready<'q> {
+    /// Finds the farm or members, and room for their statistics.
+    pub fn of(update: Update<'q>) -> Result<Self, Refusal> {
+        let Update { select, key, what } = update;
+        let of = match &what {
+            What::Member { report, .. } => {
+                let members = find::members(&select)?;
+                for (_, member) in &members {
+                    report.fits(&member.record().stats).map_err(refused)?;
+                }
+                let members = members.into_iter();
+                members.map(|(farm, member)| (farm, Some(member))).collect()
+            }
+            What::Farm(_) => farms(&select)?,
+        };
+        Ok(Self { of, key, what })
+    }
+
+    /// What is asked for, where that is more than statistics.
+    fn wishes(&self) -> impl Iterator<Item = Wish<'_>> {
+        let is_change = self.what.is_change();
+        let of = self.of.iter().filter(move |_| is_change);
+        of.filter_map(|(farm, member)| {
+            let change = match (&self.what, member) {
+                (What::Member { change, .. }, Some(member)) => Change::Member(member, change),
+                (What::Farm(change), None) => Change::Farm(change),
+                _ => return None,
+            };
+            Some(Wish { farm, change })
+        })
+    }
+
+    fn push(&self) -> Result<(), Refusal> {
+        let What::Member { report, .. } = &self.what else {
+            return Ok(());
+        };
+        if report.is_empty() {
+            return Ok(());
+        }
+        for (farm, member) in &self.of {
+            if let Some(member) = member {
+                stats::push(farm, member, report).map_err(refused)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a line for each member or farm; `said` are the words of its wishes, and what follows.
+    pub fn write(&self, said: &mut impl Iterator<Item = Said>, to: &mut String) {
+        for (farm, member) in &self.of {
+            let words = match self.what.is_change() {
+                true => said.next().flatten(),
+                false => Some("reported".to_owned()),
+            };
+            let words = words.as_deref().unwrap_or("as it was");
+            let (name, server) = (&farm.name, &farm.server);
+            // Writing to a String cannot fail.
+            let _ = match member {
+                Some(member) => writeln!(to, "{name}@{server}/{}: {words}", member.name),
+                None => writeln!(to, "{name}@{server}: {words}"),
+            };
+        }
+    }
+}
+
+/// Puts all updates in force. The words of all wishes, in order.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn all<'a>(
+    r: *mut ffi::request_rec,
+    updates: impl Iterator<Item = &'a Ready<'a>>,
+) -> Result<Vec<Said>, Refusal> {
+    let updates: Vec<_> = updates.collect();
+    if updates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let forbidden = |reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason);
+    // SAFETY: the caller's promise.
+    unsafe { paths::own_origin(r) }.map_err(forbidden)?;
+    let wishes: Vec<Wish<'_>> = updates.iter().flat_map(|update| update.wishes()).collect();
+    let said = match wishes.as_slice() {
+        [] => Vec::new(),
+        wishes => {
+            let mut keys = updates.iter().filter_map(|update| update.key.as_deref());
+            // SAFETY: the caller's promise.
+            unsafe {
+                may_change(r, keys.next())?;
+                change::apply(wishes, &Author::of(r, "update"))?
+            }
+        }
+    };
+    for update in &updates {
+        update.push()?;
+    }
+    Ok(said)
+}
+
+/// A GET carries statistics only, unless it has the key.
+unsafe fn may_change(r: *mut ffi::request_rec, _key: Option<&str>) -> Result<(), Refusal> {
+    // SAFETY: the caller's promise.
+    if unsafe { (*r).method_number } == ffi::M_POST {
+        return Ok(());
+    }
+    let reason = "a GET carries statistics only: a change needs POST, or the key of AthUpdateKey";
+    Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
+}
+
+fn farms(select: &Selection<'_>) -> Result<Vec<(&'static Farm, Option<&'static Member>)>, Refusal> {
+    let farms = find::farms(select)?.into_iter();
+    Ok(farms.map(|farm| (farm, None)).collect())
+}
+
+fn refused(refused: Refused) -> Refusal {
+    let status = match refused {
+        Refused::Busy(_) => ffi::HTTP_SERVICE_UNAVAILABLE,
+        _ => ffi::HTTP_CONFLICT,
+    };
+    Refusal::new(status, refused.to_string())
+}
