@@ -1,11 +1,12 @@
 //! The text requests below the engine's path: `balance` ([`mod@balance`]), `status` ([`mod@status`]),
-//! `update` ([`mod@update`]).
+//! `update` ([`mod@update`]), `mirror` ([`mod@mirror`]).
 //! The engine reads them ([`athena_engine::query`]); here they meet farms and members ([`find`]).
 //!
 //! All or nothing: everything is read and found before anything is done.
 
 mod balance;
 mod find;
+mod mirror;
 mod status;
 mod subject;
 mod update;
@@ -42,6 +43,7 @@ enum Ready<'q> {
     Balance(balance::Ready<'q>),
     Status(status::Ready),
     Update(update::Ready<'q>),
+    Mirror(mirror::Ready<'q>),
 }
 
 /// Answers a query: of a GET's URL, or of a POST's body.
@@ -121,10 +123,11 @@ unsafe fn lines(
             Request::Balance(balance) => Ready::Balance(balance::Ready::of(balance)?),
             Request::Status(status) => Ready::Status(status::Ready::of(&status)?),
             Request::Update(update) => Ready::Update(update::Ready::of(update)?),
+            Request::Mirror(mirror) => Ready::Mirror(mirror::Ready::of(mirror)?),
         });
     }
     let updates = ready.iter().filter_map(|ready| match ready {
-        Ready::Update(update) => Some(update),
+        Ready::Update(update) | Ready::Mirror(mirror::Ready::Line(update)) => Some(update),
         _ => None,
     });
     // SAFETY: the caller's promise.
@@ -138,7 +141,10 @@ unsafe fn lines(
             // SAFETY: the caller's promise.
             Ready::Balance(balance) => unsafe { balance.run(r, &mut answer) },
             Ready::Status(status) => status.write(&mut answer.text),
-            Ready::Update(update) => update.write(&mut updated, &mut answer.text),
+            Ready::Update(update) | Ready::Mirror(mirror::Ready::Line(update)) => {
+                update.write(&mut updated, &mut answer.text);
+            }
+            Ready::Mirror(mirror) => mirror.write(&mut answer.text),
         }
     }
     Ok(answer)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use athena_engine::board::record::flags;
 use athena_engine::query::{Selection, Update, What};
 use athena_engine::stats::Refused;
 
@@ -37,6 +38,19 @@ impl<'q> Ready<'q> {
             What::Farm(_) => farms(&select)?,
         };
         Ok(Self { of, key, what })
+    }
+
+    /// Without the end of errors that were found here: whoever says up means that people did not say
+    /// down.
+    pub fn leaving_errors(mut self) -> Self {
+        let down = |member: &Member| member.record().admin.flags() & flags::DOWN != 0;
+        let is_down = self.of.iter().any(|(_, member)| member.is_some_and(down));
+        if let What::Member { change, .. } = &mut self.what
+            && !is_down
+        {
+            change.clear &= !flags::DOWN;
+        }
+        self
     }
 
     /// What is asked for, where that is more than statistics.

@@ -89,6 +89,12 @@ pub enum Reason {
     /// A statistic that is none.
     #[error(transparent)]
     Statistic(Refused),
+    /// Lines of a version that is not understood.
+    #[error("v= must be {version}", version = super::mirror::VERSION)]
+    Version,
+    /// Lines of no version.
+    #[error("a line of a state: the first line must be v={version}", version = super::mirror::VERSION)]
+    NoVersion,
     /// Nothing stands behind what it is about.
     #[error("nothing to update is named")]
     Nothing,

@@ -99,7 +99,7 @@ impl Format {
                 Piece::Field(field) => subject.field(*field, to),
                 Piece::Statistic(name) => {
                     if let Some(value) = subject.statistic(name) {
-                        to.push_str(&value.to_string());
+                        to.push_str(&number(value));
                     }
                 }
             }
@@ -107,5 +107,16 @@ impl Format {
                 to.push('-');
             }
         }
+    }
+}
+
+/// A number that reads back as the same one, not longer than it need be.
+pub(super) fn number(value: f64) -> String {
+    const LONG: usize = 20;
+    let plain = value.to_string();
+    if plain.len() > LONG {
+        format!("{value:e}")
+    } else {
+        plain
     }
 }

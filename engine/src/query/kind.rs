@@ -20,6 +20,8 @@ pub enum Kind {
     Status(Of),
     /// Something becomes different.
     Update(Of),
+    /// The state, for another engine or from one.
+    Mirror(Of),
 }
 
 const PATHS: &[(&str, Kind)] = &[
@@ -29,6 +31,8 @@ const PATHS: &[(&str, Kind)] = &[
     ("status/engine", Kind::Status(Of::Engine)),
     ("update/phys", Kind::Update(Of::Phys)),
     ("update/farm", Kind::Update(Of::Farm)),
+    ("mirror/phys", Kind::Mirror(Of::Phys)),
+    ("mirror/farm", Kind::Mirror(Of::Farm)),
 ];
 
 impl Kind {
@@ -52,7 +56,7 @@ impl Kind {
     pub const fn of(self) -> Of {
         match self {
             Self::Balance => Of::Phys,
-            Self::Status(of) | Self::Update(of) => of,
+            Self::Status(of) | Self::Update(of) | Self::Mirror(of) => of,
         }
     }
 }

@@ -13,13 +13,15 @@
 //! ```
 //!
 //! [`text`] reads characters, [`split`] finds requests and items in them, [`request`] says what
-//! each kind of request may hold, [`update`] what one may change. [`letters`] is the table that formats ([`format`]) and updates
+//! each kind of request may hold, [`update`] what one may change, [`mirror`] how a
+//! state is written. [`letters`] is the table that formats ([`format`]) and updates
 //! share. An error names the position and the reason; then nothing of the query is done.
 
 mod error;
 pub mod format;
 pub mod kind;
 pub mod letters;
+pub mod mirror;
 pub mod request;
 mod split;
 mod text;
@@ -29,6 +31,7 @@ pub use error::{QueryError, Reason};
 pub use format::{Format, Subject};
 pub use kind::{Kind, Of};
 pub use letters::{Field, LETTERS, Letter};
+pub use mirror::Mirror;
 pub use request::{Balance, Request, Selection, Status};
 pub use text::Text;
 pub use update::{Update, What};
@@ -58,13 +61,21 @@ pub fn parse<'t>(
     text: &'t Text<'_>,
     limits: Limits,
 ) -> Result<Vec<Request<'t>>, QueryError> {
-    split::requests(text, limits.requests)
-        .and_then(|raw| {
-            raw.iter()
-                .map(|raw| Request::of(kind, raw, limits.diverse))
-                .collect()
-        })
-        .map_err(|error| text.located(error))
+    let read = || {
+        let raw = split::requests(text, limits.requests)?;
+        let read = raw.iter().map(|raw| Request::of(kind, raw, limits.diverse));
+        let requests: Vec<_> = read.collect::<Result<_, _>>()?;
+        let is_line = |request: &Request| matches!(request, Request::Mirror(Mirror::Line(_)));
+        let line = raw
+            .iter()
+            .zip(&requests)
+            .find(|(_, request)| is_line(request));
+        match (line, requests.first()) {
+            (None, _) | (_, Some(Request::Mirror(Mirror::Version(_)))) => Ok(requests),
+            (Some((raw, _)), _) => Err(QueryError::new(raw.at, Reason::NoVersion)),
+        }
+    };
+    read().map_err(|error| text.located(error))
 }
 
 #[cfg(test)]

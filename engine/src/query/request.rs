@@ -3,6 +3,7 @@
 use super::error::{QueryError, Reason};
 use super::format::Format;
 use super::kind::{Kind, Of};
+use super::mirror::Mirror;
 use super::split::{Item, Raw, Value};
 use super::update::Update;
 use std::borrow::Cow;
@@ -16,6 +17,8 @@ pub enum Request<'t> {
     Status(Status<'t>),
     /// Something becomes different.
     Update(Update<'t>),
+    /// The state.
+    Mirror(Mirror<'t>),
 }
 
 /// `farm_one,key=VALUE,f="%a"`.
@@ -65,6 +68,7 @@ impl<'t> Request<'t> {
             Kind::Balance => Balance::of(raw).map(Self::Balance),
             Kind::Status(of) => Status::of(of, raw).map(Self::Status),
             Kind::Update(of) => Update::of(of, raw).map(Self::Update),
+            Kind::Mirror(of) => Mirror::of(of, raw).map(Self::Mirror),
         }
     }
 }
@@ -76,6 +80,7 @@ impl Request<'_> {
             Self::Balance(_) => Kind::Balance,
             Self::Status(status) => Kind::Status(status.of),
             Self::Update(update) => Kind::Update(update.what.of()),
+            Self::Mirror(mirror) => Kind::Mirror(mirror.subject()),
         }
     }
 }

@@ -61,6 +61,26 @@ impl<'t> Value<'t> {
     }
 }
 
+/// The text as a value that reads back as itself.
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    let special = |c: char| matches!(c, ',' | '&' | '"' | '\\') || c.is_control();
+    if !text.contains(special) {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = "\"".to_owned();
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    Cow::Owned(quoted)
+}
+
 fn escape(c: char) -> Option<char> {
     match c {
         '"' | '\\' => Some(c),

@@ -1,6 +1,9 @@
 use super::*;
-use crate::board::record::flags;
+use crate::board::Settings;
+use crate::board::record::{MemberStats, flags};
 use crate::board::values::FLAGS_ALL;
+use crate::change::MemberState;
+use crate::stats::{Name, Statistic};
 use proptest::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,6 +15,7 @@ const LIMITS: Limits = Limits {
 };
 const PHYS: Kind = Kind::Status(Of::Phys);
 const UPDATE: Kind = Kind::Update(Of::Phys);
+const MIRROR: Kind = Kind::Mirror(Of::Phys);
 
 /// Says its letters, and one statistic.
 struct Sample;
@@ -156,6 +160,10 @@ const ERRORS: &[(Kind, &str, &str)] = &[
     (Kind::Update(Of::Farm), "n=a,s=drain", "position 5: s=drain: must be On or Off"),
     (Kind::Update(Of::Farm), "n=a,load=1", "position 5: \"load\" is no key of this request"),
     (Kind::Update(Of::Farm), "s=off", "position 1: n=, the farm, is missing"),
+    (MIRROR, "h=a,w=1", "position 1: a line of a state: the first line must be v=1"),
+    (MIRROR, "h=a&v=1&h=a,w=1", "position 9: a line of a state: the first line must be v=1"),
+    (MIRROR, "v=2&h=a,w=1", "position 1: v= must be 1"),
+    (MIRROR, "v=1,h=a", "position 1: \"v\" is no key of this request"),
 ];
 
 #[test]
@@ -308,8 +316,8 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn hostile_bytes_are_survived(bytes in hostile(), path in 0..6_usize, diverse: bool) {
-        let kinds = [Kind::Balance, PHYS, Kind::Status(Of::Farm), Kind::Status(Of::Engine), UPDATE, Kind::Update(Of::Farm)];
+    fn hostile_bytes_are_survived(bytes in hostile(), path in 0..8_usize, diverse: bool) {
+        let kinds = [Kind::Balance, PHYS, Kind::Status(Of::Farm), Kind::Status(Of::Engine), UPDATE, Kind::Update(Of::Farm), MIRROR, Kind::Mirror(Of::Farm)];
         let limits = Limits { requests: 4, diverse };
         for (text, longest) in [(Text::of_query(&bytes), 4), (Text::of_body(&bytes), 4)] {
             match text.and_then(|text| {
@@ -348,5 +356,40 @@ proptest! {
         }
         let text = Text::of_query(query.as_bytes()).unwrap();
         prop_assert_eq!(text.as_str(), value);
+    }
+
+    /// A member's line makes any other member the same, and says so.
+    #[test]
+    fn a_line_of_a_state_is_that_state(
+        name in "[!-~]{1,30}",
+        (weight, lbset, flags) in (1..=10_000_u32, 0..=99_u32, any::<u32>()),
+        (other_weight, other_lbset, other_flags) in (1..=10_000_u32, 0..=99_u32, any::<u32>()),
+        values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 0..4),
+    ) {
+        let state = |weight, lbset, flags: u32| MemberState {
+            settings: Settings { weight, lbset, flags: flags & FLAGS_ALL & !flags::CHECK_FAILED },
+        };
+        let from = state(weight, lbset, flags);
+        let stats: Vec<_> = values.iter().enumerate().map(|(n, value)| Statistic {
+            name: Name::new(&format!("value_{n}")).unwrap(),
+            value: *value,
+            pushed_at: 1,
+        }).collect();
+        let mut lines = String::new();
+        mirror::write_version(&mut lines);
+        mirror::write_member(&mut lines, &name, &from, stats.iter().copied());
+        let text = Text::of_body(lines.as_bytes()).unwrap();
+        let mut requests = parse(MIRROR, &text, LIMITS).unwrap();
+        let Some(Request::Mirror(Mirror::Line(line))) = requests.pop() else {
+            panic!("{lines}");
+        };
+        prop_assert_eq!(line.select.member.as_deref(), Some(&*name));
+        let What::Member { report, change } = line.what else {
+            panic!("{lines}");
+        };
+        prop_assert_eq!(change.after(&state(other_weight, other_lbset, other_flags)), from);
+        let pushed = MemberStats::default();
+        report.push(&pushed, 1, || Some(())).unwrap();
+        prop_assert_eq!(crate::stats::read(&pushed).collect::<Vec<_>>(), stats);
     }
 }

@@ -38,7 +38,7 @@ pub enum What {
 }
 
 /// mod_proxy's letters that people set.
-const SETTABLE: [(char, u32); 6] = [
+pub(super) const SETTABLE: [(char, u32); 6] = [
     ('D', flags::DISABLED),
     ('S', flags::STOPPED),
     ('I', flags::IGNORE_ERRORS),

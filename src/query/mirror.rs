@@ -1,0 +1,52 @@
+//! The state as lines for another engine, and lines from one.
+
+use athena_engine::change::{FarmState, MemberState};
+use athena_engine::query::{Mirror, Of, mirror};
+use athena_engine::stats;
+
+use super::{find, update};
+use crate::change::Refusal;
+use crate::farm::{Farm, Member};
+
+/// A request whose farms and members are found.
+pub enum Ready<'q> {
+    Members(Vec<(&'static Farm, &'static Member)>),
+    Farms(Vec<&'static Farm>),
+    Version,
+    Line(update::Ready<'q>),
+}
+
+impl<'q> Ready<'q> {
+    /// Finds what the request is about.
+    pub fn of(request: Mirror<'q>) -> Result<Self, Refusal> {
+        Ok(match request {
+            Mirror::Ask(Of::Phys, select) => Self::Members(find::members(&select)?),
+            Mirror::Ask(_, select) => Self::Farms(find::farms(&select)?),
+            Mirror::Version(_) => Self::Version,
+            Mirror::Line(line) => Self::Line(update::Ready::of(line)?.leaving_errors()),
+        })
+    }
+
+    /// Writes the state that was asked for.
+    pub fn write(&self, to: &mut String) {
+        match self {
+            Self::Members(members) => {
+                mirror::write_version(to);
+                for (farm, member) in members {
+                    let name = format!("{}@{}/{}", farm.name, farm.server, member.name);
+                    let record = member.record();
+                    let state = MemberState::of(&record.admin);
+                    mirror::write_member(to, &name, &state, stats::read(&record.stats));
+                }
+            }
+            Self::Farms(farms) => {
+                mirror::write_version(to);
+                for farm in farms {
+                    let name = format!("{}@{}", farm.name, farm.server);
+                    mirror::write_farm(to, &name, &FarmState::of(&farm.seat.record.cold));
+                }
+            }
+            Self::Version | Self::Line(_) => {}
+        }
+    }
+}
