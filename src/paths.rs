@@ -170,22 +170,16 @@ pub unsafe fn acceptable_host(r: *mut ffi::request_rec) -> Result<(), String> {
             return Ok(());
         }
         let given = CStr::from_ptr(given).to_string_lossy();
-        let server = (*r).server;
-        let mut names = Vec::new();
-        if !(*server).server_hostname.is_null() {
-            names.push((*server).server_hostname.cast_const());
-        }
-        for list in [(*server).names, (*server).wild_names] {
-            for entry in crate::proxy::elements::<*const std::ffi::c_char>(list) {
-                names.push(*entry);
-            }
-        }
-        let names: Vec<_> = names
-            .into_iter()
+        let server = &*(*r).server;
+        let aliases = [server.names, server.wild_names].into_iter();
+        let aliases = aliases
+            .flat_map(|list| crate::proxy::elements::<*const std::ffi::c_char>(list))
+            .map(|name| *name);
+        let names = std::iter::once(server.server_hostname.cast_const())
+            .chain(aliases)
             .filter(|name| !name.is_null())
-            .map(|name| CStr::from_ptr(name).to_string_lossy())
-            .collect();
-        if host::accepts(&given, names.iter().map(AsRef::as_ref)) {
+            .map(|name| CStr::from_ptr(name).to_string_lossy());
+        if host::accepts(&given, names) {
             Ok(())
         } else {
             Err(format!(

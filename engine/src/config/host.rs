@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Whether a Host value (`name[:port]`, any case) is an address literal, `localhost` or one of
 /// `names`: the `ServerName` and the aliases, in which `*` and `?` stand for any characters and for
 /// one, as in `ServerAlias`.
-pub fn accepts<'n>(host: &str, names: impl IntoIterator<Item = &'n str>) -> bool {
+pub fn accepts(host: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> bool {
     let Some(name) = without_port(host) else {
         return false;
     };
@@ -24,7 +24,7 @@ pub fn accepts<'n>(host: &str, names: impl IntoIterator<Item = &'n str>) -> bool
             || name.eq_ignore_ascii_case("localhost")
             || names
                 .into_iter()
-                .any(|pattern| matches(pattern.as_bytes(), name.as_bytes())))
+                .any(|pattern| matches(pattern.as_ref().as_bytes(), name.as_bytes())))
 }
 
 /// Whether a URL (of an `Origin` or `Referer` header) is one of the host of that name, on any port.
