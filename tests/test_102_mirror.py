@@ -25,7 +25,7 @@ def test_a_large_state_moves_to_another_engine(make_httpd):
     first, second = (make_httpd("event", conf=big()).start() for _ in range(2))
     names = [f"farm{k}/127.0.0.1:{9000 + n}" for k in range(100) for n in range(10)]
     changes = "".join(
-        f"h={name},w={1 + k % 7}.5,l={k % 3},g={['-', 'D', 'HN', 'SI', 'R'][k % 5]},"
+        f"h={name},w={1 + k % 7}.5,l={k % 3},C={k % 9},g={['-', 'D', 'HN', 'SI', 'R'][k % 5]},"
         f"u={['up', 'down'][k % 4 == 0]},load={k / 8},a_{k % 3}={k}e{k % 300}\n"
         for k, name in enumerate(names))
     post(first, "/athena/update/phys/", changes)
@@ -43,9 +43,9 @@ def test_the_lines(httpd):
     ask(server, "/athena/update/phys/?h=farm_one/127.0.0.1:9,load=0.7,queue=12")
     assert ask(server, PHYS) == [
         "v=1",
-        "h=farm_one@main/127.0.0.1:9,g=-,u=up,w=2.5,l=0,load=0.7,queue=12",
-        "h=farm_one@main/127.0.0.1:10,g=-,u=up,w=1,l=0",
-        "h=two@main/127.0.0.1:9,g=-,u=up,w=1,l=0"]
+        "h=farm_one@main/127.0.0.1:9,g=-,u=up,w=2.5,l=0,C=0,load=0.7,queue=12",
+        "h=farm_one@main/127.0.0.1:10,g=-,u=up,w=1,l=0,C=0",
+        "h=two@main/127.0.0.1:9,g=-,u=up,w=1,l=0,C=0"]
     assert ask(server, f"{FARM}?n=two") == ["v=1", "n=two@main,s=on"]
     assert len(ask(server, f"{PHYS}?h=127.0.0.1:9")) == 3
 

@@ -45,6 +45,10 @@ impl Subject for OfMember<'_> {
             Field::Reporting => to.push_str(if view.reporting { "in" } else { "out" }),
             Field::Flags => to.extend(letters(view.flags)),
             Field::Weight => say(to, format_args!("{}", view.weight)),
+            Field::MaxConn => say(
+                to,
+                format_args!("{}", self.member.record().admin.max_conn()),
+            ),
             Field::Lbset => say(to, format_args!("{}", view.lbset)),
             Field::Usable => to.push_str(if view.usable { "1" } else { "0" }),
             Field::Ewma => {

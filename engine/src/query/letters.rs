@@ -33,6 +33,8 @@ pub enum Field {
     Weight,
     /// Set.
     Lbset,
+    /// Most requests in flight.
+    MaxConn,
     /// How many members can be chosen now.
     Usable,
     /// How many members there are.
@@ -100,6 +102,8 @@ pub const LETTERS: &[Letter] = &[
         .set("from 0.01 to 100"),
     letter('l', Field::Lbset, PHYS, "its set")
         .set("from 0 to 99"),
+    letter('C', Field::MaxConn, PHYS, "its `maxconn`; 0 for any number")
+        .set("from 0 to 1000000"),
     letter('U', Field::Usable, ALL, "how many members can be chosen now; of a member 1 or 0"),
     letter('M', Field::Members, UPWARDS, "how many members there are"),
     letter('N', Field::Farms, ENGINE, "how many farms there are"),

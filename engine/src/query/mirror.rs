@@ -89,8 +89,11 @@ pub fn write_member(
         .collect();
     let letters = if letters.is_empty() { "-" } else { &letters };
     let weight = f64::from(settings.weight) / 100.0;
-    let (name, set) = (quoted(name), settings.lbset);
-    let _ = write!(to, "h={name},g={letters},u={up},w={weight},l={set}");
+    let (name, set, most) = (quoted(name), settings.lbset, settings.max_conn);
+    let _ = write!(
+        to,
+        "h={name},g={letters},u={up},w={weight},l={set},C={most}"
+    );
     for Statistic { name, value, .. } in pushed {
         let _ = write!(to, ",{name}={}", super::format::number(value));
     }

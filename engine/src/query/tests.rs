@@ -200,8 +200,11 @@ fn updates() {
             "{query}"
         );
     }
-    let both = change("h=a,w=2.5,l=7");
-    assert_eq!((both.weight, both.lbset), (Some(250), Some(7)));
+    let both = change("h=a,w=2.5,l=7,C=30");
+    assert_eq!(
+        (both.weight, both.lbset, both.max_conn),
+        (Some(250), Some(7), Some(30))
+    );
 }
 
 #[test]
@@ -362,14 +365,14 @@ proptest! {
     #[test]
     fn a_line_of_a_state_is_that_state(
         name in "[!-~]{1,30}",
-        (weight, lbset, flags) in (1..=10_000_u32, 0..=99_u32, any::<u32>()),
-        (other_weight, other_lbset, other_flags) in (1..=10_000_u32, 0..=99_u32, any::<u32>()),
+        (weight, lbset, max_conn, flags) in (1..=10_000_u32, 0..=99_u32, 0..=1_000_000_u32, any::<u32>()),
+        (other_weight, other_flags) in (1..=10_000_u32, any::<u32>()),
         values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 0..4),
     ) {
-        let state = |weight, lbset, flags: u32| MemberState {
-            settings: Settings { weight, lbset, flags: flags & FLAGS_ALL & !flags::CHECK_FAILED },
+        let state = |weight, lbset, max_conn, flags: u32| MemberState {
+            settings: Settings { weight, lbset, max_conn, flags: flags & FLAGS_ALL & !flags::CHECK_FAILED },
         };
-        let from = state(weight, lbset, flags);
+        let from = state(weight, lbset, max_conn, flags);
         let stats: Vec<_> = values.iter().enumerate().map(|(n, value)| Statistic {
             name: Name::new(&format!("value_{n}")).unwrap(),
             value: *value,
@@ -387,7 +390,7 @@ proptest! {
         let What::Member { report, change } = line.what else {
             panic!("{lines}");
         };
-        prop_assert_eq!(change.after(&state(other_weight, other_lbset, other_flags)), from);
+        prop_assert_eq!(change.after(&state(other_weight, 7, 3, other_flags)), from);
         let pushed = MemberStats::default();
         report.push(&pushed, 1, || Some(())).unwrap();
         prop_assert_eq!(crate::stats::read(&pushed).collect::<Vec<_>>(), stats);

@@ -140,6 +140,7 @@ fn letter(change: &mut MemberChange, letter: &str, text: &str) -> Option<Result<
         "g" => letters(change, text),
         "w" => must(change.set("weight", text)),
         "l" => must(change.set("lbset", text)),
+        "C" => must(change.set("maxconn", text)),
         _ => return None,
     })
 }
