@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -77,12 +78,14 @@ def result(running):
     return json.loads(out)
 
 
-def rows(contenders, measure, runs, show):
-    """A row for each contender: the median of its runs, which take turns, and all of them."""
+def rows(contenders, measure, runs, show, *, together=False):
+    """A row for each contender: the median of its runs, and all of them. The contenders take turns,
+    or run side by side where they leave the machine idle most of the time."""
     seen = {name: [] for name in contenders}
-    for _ in range(runs):
-        for name, start in contenders.items():
-            seen[name].append(measure(start))
-            print(f"{name}: {show(seen[name][-1])}", flush=True)
+    with ThreadPoolExecutor(len(contenders) if together else 1) as pool:
+        for _ in range(runs):
+            for name, value in zip(contenders, pool.map(measure, contenders.values()), strict=True):
+                seen[name].append(value)
+                print(f"{name}: {show(value)}", flush=True)
     return [[name, show(median(values)), ", ".join(map(show, values))]
             for name, values in seen.items()]

@@ -12,7 +12,7 @@ distribution: four with a mean of 5 ms, one of 50 ms. {rate} requests/s, evenly 
 99th percentiles in ms, the median of {runs} runs that take turns. Had no request gone to the slow
 member, the 99th percentile were 23 ms."""
 
-RUNS, RATE, SECONDS, WARMUP, PLACES = 3, 800, 15, 3, 8
+RUNS, RATE, SECONDS, WARMUP, PLACES = 3, 800, 12, 2, 8
 MEANS = [5, 5, 5, 5, 50]
 
 CONTENDERS = {
