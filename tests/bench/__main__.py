@@ -2,10 +2,20 @@
 
 import sys
 
-from . import broken, instructions, page, scale, slow, stuck, throughput
+from . import (
+    balance,
+    broken,
+    instructions,
+    page,
+    recovered,
+    scale,
+    slow,
+    stuck,
+    throughput,
+)
 
 BENCHES = {"instructions": instructions, "throughput": throughput, "scale": scale, "slow": slow,
-           "stuck": stuck, "broken": broken}
+           "stuck": stuck, "broken": broken, "recovered": recovered, "balance": balance}
 
 names = sys.argv[1:] or list(BENCHES)
 if unknown := set(names) - set(BENCHES):

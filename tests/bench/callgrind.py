@@ -13,7 +13,8 @@ from harness.httpd import Httpd
 from harness.paths import APACHE
 from harness.waiting import wait_until
 
-# Called for a TRACE request and for nothing else: with it the client says where a part ends.
+# Called for a TRACE request: with it the client says where a part ends. (To callgrind, what serves
+# files bears this name, too: a request for one is a part of its own.)
 _MARK = "ap_send_http_trace"
 
 
@@ -51,19 +52,26 @@ class Counted(Httpd):
 
     def count(self, client, path, n):
         """The profile of `n` requests over `client`'s kept connection."""
-        self._mark(client)
+        first = self._mark(client) + 1
         for _ in range(n):
             answer = client.get(path)
             if answer.status != 200:
                 raise AssertionError(f"{path}: {answer}")
-        self._mark(client)
-        return Profile.read(self.directory / f"part.{self._parts}", n)
+        last = self._mark(client)
+        parts = [self.directory / f"part.{number}" for number in range(first, last + 1)]
+        return Profile.read(parts, n)
 
     def _mark(self, client):
+        """Ends a part; its number."""
         client.request("TRACE", "/")
-        self._parts += 1
+        def next_part():
+            return self.directory / f"part.{self._parts + 1}"
+        wait_until(next_part().exists, what=str(next_part()))
+        while next_part().exists():
+            self._parts += 1
         part = self.directory / f"part.{self._parts}"
-        wait_until(lambda: part.exists() and "\ntotals: " in part.read_text(), what=str(part))
+        wait_until(lambda: "\ntotals: " in part.read_text(), what=str(part))
+        return self._parts
 
 
 class Function(NamedTuple):
@@ -85,12 +93,17 @@ class Profile:
         self.own, self.calls, self.through = Counter(), Counter(), Counter()
 
     @classmethod
-    def read(cls, path, requests):
-        """Reads a dump with names and positions uncompressed (the Callgrind Format)."""
+    def read(cls, paths, requests):
+        """Reads dumps with names and positions uncompressed (the Callgrind Format)."""
         profile = cls(requests)
+        for path in paths:
+            profile._add(path.read_text())
+        return profile
+
+    def _add(self, dump):
         place = {}
         called = None
-        for line in path.read_text().splitlines():
+        for line in dump.splitlines():
             key, equals, value = line.partition("=")
             if key in ("ob", "cob"):
                 place[key] = PurePath(value).name
@@ -104,12 +117,11 @@ class Profile:
             elif not equals and line[:1].isdigit():
                 cost = int(line.split()[1])
                 if called is None:
-                    profile.own[caller] += cost
+                    self.own[caller] += cost
                 else:
-                    profile.calls[caller, callee] += called
-                    profile.through[caller, callee] += cost
+                    self.calls[caller, callee] += called
+                    self.through[caller, callee] += cost
                     called = None
-        return profile
 
     @property
     def total(self):

@@ -28,31 +28,31 @@ def ours(settings, each=""):
     return start
 
 
-def stock(method):
+def stock(method, each=""):
     """mod_proxy_balancer under event."""
     def start(place, members):
-        farm = served(members.urls, settings=f"lbmethod={method}")
+        farm = served(members.urls, settings=f"lbmethod={method}", each=each)
         farm = farm.replace('"http://farm_one/"', '"balancer://farm_one/"')
         return Httpd(place, "event", engine="stock", children=128, conf=farm).start()
     return start
 
 
-def of_nginx(method):
-    return lambda place, members: nginx(place, members.ports, method)
+def of_nginx(method, each="max_fails=0"):
+    return lambda place, members: nginx(place, members.ports, method, each)
 
 
-def of_haproxy(method):
-    return lambda place, members: haproxy(place, members.ports, method)
+def of_haproxy(method, each=""):
+    return lambda place, members: haproxy(place, members.ports, method, each)
 
 
 @contextmanager
-def server(start, count):
+def server(start, count, **kind):
     """Back ends of their own, and a contender in front of them."""
     directory = Path(tempfile.mkdtemp(prefix="athena-bench-"))
     # Children of httpd run as another user.
     directory.chmod(0o755)
     (directory / "farm").mkdir()
-    members = Backends(directory / "farm", count)
+    members = Backends(directory / "farm", count, **kind)
     try:
         running = start(directory, members)
         try:

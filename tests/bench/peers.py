@@ -70,10 +70,10 @@ class Peer:
         self._process.wait(20)
 
 
-def nginx(place, ports, method):
-    """`method` is an upstream's directive with its semicolon, or nothing for round robin."""
+def nginx(place, ports, method, each):
+    """`method` is an upstream's directive with its semicolon, `each` stands on every server's."""
     port = free_port()
-    servers = " ".join(f"server 127.0.0.1:{member} max_fails=0;" for member in ports)
+    servers = " ".join(f"server 127.0.0.1:{member} {each};" for member in ports)
     user = "user root;" if os.geteuid() == 0 else ""
     conf = place / "nginx.conf"
     conf.write_text(_NGINX.format(place=place, port=port, method=method, servers=servers,
@@ -81,10 +81,11 @@ def nginx(place, ports, method):
     return Peer([NGINX, "-e", f"{place}/error.log", "-p", str(place), "-c", str(conf)], port)
 
 
-def haproxy(place, ports, method):
-    """`method` is what `balance` says."""
+def haproxy(place, ports, method, each):
+    """`method` is what `balance` says, `each` stands on every server's line."""
     port = free_port()
-    servers = "\n".join(f"  server s{n} 127.0.0.1:{member}" for n, member in enumerate(ports))
+    servers = "\n".join(f"  server s{n} 127.0.0.1:{member} {each}"
+                        for n, member in enumerate(ports))
     conf = place / "haproxy.cfg"
     conf.write_text(_HAPROXY.format(port=port, method=method, servers=servers))
     return Peer([HAPROXY, "-f", str(conf), "-db"], port)

@@ -38,8 +38,8 @@ class Scene:
         self.backends = Backends(directory, members)
         self._httpds = []
 
-    def start(self, kind, mpm, make=Httpd, **further):
-        """An httpd of one of the kinds above, made by `make` (as `Httpd` is)."""
+    def start(self, kind, mpm, make=Httpd, further="", **how):
+        """An httpd of one of the kinds above with `further` lines, made by `make` (as `Httpd` is)."""
         options, method = _KINDS[kind]
         place = self.directory / f"httpd{len(self._httpds)}"
         place.mkdir()
@@ -48,7 +48,7 @@ class Scene:
         if kind == STOCK:
             farm = farm.replace('"http://farm_one/"', '"balancer://farm_one/"') + _SECTION
         conf = f'ProxyPass "{PLAIN}" "{urls[0]}/"\n' + farm
-        httpd = make(place, mpm, conf=conf, **options, **further)
+        httpd = make(place, mpm, conf=conf + further, **options, **how)
         self._httpds.append(httpd)
         return httpd.start()
 

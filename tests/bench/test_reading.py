@@ -51,7 +51,7 @@ totals: 170
 def test_a_profile_is_per_request_and_inclusive_costs_hold_what_is_below(tmp_path):
     dump = tmp_path / "part.1"
     dump.write_text(DUMP)
-    profile = Profile.read(dump, 2)
+    profile = Profile.read([dump], 2)
     assert profile.total == 85
     assert profile.own[Function("apr.so", "table_set")] == 100
     assert profile.functions("ours.so") == [("outer", 85, 15, 0), ("inner", 20, 20, 2)]
