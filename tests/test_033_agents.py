@@ -2,11 +2,12 @@
 
 import socket
 import threading
+from urllib.parse import quote
 
 import pytest
 from harness.client import fetch
 from harness.engine import Engine
-from harness.farms import farm
+from harness.farms import farm, served
 from harness.waiting import wait_until
 
 
@@ -109,6 +110,30 @@ def test_what_an_agent_said_outlives_a_graceful_restart(httpd, backends, agents)
     asked = agents[0].asked
     wait_until(lambda: agents[0].asked > asked + 1, what="asked by the new generation")
     assert engine.column("up") == [False, True]
+
+
+def test_what_an_agent_would_say_can_be_pushed(httpd, backends):
+    members = backends(2)
+    server = httpd("event", balancer=False, conf=served(members.urls, settings="lbmethod=roundrobin"))
+    engine = Engine(server)
+    name = members.urls[0].removeprefix("http://")
+
+    def push(words, method="POST"):
+        query = f'h={name},agent="{words}"'
+        if method == "GET":
+            return fetch(server.port, "/athena/update/phys/?E" + quote(query, safe="")).status
+        return fetch(server.port, "/athena/update/phys/", method=method, body=query.encode()).status
+
+    server.expect(r"ATH\d+: .*refused")
+    assert push("down", method="GET") == 403, "a state, and nobody's key"
+    assert push("hello") == 400
+    assert push("down#disk full") == 200
+    assert engine.column("usable") == [False, True]
+    assert push("up 50%") == 200
+    assert engine.column("usable") == [True, True]
+    served_by = [fetch(server.port, "/farm/x").member for _ in range(9)]
+    assert sorted(served_by) == [0] * 3 + [1] * 6
+    assert len(server.lines("ATH0303")) == 2
 
 
 def test_addresses_that_are_none_stop_the_start(make_httpd, backends):

@@ -10,7 +10,7 @@ use athena_engine::stats::Refused;
 use super::find;
 use crate::change::{self, Author, Change, Refusal, Wish};
 use crate::farm::{Farm, Member};
-use crate::{ffi, paths, stats};
+use crate::{agent, ffi, paths, stats};
 
 /// A request whose farm or members are found.
 pub struct Ready<'q> {
@@ -68,15 +68,16 @@ impl<'q> Ready<'q> {
     }
 
     fn push(&self) -> Result<(), Refusal> {
-        let What::Member { report, .. } = &self.what else {
+        let What::Member { report, agent, .. } = &self.what else {
             return Ok(());
         };
-        if report.is_empty() {
-            return Ok(());
-        }
         for (farm, member) in &self.of {
-            if let Some(member) = member {
+            let Some(member) = member else { continue };
+            if !report.is_empty() {
                 stats::push(farm, member, report).map_err(refused)?;
+            }
+            if let Some(words) = agent {
+                agent::hear(farm, member, words);
             }
         }
         Ok(())
@@ -89,7 +90,11 @@ impl<'q> Ready<'q> {
                 true => said.next().flatten(),
                 false => Some("reported".to_owned()),
             };
-            let words = words.as_deref().unwrap_or("as it was");
+            let otherwise = match &self.what {
+                What::Member { agent: Some(_), .. } => "its agent was heard",
+                _ => "as it was",
+            };
+            let words = words.as_deref().unwrap_or(otherwise);
             let (name, server) = (&farm.name, &farm.server);
             // Writing to a String cannot fail.
             let _ = match member {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::agent::Words;
 use crate::board::Settings;
 use crate::board::record::{MemberStats, flags};
 use crate::board::values::FLAGS_ALL;
@@ -163,6 +164,8 @@ const ERRORS: &[(Kind, &str, &str)] = &[
     (MIRROR, "h=a,w=1", "position 1: a line of a state: the first line must be v=1"),
     (MIRROR, "h=a&v=1&h=a,w=1", "position 9: a line of a state: the first line must be v=1"),
     (MIRROR, "v=2&h=a,w=1", "position 1: v= must be 1"),
+    (UPDATE, "h=a,agent=\"up 101%\"", "position 5: agent=up 101%: must be words among up, down, ready, drain, maint, 75% and maxconn:30"),
+    (UPDATE, "h=a,agent=\"# why\"", "position 5: agent=# why: must be words among up, down, ready, drain, maint, 75% and maxconn:30"),
     (MIRROR, "v=1,h=a", "position 1: \"v\" is no key of this request"),
 ];
 
@@ -181,6 +184,12 @@ fn updates() {
     };
     assert!(!read("h=a,load=0.7,queue=12").is_change());
     assert!(read("h=a,load=0.7,s=on").is_change());
+    let said = read("h=a,agent=\"75%,down # the disk\"");
+    assert!(said.is_change());
+    match said {
+        What::Member { agent, .. } => assert_eq!(agent, Some(Words::read(b"75% down#the disk"))),
+        What::Farm(_) => panic!("{said:?}"),
+    }
     let off = flags::DISABLED | flags::STOPPED;
     for (query, set, clear) in [
         ("h=a,s=on", 0, off | flags::DRAIN),
@@ -387,7 +396,7 @@ proptest! {
             panic!("{lines}");
         };
         prop_assert_eq!(line.select.member.as_deref(), Some(&*name));
-        let What::Member { report, change } = line.what else {
+        let What::Member { report, change, .. } = line.what else {
             panic!("{lines}");
         };
         prop_assert_eq!(change.after(&state(other_weight, 7, 3, other_flags)), from);

@@ -1,10 +1,11 @@
 //! What an update may say: letters of the table that can be changed, and statistics. A key of one
-//! letter is a letter, a longer one a statistic's name.
+//! letter is a letter, `agent` what an agent says, any other a statistic's name.
 
 use super::error::{QueryError, Reason};
 use super::kind::Of;
 use super::request::{Selection, given, unknown};
 use super::split::{Item, Raw};
+use crate::agent::Words;
 use crate::board::record::flags;
 use crate::change::{FarmChange, MemberChange};
 use crate::config::param::ParamError;
@@ -32,6 +33,8 @@ pub enum What {
         report: Report,
         /// What people say of it.
         change: MemberChange,
+        /// `agent=`: what its agent says of it.
+        agent: Option<Words>,
     },
     /// Of a farm.
     Farm(FarmChange),
@@ -85,6 +88,7 @@ impl What {
             Of::Phys => Self::Member {
                 report: Report::default(),
                 change: MemberChange::default(),
+                agent: None,
             },
             _ => Self::Farm(FarmChange::default()),
         }
@@ -101,7 +105,9 @@ impl What {
     /// Whether it says more than statistics.
     pub fn is_change(&self) -> bool {
         match self {
-            Self::Member { change, .. } => *change != MemberChange::default(),
+            Self::Member { change, agent, .. } => {
+                *change != MemberChange::default() || agent.is_some()
+            }
             Self::Farm(_) => true,
         }
     }
@@ -109,6 +115,9 @@ impl What {
     fn take(&mut self, item: &Item<'_>, text: &str) -> Result<(), QueryError> {
         let wrong = |reason| QueryError::new(item.at, reason);
         let read = match self {
+            Self::Member { agent, .. } if item.word == "agent" => {
+                Some(words(text).map(|words| *agent = Some(words)))
+            }
             Self::Member { report, .. } if item.word.len() > 1 => {
                 let added = report.add(item.word, text);
                 return added.map_err(|refused| wrong(Reason::Statistic(refused)));
@@ -126,6 +135,18 @@ impl What {
         };
         read.ok_or_else(|| unknown(item))?.map_err(refused)
     }
+}
+
+/// Reads what an agent says.
+fn words(text: &str) -> Result<Words, Must> {
+    let words = Words::read(text.as_bytes());
+    let wrong = words.is_empty() || words.unknown().is_some();
+    if wrong {
+        return Err(
+            "must be words among up, down, ready, drain, maint, 75% and maxconn:30".to_owned(),
+        );
+    }
+    Ok(words)
 }
 
 /// Reads a letter of a member; `None`: there is none that can be changed.
