@@ -174,7 +174,7 @@ unsafe fn refuse(
 }
 
 /// Seconds until the next member may be probed, at least 1.
-fn retry_after(farm: &Farm) -> u64 {
+pub fn retry_after(farm: &Farm) -> u64 {
     let next = farm.seat.record.hot.next_probe_at.load(Ordering::Relaxed);
     next.saturating_sub(clock::now())
         .div_ceil(1_000_000)

@@ -96,6 +96,7 @@ def test_nothing_usable_and_no_fallback(httpd):
     server = httpd("event", conf=farm([DEAD], each="status=+D") + farm([DEAD], name="two"))
     server.expect(r"ATH0281")
     assert ask(server, f"{BALANCE}?farm_one", 503) == ["-"]
+    assert int(fetch(server.port, f"{BALANCE}?farm_one").header("Retry-After")) >= 1
     assert ask(server, f"{BALANCE}?farm_one&two", 503) == ["-", "127.0.0.1:9"]
 
 

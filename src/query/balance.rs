@@ -19,7 +19,7 @@ use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::log::{self, Level};
 use crate::rule::Asked;
-use crate::{forward, random, serve, sticky};
+use crate::{forward, pool, random, serve, sticky, unusable};
 
 /// Farms that a query is forwarded to, one after the other.
 const HOPS_MAX: usize = 8;
@@ -64,6 +64,12 @@ impl<'q> Ready<'q> {
             Told::Nothing => {
                 answer.status = ffi::HTTP_SERVICE_UNAVAILABLE;
                 answer.text.push('-');
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let wait = unusable::retry_after(self.farm).to_string();
+                    let wait = pool::text((*r).pool, &wait);
+                    ffi::apr_table_setn((*r).err_headers_out, c"Retry-After".as_ptr(), wait);
+                }
             }
         }
         answer.text.push('\n');

@@ -161,6 +161,10 @@ fn letter(change: &mut MemberChange, letter: &str, text: &str) -> Option<Result<
         "g" => letters(change, text),
         "w" => must(change.set("weight", text)),
         "l" => must(change.set("lbset", text)),
+        "C" if text == "0" => {
+            change.max_conn = Some(0);
+            Ok(())
+        }
         "C" => must(change.set("maxconn", text)),
         _ => return None,
     })
