@@ -220,6 +220,30 @@ def test_the_request_that_finds_its_farm_down(signer, key_file, backends, httpd)
                what="a probe of the farm that is down")
 
 
+def test_class(signer, key_file, backends, httpd):
+    """A place that is kept for a class is for requests whose cookie names it."""
+    file = key_file()
+    section = named(backends(1).urls).replace("name=m0", "name=m0 maxconn=2")
+    server = httpd("event", modules=["setenvif"], conf=f"""AthCookieKey k1 file:{file}
+AthQos gold priority=1 reserve=50
+AthQos bronze priority=2
+SetEnvIf X-Demoted . ATH_CLASS=bronze
+{section}""")
+    server.expect("ATH0112")
+
+    def status(member_class, **headers):
+        headers["Cookie"] = "ATHENA=" + signer(file, "k1", soon(), "farm_one", "", member_class)
+        return fetch(server.port, "/farm_one/x", headers=headers).status
+
+    with Client(server.port) as client:
+        client.send(b"GET /farm_one/x?delay=3000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: Engine(server).in_flight() == 1)
+        assert [status(name) for name in ("gold", "bronze", "silver", "")] == [200, 503, 503, 503]
+        assert status("gold", **{"X-Demoted": "1"}) == 503, "the administrator's word holds"
+        assert client.answer().status == 200
+    assert [status(name) for name in ("gold", "bronze")] == [200, 200]
+
+
 def test_sections_of_the_farm_it_prefers(signer, key_file, backends, httpd):
     """A cookie opens no farm that is closed to the client."""
     file, one, two, conf = farms(key_file, backends)
