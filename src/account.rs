@@ -3,13 +3,14 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use athena_engine::attempt::{Outcome, Verdict, verdict};
 use athena_engine::board::inflight;
 use athena_engine::board::record::flags;
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
-use athena_engine::{Micros, ewma, room};
+use athena_engine::{Micros, ejection, ewma, room};
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
@@ -19,6 +20,9 @@ use crate::record::Record;
 use crate::rule::Asked;
 use crate::serve::Call;
 use crate::{clock, connection, filter, outcome, proxy, refresh, runtime};
+
+/// The farm's lock is held for moments; an ejection is worth no longer a wait.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Opens an attempt of the record's at a member on the board ([`inflight::open`]). False when the
 /// member has as many as it may.
@@ -209,6 +213,7 @@ fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: M
         Verdict::Silent => {}
         Verdict::Good => {
             health::success(health);
+            ejection::good(health);
             if probe {
                 recovered(farm, member, now);
             }
@@ -219,10 +224,14 @@ fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: M
         Verdict::Out(cause) => out(farm, member, cause, member.retry(), now),
         Verdict::Failure => {
             let streak = health::failure(health);
-            let limit = farm.params.eject_after;
             if probe && answers_again(health, outcome) {
                 recovered(farm, member, now);
-            } else if probe || limit.is_some_and(|limit| streak >= limit && !ignore) {
+            } else if probe {
+                stays_out(farm, member, now);
+            } else if let Some(after) = farm.params.eject_after
+                && ejection::fails(member.record(), streak, after, now)
+                && !ignore
+            {
                 eject(farm, member, now);
             }
         }
@@ -240,7 +249,12 @@ fn answers_again(health: &athena_engine::board::record::MemberHealth, outcome: O
 }
 
 fn recovered(farm: &Farm, member: &Member, now: Micros) {
-    if health::recover(&member.record().health, now) {
+    let health = &member.record().health;
+    let was_ejected = health::cause(health) == Cause::Ejected;
+    if health::recover(health, now) {
+        if let Some(after) = farm.params.eject_after.filter(|_| was_ejected) {
+            ejection::on_probation(health, after);
+        }
         log::server(
             Level::Notice,
             farm.server_rec,
@@ -317,26 +331,39 @@ fn next_probe(farm: &Farm, at: Micros) {
         .fetch_min(at, Ordering::SeqCst);
 }
 
-/// Outlier ejection: at most `maxeject` percent of the members (at least one) may be out for it.
+/// The probe of a member failed: out again, an ejected one for longer.
+fn stays_out(farm: &Farm, member: &Member, now: Micros) {
+    let health = &member.record().health;
+    let cause = health::cause(health);
+    if cause == Cause::Ejected {
+        let before = health.ejections.fetch_add(1, Ordering::Relaxed);
+        let time = ejection::ejection_time(farm.eject_base(), before);
+        out(farm, member, cause, time, now);
+    }
+}
+
+/// Outlier ejection, while `maxeject` allows it and another member is there to take over. Under the
+/// farm's lock: two children must not each eject the one that the other one counts on.
 fn eject(farm: &Farm, member: &Member, now: Micros) {
     let health = &member.record().health;
-    if health::cause(health) == Cause::Ejected {
-        // Its probe failed: out again, for longer.
-        let before = health.ejections.fetch_add(1, Ordering::Relaxed);
-        let time = health::ejection_time(farm.eject_base(), before);
-        return out(farm, member, Cause::Ejected, time, now);
+    if !health::healthy(health) {
+        return;
     }
+    let lock = runtime::board().and_then(|board| board.lock(farm.seat.id, PATIENCE).ok());
+    // Without the lock, the next failure tries again.
+    let Some(lock) = lock else { return };
     let is_out = |member: &&Member| health::cause(&member.record().health) == Cause::Ejected;
     let ejected = farm.members.iter().filter(is_out).count();
-    let allowed = (farm.members.len() * usize::from(farm.params.max_eject) / 100).max(1);
-    if ejected < allowed && health::eject(health, now, farm.eject_base()) {
-        taken_out(
-            farm,
-            member,
-            Cause::Ejected,
-            farm.retry(member.seat.id),
-            now,
-        );
+    let allowed = ejection::allowed(farm.members.len(), farm.params.max_eject);
+    let replaced = farm
+        .members
+        .iter()
+        .any(|other| other.seat.id != member.seat.id && farm.listed(other).usable());
+    let done = ejected < allowed && replaced && ejection::eject(health, now, farm.eject_base());
+    drop(lock);
+    if done {
+        let time = farm.retry(member.seat.id);
+        taken_out(farm, member, Cause::Ejected, time, now);
     }
 }
 

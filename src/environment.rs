@@ -45,6 +45,7 @@ fn c_word(reason: Reason) -> &'static CStr {
         Reason::Sticky => c"sticky",
         Reason::Probe => c"probe",
         Reason::Remaining => c"remaining",
+        Reason::Panic => c"panic",
         Reason::Forced => c"forced",
     }
 }

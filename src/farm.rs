@@ -16,8 +16,9 @@ use athena_engine::config::qos::{ClassId, Classes};
 use athena_engine::dispatch::Lineup;
 use athena_engine::health::{self, Cause};
 use athena_engine::method;
+use athena_engine::plan::PlanMember;
 use athena_engine::reverse::Origin;
-use athena_engine::{MemberId, Micros};
+use athena_engine::{MemberId, Micros, ejection};
 
 use crate::connection::Protocol;
 use crate::growth::Growth;
@@ -376,6 +377,13 @@ impl Farm {
         }
     }
 
+    /// The member as it is to be listed in a plan.
+    pub fn listed(&self, member: &Member) -> PlanMember {
+        let healthy = member.record().health.retry_at.load(Ordering::SeqCst) == 0;
+        let serves = self.serves(member.seat.id);
+        PlanMember::of(member.seat.id, member.record(), healthy && serves)
+    }
+
     /// The member behind a board index.
     pub fn member_by_id(&self, id: MemberId) -> Option<&Member> {
         self.members.get(self.roll.position(id)?)
@@ -537,7 +545,7 @@ impl Lineup for Farm {
         let health = &member.record().health;
         if health::cause(health) == Cause::Ejected {
             let ejections = health.ejections.load(Ordering::Relaxed);
-            return health::ejection_time(self.eject_base(), ejections.saturating_sub(1));
+            return ejection::ejection_time(self.eject_base(), ejections.saturating_sub(1));
         }
         member.retry()
     }

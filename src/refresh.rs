@@ -4,7 +4,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use athena_engine::dispatch::Lineup;
 use athena_engine::drain;
 use athena_engine::hashkey::hash;
 use athena_engine::plan::{PlanMember, compile};
@@ -66,14 +65,9 @@ pub fn publish(farm: &Farm) {
         .map(|member| {
             let record = member.record();
             drain::keep(&record.admin, clock::wall());
-            let healthy = record.health.retry_at.load(Ordering::SeqCst) == 0;
             let listed = PlanMember {
                 name: hash([member.name.as_bytes()]),
-                ..PlanMember::of(
-                    member.seat.id,
-                    record,
-                    healthy && farm.serves(member.seat.id),
-                )
+                ..farm.listed(member)
             };
             let usable = listed.usable();
             slow_start::note(farm.seat.record, record, usable, now, member.slow_start());

@@ -2,11 +2,12 @@
 //! plan, then whatever is left in the order of sets, then a forced recovery.
 
 use crate::board::record::{FarmRecord, MemberRecord, flags};
+use crate::health::{self, Cause};
 use crate::method::{Affinity, Method, Roster, Sight};
 use crate::plan::{Capacity, Plan, PlanMember, compile};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
-use crate::{MemberId, Micros, health, room};
+use crate::{MemberId, Micros, room};
 
 /// With `forcerecovery`, a farm whose members are all in error sends one request through in this
 /// time, not the whole load.
@@ -91,6 +92,8 @@ pub enum Reason {
     Probe,
     /// Nothing of the plan was left.
     Remaining,
+    /// Nothing but ejected members was left, which answer, if badly.
+    Panic,
     /// Everything is in error and the farm has `forcerecovery`.
     Forced,
 }
@@ -103,6 +106,7 @@ impl Reason {
             Self::Sticky => "sticky",
             Self::Probe => "probe",
             Self::Remaining => "remaining",
+            Self::Panic => "panic",
             Self::Forced => "forced",
         }
     }
@@ -144,8 +148,9 @@ impl Election<'_> {
             // Usable, and yet not elected.
             None if self.members().any(|(id, member)| self.usable(id, member)) => Err(Nobody::Full),
             None => self
-                .forced(|_| true)
-                .map(elected(Reason::Forced))
+                .ejected()
+                .map(elected(Reason::Panic))
+                .or_else(|| self.forced(|_| true).map(elected(Reason::Forced)))
                 .ok_or(Nobody::Usable),
         }
     }
@@ -282,6 +287,21 @@ impl Election<'_> {
             .into_iter()
             .map(MemberId);
         left.find(|id| self.eligible(*id))
+    }
+
+    /// Ejection is a judgement of answers: where nobody is left to take over, ejected members serve
+    /// in turn. (Envoy's panic mode begins at half of the members; here `maxeject` sees to these.)
+    fn ejected(&self) -> Option<MemberId> {
+        let places = self.lineup.len();
+        let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
+        let first = usize::try_from(ticket).unwrap_or(0).checked_rem(places)?;
+        (first..places)
+            .chain(0..first)
+            .filter_map(|position| self.lineup.at(position))
+            .find(|(id, member)| {
+                health::cause(&member.health) == Cause::Ejected && self.may_probe(*id, member)
+            })
+            .map(|(id, _)| id)
     }
 
     fn forced(&self, wanted: impl Fn(MemberId) -> bool) -> Option<MemberId> {

@@ -72,9 +72,6 @@ impl Cause {
     }
 }
 
-/// Longest ejection, unless the base time itself is longer (Envoy's `max_ejection_time`).
-pub const EJECTION_MAX: Micros = 300_000_000;
-
 /// True for a member that is not in error.
 pub fn healthy(health: &MemberHealth) -> bool {
     health.retry_at.load(Ordering::Acquire) == 0
@@ -134,42 +131,9 @@ pub fn failure(health: &MemberHealth) -> u32 {
         .saturating_add(1)
 }
 
-/// How long the ejection after `ejections` earlier ones lasts: `base`, doubled with each, up to ten
-/// times `base` and [`EJECTION_MAX`]; with Envoy's base of 30 s that is Envoy's limit of 300 s. (Envoy
-/// itself adds `base` each time, see `source/common/upstream/outlier_detection_impl.cc`.)
-pub fn ejection_time(base: Micros, ejections: u32) -> Micros {
-    let doubled = base.saturating_mul(1 << ejections.min(4));
-    doubled
-        .min(base.saturating_mul(10))
-        .min(EJECTION_MAX.max(base))
-}
-
-/// Ejects a member that is not in error. True when this call did. That `maxeject` allows it is for
-/// the caller to know. A `base` of 0 ejects nothing.
-///
-/// Ejections count as in a row when less time lies between the member's return and the next one
-/// than the last one took.
-pub fn eject(health: &MemberHealth, now: Micros, base: Micros) -> bool {
-    if base == 0 || !healthy(health) {
-        return false;
-    }
-    let before = health.ejections.load(Ordering::Relaxed);
-    let back_for = now.saturating_sub(health.recovered_at.load(Ordering::Relaxed));
-    let last = ejection_time(base, before.saturating_sub(1));
-    let in_a_row = if back_for < last { before } else { 0 };
-    let ejected = take_out(health, Cause::Ejected, now, ejection_time(base, in_a_row));
-    if ejected {
-        health
-            .ejections
-            .store(in_a_row.saturating_add(1), Ordering::Relaxed);
-        health.streak.store(0, Ordering::Relaxed);
-    }
-    ejected
-}
-
 /// Moves `retry_at` to `period` from now, or leaves it where it is if that is later. True when the
 /// member was healthy.
-fn take_out(health: &MemberHealth, cause: Cause, now: Micros, period: Micros) -> bool {
+pub(crate) fn take_out(health: &MemberHealth, cause: Cause, now: Micros, period: Micros) -> bool {
     let until = later(now, period);
     let former = health
         .retry_at
@@ -193,6 +157,7 @@ fn later(now: Micros, period: Micros) -> Micros {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ejection::eject;
     use std::sync::atomic::AtomicU32;
 
     const SECOND: Micros = 1_000_000;
@@ -284,44 +249,6 @@ mod tests {
         assert_eq!(failure(&health), u32::MAX);
     }
 
-    #[test]
-    fn ejection_times_double_up_to_envoys_limit() {
-        let seconds = |base: u64| -> Vec<u64> {
-            (0..6)
-                .map(|earlier| ejection_time(base * SECOND, earlier) / SECOND)
-                .collect()
-        };
-        assert_eq!(seconds(30), [30, 60, 120, 240, 300, 300]);
-        assert_eq!(seconds(1), [1, 2, 4, 8, 10, 10]);
-        assert_eq!(seconds(100), [100, 200, 300, 300, 300, 300]);
-        assert_eq!(seconds(900), [900; 6]);
-        assert_eq!(ejection_time(Micros::MAX, u32::MAX), Micros::MAX);
-    }
-
-    #[test]
-    fn ejections_in_a_row_grow_and_a_good_while_ends_the_row() {
-        let health = MemberHealth::default();
-        let base = 30 * SECOND;
-        let mut now = NOW;
-        for expected in [30, 60, 120] {
-            assert!(eject(&health, now, base));
-            assert!(
-                !eject(&health, now, base),
-                "only the one who ejects counts it"
-            );
-            assert_eq!(
-                health.retry_at.load(Ordering::Relaxed),
-                now + expected * SECOND
-            );
-            now += expected * SECOND;
-            assert!(recover(&health, now));
-            now += SECOND;
-        }
-        now += 120 * SECOND;
-        assert!(eject(&health, now, base));
-        assert_eq!(health.retry_at.load(Ordering::Relaxed), now + base);
-    }
-
     /// Many threads meet the same failure, the same due probe and the same recovery.
     #[test]
     fn of_many_discoverers_one_acts() {
@@ -356,6 +283,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod interleavings {
     use super::*;
+    use crate::ejection::eject;
     use loom::sync::Arc;
     use loom::thread::spawn;
 

@@ -3,7 +3,8 @@
 //! * [`board`] is the shared memory: farms, members, child slots, counters. The only `unsafe`.
 //! * [`plan`] compiles what changes rarely (membership, weights, states) into a schedule.
 //! * [`method`] is the menu of balancing methods, one file each.
-//! * [`health`] moves a member between healthy, in error, ejected and probing.
+//! * [`health`] moves a member between healthy, in error and probing; [`ejection`] says when its
+//!   answers are too bad.
 //! * [`drain`] ends what a draining member may still do.
 //! * [`ewma`], [`traffic`] and [`budget`] are the estimators that several children share.
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
@@ -38,6 +39,7 @@ pub mod config;
 pub mod cookie;
 pub mod dispatch;
 pub mod drain;
+pub mod ejection;
 pub mod ewma;
 pub mod hashkey;
 pub mod health;

@@ -1,15 +1,18 @@
 //! Room at a member: how many requests may be under way there (`maxconn=`), and how many of these
 //! places a class leaves to others (`AthQos reserve=`).
 
-use crate::Micros;
 use crate::agent::Said;
 use crate::board::record::MemberRecord;
+use crate::{Micros, slow_start};
 
 /// Most requests that may be under way at the member now: what its agent says, else what people or
-/// the configuration do; `None`: any number.
-pub fn limit(member: &MemberRecord, _now: Micros) -> Option<u32> {
+/// the configuration do, and in its slow start a part of that; `None`: any number.
+pub fn limit(member: &MemberRecord, now: Micros) -> Option<u32> {
     let limits = [Said::of(&member.admin).max_conn, member.admin.max_conn()];
-    limits.into_iter().find(|limit| *limit != 0)
+    let limit = limits.into_iter().find(|limit| *limit != 0)?;
+    let part = u64::from(limit) * u64::from(slow_start::part(member, now));
+    let now = part.div_ceil(u64::from(slow_start::FULL));
+    Some(u32::try_from(now).unwrap_or(limit))
 }
 
 /// The same for a request whose class leaves so many percent of the places to others, rounded down;
@@ -64,6 +67,16 @@ mod tests {
             full.hot.inflight.take(None);
         }
         assert!(is_left(0, &member(0), 1));
+    }
+
+    #[test]
+    fn a_slow_start_opens_the_places_little_by_little() {
+        let member = member(40);
+        member.health.warm_from.store(100, Ordering::Relaxed);
+        member.health.warm_for.store(200, Ordering::Relaxed);
+        for (now, places) in [(100, 2), (200, 20), (299, 40), (300, 40)] {
+            assert_eq!(limit(&member, now), Some(places));
+        }
     }
 
     #[test]

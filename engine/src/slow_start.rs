@@ -41,8 +41,14 @@ pub fn is_over(farm: &FarmRecord, now: Micros) -> bool {
 /// What a member is to get of its share now, of [`FULL`].
 pub fn share(farm: &FarmRecord, member: &MemberRecord, now: Micros) -> u32 {
     if is_over(farm, now) {
-        return FULL;
+        FULL
+    } else {
+        part(member, now)
     }
+}
+
+/// The same by the member alone.
+pub fn part(member: &MemberRecord, now: Micros) -> u32 {
     let health = &member.health;
     let gone = now.saturating_sub(health.warm_from.load(Ordering::Relaxed));
     let time = health.warm_for.load(Ordering::Relaxed);

@@ -98,12 +98,19 @@ fn leasttime_gives_a_stuck_member_up() {
 }
 
 fn sinkhole(method: &'static str, clients: usize) -> f64 {
+    failed(method, clients, None)
+}
+
+fn failed(method: &'static str, clients: usize, eject_after: Option<u32>) -> f64 {
     let mut members: Vec<_> = (0..3)
         .map(|_| steady_member(20 * MILLISECOND, 2 * MILLISECOND))
         .collect();
     members.push(failing_member(MILLISECOND / 5));
-    let report =
-        Simulation::new(method, 1_000, members, 3).run(Clients::Closed { clients }, 10 * SECOND);
+    let mut simulation = Simulation::new(method, 1_000, members, 3);
+    if let Some(failures) = eject_after {
+        simulation = simulation.eject_after(failures);
+    }
+    let report = simulation.run(Clients::Closed { clients }, 10 * SECOND);
     let failed = report.share(|outcome| !outcome.good);
     println!("{method}, {clients} clients: {failed:.5} failed");
     failed
@@ -114,6 +121,14 @@ fn sinkhole(method: &'static str, clients: usize) -> f64 {
 fn a_fast_failing_member_is_no_sinkhole() {
     assert!(sinkhole("leasttime", 32) <= 0.10);
     assert!(sinkhole("leastconn", 32) > 0.5, "what penalties are for");
+}
+
+/// Whatever the method: the member is out before it has done harm.
+#[test]
+fn ejectafter_ends_it_for_every_method() {
+    for method in athena_engine::method::names() {
+        assert!(failed(method, 32, Some(5)) <= 0.02);
+    }
 }
 
 /// With enough requests in flight at the others, a single penalty is cheap; it has to grow.

@@ -83,8 +83,16 @@ pub struct MemberHealth {
     pub warm_from: AtomicU64,
     /// How long that takes, in microseconds.
     pub warm_for: AtomicU64,
+    /// Good answers it owes since it came back from an ejection ([`crate::ejection`]).
+    pub probation: AtomicU32,
+    /// Failures in the window.
+    pub window_failures: AtomicU32,
+    /// When the window began; 0: none has.
+    pub window_at: AtomicU64,
+    /// Answers and failed attempts before it.
+    pub window_from: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 9],
+    pub spare: [AtomicU64; 6],
 }
 
 /// What the member's answers were.

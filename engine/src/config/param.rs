@@ -46,7 +46,7 @@ type Set<P> = fn(&mut P, &str) -> Result<(), Must>;
 #[rustfmt::skip]
 pub const PARAMS: &[Param] = &[
     farms("ejectafter", "ejectafter=N", "off",
-        "failures in a row after which a member is ejected",
+        "failures after which a member is ejected",
         |farm, text| put(&mut farm.eject_after, value::number(text, 1..=1000).map(Some))),
     farms("ejecttime", "ejecttime=SECONDS", "30",
         "how long a member's first ejection lasts",

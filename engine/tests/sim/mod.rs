@@ -14,7 +14,7 @@ use athena_engine::board::record::{FarmRecord, MemberRecord};
 use athena_engine::hashkey::hash;
 use athena_engine::method::{Affinity, Roster, Sight, by_name};
 use athena_engine::plan::{Capacity, Plan, PlanMember, compile, table};
-use athena_engine::{MemberId, Micros, ewma, slow_start};
+use athena_engine::{MemberId, Micros, ejection, ewma, health, slow_start};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const MILLISECOND: Micros = 1_000;
@@ -196,6 +196,7 @@ pub struct Outcome {
 pub struct Simulation {
     farm: Farm,
     method: &'static str,
+    eject_after: Option<u32>,
     servers: Vec<Server>,
     clients: Clients,
     random: fastrand::Rng,
@@ -218,6 +219,7 @@ impl Simulation {
         Self {
             farm: Farm::new(members.iter().map(|_| 100)),
             method,
+            eject_after: None,
             servers: members.into_iter().map(server).collect(),
             clients: Clients::Closed { clients: 0 },
             random: fastrand::Rng::with_seed(seed),
@@ -231,6 +233,12 @@ impl Simulation {
     /// `slowstart` of all members.
     pub fn slow_start(mut self, time: Micros) -> Self {
         self.farm.slow_start = time;
+        self
+    }
+
+    /// `ejectafter`, with an `ejecttime` that is longer than the run.
+    pub fn eject_after(mut self, failures: u32) -> Self {
+        self.eject_after = Some(failures);
         self
     }
 
@@ -306,6 +314,19 @@ impl Simulation {
         }
     }
 
+    fn judge(&mut self, now: Micros, member: usize, good: bool) {
+        let record = &self.farm.members[member];
+        if good {
+            health::success(&record.health);
+            return;
+        }
+        let streak = health::failure(&record.health);
+        let too_many = |after| ejection::fails(record, streak, after, START + now);
+        if self.eject_after.is_some_and(too_many) {
+            self.farm.set_in_service(member, false, START + now);
+        }
+    }
+
     fn end(&mut self, now: Micros, request: Request, good: bool) {
         let Request { arrived, member } = request;
         let hot = &self.farm.members[member].hot;
@@ -325,6 +346,7 @@ impl Simulation {
             good,
             bytes,
         });
+        self.judge(now, member, good);
         self.servers[member].free_places += 1;
         self.work(now, member);
         if let Clients::Closed { .. } = self.clients {
