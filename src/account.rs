@@ -10,7 +10,8 @@ use athena_engine::board::inflight;
 use athena_engine::board::record::flags;
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
-use athena_engine::{Micros, ejection, ewma, room};
+use athena_engine::method::Method;
+use athena_engine::{Micros, ejection, ewma, room, waiting};
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
@@ -65,6 +66,35 @@ pub unsafe fn open(
     true
 }
 
+/// The attempt begins: its answer is awaited.
+///
+/// # Safety
+/// As [`open`].
+pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
+    let now = clock::now();
+    record.began.set(now);
+    // SAFETY: the caller's promise; the balancer is the record's own, and so the farm's.
+    unsafe {
+        // When a tunnel begins nobody tells, and then it lasts.
+        let waits = Asked::by(r, farm, record.balancer()).wants_ages()
+            && ffi::apr_table_get((*r).headers_in, c"Upgrade".as_ptr()).is_null();
+        if waits {
+            let word = &member.record().hot.waiting;
+            record.waits.set(waiting::begin(word, now));
+        }
+    }
+}
+
+/// The answer has come, or none will.
+pub fn answered(record: &Record) {
+    let waits = record.waits.replace(0);
+    if waits != 0
+        && let Some(member) = record.member()
+    {
+        waiting::end(&member.record().hot.waiting, waits);
+    }
+}
+
 /// The net under everything: the request's pool goes while an attempt is still open.
 unsafe extern "C" fn pool_cleanup(data: *mut c_void) -> ffi::apr_status_t {
     guard!("pool cleanup", APR_SUCCESS, {
@@ -96,6 +126,7 @@ pub fn withdraw(record: &Record) {
 }
 
 fn give_back(record: &Record, member: &Member) {
+    answered(record);
     let totals = member.totals(record.farm());
     match cell(member) {
         Some(cell) => inflight::close(cell, totals),
@@ -403,7 +434,7 @@ pub unsafe fn observe(
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
         // Nothing limits it.
         open(r, record, farm, member);
-        record.began.set(clock::now());
+        begin(r, record, farm, member);
         record.nested.set(true);
         let status = connection::watch(r, record, member, || {
             (proxy.run_scheme_handler)(

@@ -9,7 +9,7 @@ use crate::farm::Farm;
 use crate::ffi;
 use crate::guard::guard;
 use crate::record::{Answer, Kind, Record};
-use crate::{clock, cookie, outcome, reverse, serve, sticky};
+use crate::{account, clock, cookie, outcome, reverse, serve, sticky};
 
 const NAME: &std::ffi::CStr = c"ATHENA_FIRST_BYTE";
 
@@ -150,6 +150,7 @@ unsafe extern "C" fn output(
                     return leave(filter, record, brigade);
                 }
                 record.first_byte.set(clock::now());
+                account::answered(record);
                 if another_member_waits(r, record) {
                     record.answer.set(Answer::Discarded);
                 } else {

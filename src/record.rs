@@ -92,6 +92,8 @@ pub struct Record {
     pub session: Cell<Option<Session>>,
     /// When the attempt began.
     pub began: Cell<Micros>,
+    /// What it is counted by among those that wait for an answer ([`athena_engine::waiting`]); 0: it is not.
+    pub waits: Cell<u64>,
     /// When its first byte came; 0: not yet.
     pub first_byte: Cell<Micros>,
     pub answer: Cell<Answer>,
@@ -195,6 +197,7 @@ impl Record {
                 full: Cell::new(false),
                 session: Cell::new(None),
                 began: Cell::new(0),
+                waits: Cell::new(0),
                 first_byte: Cell::new(0),
                 answer: Cell::new(Answer::Awaited),
                 filter: Cell::new(ptr::null_mut()),

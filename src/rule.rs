@@ -140,6 +140,10 @@ impl Method for Asked<'_> {
         }
     }
 
+    fn wants_ages(&self) -> bool {
+        matches!(self.rule, Rule::Menu(method) if method.wants_ages())
+    }
+
     fn wants_key(&self) -> bool {
         matches!(self.rule, Rule::Menu(method) if method.wants_key())
     }

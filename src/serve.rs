@@ -233,7 +233,7 @@ unsafe fn attempt(
         // mod_proxy_ftp would connect to the host of an absolute request target instead.
         (*r).parsed_uri.hostname = std::ptr::null_mut();
         filter::begin(r, record, farm);
-        record.began.set(clock::now());
+        account::begin(r, record, farm, member);
         record.nested.set(true);
         let status = connection::watch(r, record, member, || {
             (proxy.run_scheme_handler)(

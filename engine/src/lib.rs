@@ -6,7 +6,7 @@
 //! * [`health`] moves a member between healthy, in error and probing; [`ejection`] says when its
 //!   answers are too bad.
 //! * [`drain`] ends what a draining member may still do.
-//! * [`ewma`], [`traffic`] and [`budget`] are the estimators that several children share.
+//! * [`ewma`], [`traffic`], [`waiting`] and [`budget`] are the estimators that several children share.
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`hashkey`] is what `lbmethod=hash` knows a request by.
@@ -59,6 +59,7 @@ pub mod stats;
 pub mod sticky;
 mod sync;
 pub mod traffic;
+pub mod waiting;
 
 /// Microseconds of `CLOCK_MONOTONIC`, the clock all children of a machine share. Never 0.
 pub type Micros = u64;

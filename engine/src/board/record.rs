@@ -56,8 +56,10 @@ pub struct MemberHot {
     pub traffic: AtomicU64,
     /// When `traffic` was last moved ([`crate::Micros`]).
     pub traffic_at: AtomicU64,
+    /// Requests that wait for their answer, and since when ([`crate::waiting`]).
+    pub waiting: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 5],
+    pub spare: [AtomicU64; 4],
 }
 
 /// Whether the member can be used, and since when.

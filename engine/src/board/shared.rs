@@ -20,7 +20,7 @@ use super::slots::{LiveSlot, Repaired, SlotId};
 use super::spec::{Attached, FarmSpec};
 use super::view::{View, view};
 use crate::sync::{AtomicU32, Ordering};
-use crate::{FarmId, MemberId, Micros};
+use crate::{FarmId, MemberId, Micros, waiting};
 
 /// The board. Dropping it neither unmaps nor closes nor unlocks anything: references into it are
 /// good for the life of the process, and a graceful restart goes on with it.
@@ -192,13 +192,23 @@ impl Board {
     /// Gives back the slot of a child that certainly runs no more, and what it had under way. For
     /// the parent.
     pub fn release(&self, pid: u32) -> Repaired {
-        self.view.slots.release(|live| live.pid == pid)
+        self.repaired(self.view.slots.release(|live| live.pid == pid))
     }
 
     /// Gives back the slots of all owners that are not `alive`: after a child has written where it
     /// must not, the table may name processes that never were. For the parent.
     pub fn sweep(&self, alive: impl Fn(u32) -> bool) -> Repaired {
-        self.view.slots.release(|live| !alive(live.pid))
+        self.repaired(self.view.slots.release(|live| !alive(live.pid)))
+    }
+
+    /// Whose requests waited for answers is not known of the dead: nobody's do.
+    fn repaired(&self, repaired: Repaired) -> Repaired {
+        if repaired.requests > 0 {
+            for member in &self.view.members {
+                waiting::forget(&member.hot.waiting);
+            }
+        }
+        repaired
     }
 
     /// The slots in use.
@@ -213,7 +223,7 @@ impl Board {
 
     /// Corrects totals that differ from the truth. To be called every few seconds, by one process.
     pub fn reconcile(&self) -> Repaired {
-        self.view.slots.reconcile()
+        self.repaired(self.view.slots.reconcile())
     }
 }
 

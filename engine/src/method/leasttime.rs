@@ -2,7 +2,8 @@
 //! children.
 //!
 //! The response time is the member's peak EWMA ([`crate::ewma`]), the cost that of Finagle's and
-//! linkerd's balancers. They compare two random members with counters of one process; here the
+//! linkerd's balancers; or the time that its requests have been waiting for an answer, if that is more
+//! ([`crate::waiting`]): a member that hangs is seen before it answers. They compare two random members with counters of one process; here the
 //! counters are everybody's, so all can be compared without a herd forming.
 //!
 //! No member is taken for faster than the fastest was when last measured. That holds for one never
@@ -16,7 +17,7 @@ use super::look::Look;
 use super::{Method, Sight, in_flight, weight};
 use crate::MemberId;
 use crate::board::record::MemberRecord;
-use crate::{ewma, slow_start};
+use crate::{ewma, slow_start, waiting};
 
 /// See the module.
 pub struct LeastTime;
@@ -24,6 +25,10 @@ pub struct LeastTime;
 impl Method for LeastTime {
     fn name(&self) -> &'static str {
         "leasttime"
+    }
+
+    fn wants_ages(&self) -> bool {
+        true
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
@@ -49,7 +54,8 @@ impl Method for LeastTime {
 fn cost(sight: &Sight<'_>, member: &MemberRecord, fastest: f64) -> f64 {
     let estimate = ewma::estimate(&member.hot, sight.now, sight.half_life);
     let in_flight = in_flight(member);
-    let response_time = estimate.map_or(fastest, |estimate| estimate.max(fastest));
+    let known = estimate.map_or(fastest, |estimate| estimate.max(fastest));
+    let response_time = known.max(waiting::mean_age(&member.hot.waiting, sight.now) as f64);
     let weight = match in_flight {
         // What holds it back are the looks that it is left out of; else it would wait for the others
         // to be busy.

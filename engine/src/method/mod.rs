@@ -133,6 +133,10 @@ pub trait Method {
     fn name(&self) -> &'static str;
     /// Chooses an eligible member; `None` if the plan names none.
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId>;
+    /// It goes by how long requests have been waiting ([`crate::waiting`]).
+    fn wants_ages(&self) -> bool {
+        false
+    }
     /// It goes by the request's [`Affinity`].
     fn wants_key(&self) -> bool {
         false

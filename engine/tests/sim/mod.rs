@@ -14,7 +14,7 @@ use athena_engine::board::record::{FarmRecord, MemberRecord};
 use athena_engine::hashkey::hash;
 use athena_engine::method::{Affinity, Roster, Sight, by_name};
 use athena_engine::plan::{Capacity, Plan, PlanMember, compile, table};
-use athena_engine::{MemberId, Micros, ejection, ewma, health, slow_start};
+use athena_engine::{MemberId, Micros, ejection, ewma, health, slow_start, waiting};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const MILLISECOND: Micros = 1_000;
@@ -174,6 +174,7 @@ pub enum Clients {
 struct Request {
     arrived: Micros,
     member: usize,
+    waits: u64,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -291,9 +292,11 @@ impl Simulation {
         let picked = self.farm.pick(self.method, START + now, &mut self.random);
         let member = picked.expect("some member is in service");
         self.farm.members[member].hot.inflight.take(None);
+        let waits = waiting::begin(&self.farm.members[member].hot.waiting, START + now);
         self.servers[member].queue.push_back(Request {
             arrived: now,
             member,
+            waits,
         });
         self.work(now, member);
     }
@@ -328,8 +331,13 @@ impl Simulation {
     }
 
     fn end(&mut self, now: Micros, request: Request, good: bool) {
-        let Request { arrived, member } = request;
+        let Request {
+            arrived,
+            member,
+            waits,
+        } = request;
         let hot = &self.farm.members[member].hot;
+        waiting::end(&hot.waiting, waits);
         hot.inflight.give_back(1);
         let took = now - arrived;
         let account = if good { ewma::observe } else { ewma::penalise };
