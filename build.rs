@@ -29,6 +29,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_time_now|apr_sockaddr_ip_getbuf|apr_reslist_(acquire|release|acquired_count)",
     "ap_retained_data_(create|get)",
     "ap_(setup|should|get)_client_block|ap_get_server_name|apr_generate_random_bytes",
+    "ap_get_conn_socket|apr_os_sock_get",
     "ath_shim_.*",
 ];
 const TYPES: &[&str] = &[

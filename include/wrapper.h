@@ -1,5 +1,6 @@
 /* All that bindgen sees of httpd. Its own headers only: every type and function comes from the
  * httpd that is installed on the building machine. */
+#include "apr_portable.h"
 #include "httpd.h"
 #include "ap_mpm.h"
 #include "ap_provider.h"

@@ -20,7 +20,7 @@ use crate::log::{self, Level};
 use crate::record::Record;
 use crate::rule::Asked;
 use crate::serve::Call;
-use crate::{clock, connection, filter, outcome, proxy, refresh, runtime};
+use crate::{clock, connection, filter, outcome, proxy, queue, refresh, runtime};
 
 /// The farm's lock is held for moments; an ejection is worth no longer a wait.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -127,10 +127,14 @@ pub fn withdraw(record: &Record) {
 
 fn give_back(record: &Record, member: &Member) {
     answered(record);
-    let totals = member.totals(record.farm());
+    let farm = record.farm();
+    let totals = member.totals(farm);
     match cell(member) {
         Some(cell) => inflight::close(cell, totals),
         None => totals.give_back(1),
+    }
+    if let Some(farm) = farm {
+        queue::given_back(farm, member);
     }
 }
 

@@ -144,6 +144,7 @@ unsafe fn assemble(
             board,
             farms,
             parent: std::process::id(),
+            may_wait: half_of_workers(),
             slot: std::sync::OnceLock::new(),
             _generation: generation,
         };
@@ -212,6 +213,17 @@ unsafe fn draft(
         }
     }
     Ok((drafts, tables))
+}
+
+/// Half of `MaxRequestWorkers`: a request that waits for a place keeps a worker, and others must go on.
+fn half_of_workers() -> usize {
+    let query = |code| {
+        let mut value = 0;
+        // SAFETY: a query into an integer.
+        unsafe { ffi::ap_mpm_query(code, &raw mut value) };
+        usize::try_from(value).unwrap_or(0).max(1)
+    };
+    query(ffi::AP_MPMQ_MAX_DAEMONS).saturating_mul(query(ffi::AP_MPMQ_MAX_THREADS)) / 2
 }
 
 /// Refuses an `AthQos` line for a farm that does not exist.
@@ -315,6 +327,7 @@ impl Draft {
             name: self.name.clone(),
             members: members.collect(),
             spares: u32::try_from(self.slots.len()).unwrap_or(0),
+            queue: self.params.queue.filter(|_| engine).unwrap_or(0),
             hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),
         }
     }

@@ -58,6 +58,13 @@ pub fn settled(r: *mut ffi::request_rec, record: &Record) {
             1 => set(r, true, c"ATH_ATTEMPTS", c"1".as_ptr()),
             attempts => set(r, true, c"ATH_ATTEMPTS", number((*r).pool, attempts as u64)),
         }
+        if record
+            .farm()
+            .is_some_and(|farm| farm.params.queue.is_some())
+        {
+            let waited = number((*r).pool, record.queued.get());
+            set(r, true, c"ATH_QUEUE_US", waited);
+        }
         if record.first_byte.get() != 0 {
             let waited = record.first_byte.get().saturating_sub(record.began.get());
             set(r, true, c"ATH_TTFB_US", number((*r).pool, waited));

@@ -456,6 +456,11 @@ impl Farm {
         self.classes.get(class).map_or(0, |class| class.leaves)
     }
 
+    /// `queuetimeout`.
+    pub fn queue_timeout(&self) -> Micros {
+        micros(self.params.queue_timeout)
+    }
+
     /// `halflife`.
     pub fn half_life(&self) -> Micros {
         micros(self.params.half_life)

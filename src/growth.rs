@@ -223,6 +223,7 @@ fn take(
         members: Vec::new(),
         spares: 0,
         hashed: false,
+        queue: 0,
     };
     let position = u32::try_from(place).unwrap_or(u32::MAX);
     let first = runtime

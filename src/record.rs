@@ -85,6 +85,8 @@ pub struct Record {
     pub claims: Cell<*const Claims>,
     /// How many of the farms that it prefers have had their turn.
     pub preference: Cell<usize>,
+    /// How long it has waited for places ([`crate::queue`]).
+    pub queued: Cell<Micros>,
     /// No member was left because all of them had as many requests as they may.
     pub full: Cell<bool>,
     /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
@@ -194,6 +196,7 @@ impl Record {
                 reason: Cell::new(Reason::Method),
                 claims: Cell::new(ptr::null()),
                 preference: Cell::new(0),
+                queued: Cell::new(0),
                 full: Cell::new(false),
                 session: Cell::new(None),
                 began: Cell::new(0),

@@ -7,6 +7,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use athena_engine::board::queue::Queue;
 use athena_engine::board::{Board, SlotId};
 use athena_engine::config::target::{Target, farm_name};
 
@@ -24,6 +25,8 @@ pub struct Runtime {
     pub farms: Vec<Farm>,
     /// The process that assembled this.
     pub parent: u32,
+    /// Most requests that may wait for a place at a time, of all children.
+    pub may_wait: usize,
     /// This child's slot on the board, if it got one.
     pub slot: OnceLock<SlotId>,
     /// Keeps mod_proxy's shared parts mapped.
@@ -31,6 +34,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// Requests that wait for a place.
+    pub fn queue(&self) -> Queue<'_> {
+        self.board.queue(self.may_wait)
+    }
+
     /// Gives a member its in-flight cell of this child.
     pub fn give_cell(&self, member: &Member) {
         let cell = self

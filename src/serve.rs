@@ -18,6 +18,7 @@ use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::outcome;
+use crate::queue::Line;
 use crate::record::{Answer, Kind, Record};
 use crate::rule::Asked;
 use crate::sticky::{self, Choice};
@@ -263,13 +264,29 @@ pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm
     record.member.set(std::ptr::null());
     record.pinned_to.set(std::ptr::null());
     record.refreshed.set(false);
-    loop {
+    if record.attempts_here() == 0 {
         // SAFETY: the caller's promise.
-        let chosen = unsafe { choose(r, record, farm) };
+        unsafe {
+            class::read(r, record, farm);
+            record.session.set(sticky::read(r, record, farm));
+        }
+    }
+    let mut line = Line::of(record, farm);
+    let mut its_turn = record.attempts_here() > 0 || !line.as_ref().is_some_and(Line::has_others);
+    loop {
+        let chosen = if its_turn {
+            // SAFETY: the caller's promise.
+            unsafe { choose(r, record, farm) }
+        } else {
+            Err(Nobody::Full)
+        };
+        its_turn = true;
         match chosen.and_then(|(member, reason)| take(r, record, farm, member, reason)) {
             Ok(()) => return true,
             // Its last place went to another request in between: there may be others.
             Err(Nobody::Full) if chosen.is_ok() => {}
+            // SAFETY: as above.
+            Err(Nobody::Full) if line.as_mut().is_some_and(|line| unsafe { line.wait(r) }) => {}
             Err(why) => {
                 record.full.set(why == Nobody::Full);
                 return false;
@@ -294,13 +311,6 @@ pub unsafe fn choose(
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
         return Err(Nobody::Usable);
-    }
-    if record.attempts_here() == 0 {
-        // SAFETY: the caller's promise.
-        unsafe {
-            class::read(r, record, farm);
-            record.session.set(sticky::read(r, record, farm));
-        }
     }
     let tried = record.tried();
     // SAFETY: as above.

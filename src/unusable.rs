@@ -164,7 +164,11 @@ unsafe fn refuse(
         return ffi::HTTP_MOVED_TEMPORARILY;
     }
     note(r, record, farm, "503");
-    let wait = retry_after(farm);
+    let wait = if record.full.get() {
+        1
+    } else {
+        retry_after(farm)
+    };
     // SAFETY: the caller's promise.
     unsafe {
         let seconds = pool::text((*r).pool, &wait.to_string());

@@ -1,6 +1,6 @@
 //! The manual and the table of parameters say the same.
 
-use athena_engine::config::param::{LATER, PARAMS, Param, Whose};
+use athena_engine::config::param::{PARAMS, Param, Whose};
 use athena_engine::query::{LETTERS, Of};
 use std::collections::BTreeMap;
 
@@ -84,16 +84,6 @@ fn each_parameter_of_members_has_its_entry_and_no_other_has() {
     let members = PARAMS.iter().filter(is_members);
     let table: BTreeMap<_, _> = members.map(entry).collect();
     assert_eq!(entries("Parameters of members"), table);
-}
-
-#[test]
-fn what_is_refused_by_name_is_listed() {
-    let text = section("Not available in this version");
-    let mut listed: Vec<_> = text.split('`').skip(1).step_by(2).collect();
-    let mut later: Vec<_> = LATER.iter().map(|(key, _)| *key).collect();
-    listed.sort_unstable();
-    later.sort_unstable();
-    assert_eq!(listed, later);
 }
 
 /// The lines of the table of letters: what is said of each, and of what it is.

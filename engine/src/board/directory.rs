@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BoardError;
 use super::layout::{
-    Extent, FARM_STEP, Kind, MAX_FARMS, MAX_MEMBERS, MEMBER_STEP, PLAN_STEP, first_extent,
+    Extent, FARM_STEP, Kind, MAX_FARMS, MAX_MEMBERS, MAX_WAITERS, MEMBER_STEP, PLAN_STEP,
+    WAITER_STEP, first_extent,
 };
 use super::pool::{Given, Pool};
 use super::spec::{FarmSpec, Settings};
@@ -113,6 +114,13 @@ impl Directory {
         let assigned = self.assign(specs)?;
         self.retire_others(&assigned, last);
         self.add_capacity();
+        let waiters = specs.iter().map(|spec| u64::from(spec.queue)).sum::<u64>();
+        let waiters = waiters.min(u64::from(MAX_WAITERS - MAX_WAITERS % WAITER_STEP));
+        self.append(
+            Kind::Waiters,
+            usize::try_from(waiters).unwrap_or(0),
+            WAITER_STEP,
+        );
         for (given, spec) in assigned.iter().zip(specs) {
             let members = given.members.len() + given.spares.len();
             self.fit_plan(given.farm.id, members, spec.hashed)?;

@@ -9,6 +9,7 @@
 //!           Members  MemberRecord × count, then the in-flight matrix: for each slot one row of
 //!                    count × u32, so that a child writes to cache lines of its own
 //!           Plan     one farm's two plan buffers: PlanHead, eligible, turns
+//!           Waiters  Waiter × count, of all farms
 //!           Table    one farm's two tables for `lbmethod=hash`, which belong to its plan buffers
 //! ```
 //!
@@ -19,6 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan_area::PlanHead;
+use super::queue::Waiter;
 use super::record::{FarmRecord, MemberRecord};
 use crate::plan::table;
 use crate::sync::{AtomicU32, AtomicU64};
@@ -37,6 +39,10 @@ pub const MAX_SLOTS: u32 = 1 << 16;
 pub const MAX_FARMS: u32 = 1 << 16;
 /// Most members, all farms together.
 pub const MAX_MEMBERS: u32 = 1 << 20;
+/// Most requests that wait for a place.
+pub const MAX_WAITERS: u32 = 1 << 16;
+/// Entries of waiting requests come in pages, but for the extent's head.
+pub const WAITER_STEP: u32 = 124;
 /// Farms come in pages.
 pub const FARM_STEP: u32 = 8;
 /// Members come in the number of cells that share a row's cache lines: fewer would cost as much.
@@ -101,14 +107,22 @@ pub enum Kind {
     Plan = 3,
     /// One farm's tables.
     Table = 4,
+    /// Entries of requests that wait for a place.
+    Waiters = 5,
 }
 
 impl Kind {
     /// The kind of that number.
     pub fn of(number: u32) -> Option<Self> {
-        [Self::Farms, Self::Members, Self::Plan, Self::Table]
-            .into_iter()
-            .find(|kind| *kind as u32 == number)
+        [
+            Self::Farms,
+            Self::Members,
+            Self::Plan,
+            Self::Table,
+            Self::Waiters,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u32 == number)
     }
 
     /// Largest count an extent of this kind may have.
@@ -117,6 +131,7 @@ impl Kind {
             Self::Farms => MAX_FARMS,
             Self::Members | Self::Plan => MAX_MEMBERS,
             Self::Table => table::MAX,
+            Self::Waiters => MAX_WAITERS,
         }
     }
 }
@@ -146,6 +161,7 @@ impl Extent {
             }
             Kind::Plan => 2 * self.plan_buffer(),
             Kind::Table => 2 * self.list(),
+            Kind::Waiters => count * size_of::<Waiter>() as u64,
         };
         (LINE + body).next_multiple_of(PAGE)
     }
@@ -282,10 +298,10 @@ mod tests {
 
     #[test]
     fn kinds_and_numbers_are_inverse() {
-        for number in 0..7 {
+        for number in 0..8 {
             assert_eq!(
                 Kind::of(number).map_or(0, |kind| kind as u32),
-                number * u32::from(number < 5)
+                number * u32::from(number < 6)
             );
         }
     }

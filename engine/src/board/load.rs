@@ -165,6 +165,7 @@ impl Records {
         let (there, size) = match extent.kind {
             Kind::Farms => (self.farms.len(), size_of::<FarmRecord>()),
             Kind::Members => (self.members.len(), size_of::<MemberRecord>()),
+            Kind::Waiters => return Ok(()),
             Kind::Plan | Kind::Table => {
                 self.plans.push(extent.first);
                 return Ok(());

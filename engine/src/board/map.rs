@@ -14,6 +14,7 @@ use std::slice;
 
 use super::layout::{ExtentHead, Header};
 use super::plan_area::PlanHead;
+use super::queue::Waiter;
 use super::record::{FarmRecord, MemberRecord};
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -37,6 +38,8 @@ unsafe impl Plain for Header {}
 unsafe impl Plain for ExtentHead {}
 // SAFETY: repr(C), atomics only, size asserted in layout.rs.
 unsafe impl Plain for PlanHead {}
+// SAFETY: repr(C), atomics only, size asserted in queue.rs.
+unsafe impl Plain for Waiter {}
 // SAFETY: repr(C), atomics only, size asserted in record.rs.
 unsafe impl Plain for FarmRecord {}
 // SAFETY: repr(C), atomics only, size asserted in record.rs.

@@ -2,7 +2,7 @@
 //! restarts.
 //!
 //! It is a file (or a memfd) mapped shared by httpd's parent and all its children. [`layout`] says
-//! where things lie in it, [`record`] what a farm and a member look like, [`slots`] who has how
+//! where things lie in it, [`record`] what a farm and a member look like, [`queue`] who waits for a place, [`slots`] who has how
 //! much under way, [`plan_area`] where a farm's schedule is published.
 //!
 //! **Who trusts whom.** Children can write the whole board, and the parent runs as root. So values
@@ -40,6 +40,7 @@ mod map;
 pub mod plan_area;
 #[cfg(not(loom))]
 mod pool;
+pub mod queue;
 pub mod record;
 #[cfg(not(loom))]
 mod retain;

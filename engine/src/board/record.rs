@@ -279,8 +279,14 @@ pub struct FarmHot {
     pub cookies: CookieCounts,
     /// When to look for members that have not reported in time; `u64::MAX`: never.
     pub next_out_at: AtomicU64,
+    /// Requests that ever waited for a place ([`super::queue`]).
+    pub arrivals: AtomicU64,
+    /// Not 0: somebody may be waiting now.
+    pub waiting: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
     /// Room for later versions.
-    pub spare: [AtomicU64; 4],
+    pub spare: [AtomicU64; 2],
 }
 
 /// Signed cookies (`crate::cookie`), by what they came to.

@@ -1,5 +1,6 @@
 //! The handle of the board, in the parent and, by the fork, in each child.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -15,6 +16,7 @@ use super::layout::{ExtentHead, MAGIC, MAX_SLOTS, VERSION};
 use super::load::{Loaded, Refusal, load};
 use super::lock::{FarmLock, LockError, Locks};
 use super::map::Segment;
+use super::queue::Queue;
 use super::record::{FarmRecord, MemberRecord};
 use super::slots::{LiveSlot, Repaired, SlotId};
 use super::spec::{Attached, FarmSpec};
@@ -192,13 +194,35 @@ impl Board {
     /// Gives back the slot of a child that certainly runs no more, and what it had under way. For
     /// the parent.
     pub fn release(&self, pid: u32) -> Repaired {
-        self.repaired(self.view.slots.release(|live| live.pid == pid))
+        self.forget(|live| live.pid == pid)
     }
 
     /// Gives back the slots of all owners that are not `alive`: after a child has written where it
     /// must not, the table may name processes that never were. For the parent.
     pub fn sweep(&self, alive: impl Fn(u32) -> bool) -> Repaired {
-        self.repaired(self.view.slots.release(|live| !alive(live.pid)))
+        let repaired = self.forget(|live| !alive(live.pid));
+        let live: HashSet<_> = self.view.slots.live().map(|live| live.slot).collect();
+        self.all_waiters()
+            .abandon_unless(|slot| live.contains(&slot));
+        repaired
+    }
+
+    fn forget(&self, dead: impl Fn(LiveSlot) -> bool) -> Repaired {
+        for live in self.view.slots.live().filter(|live| dead(*live)) {
+            self.all_waiters().abandon(live.slot);
+        }
+        self.repaired(self.view.slots.release(dead))
+    }
+
+    fn all_waiters(&self) -> Queue<'_> {
+        Queue::new(&self.view.waiters)
+    }
+
+    /// Requests that wait for a place, all children and farms together, of which there are at most
+    /// so many.
+    pub fn queue(&self, most: usize) -> Queue<'_> {
+        let waiters = &self.view.waiters;
+        Queue::new(waiters.get(..most).unwrap_or(waiters))
     }
 
     /// Whose requests waited for answers is not known of the dead: nobody's do.

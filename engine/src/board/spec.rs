@@ -23,6 +23,8 @@ pub struct FarmSpec {
     pub spares: u32,
     /// Its method is `hash`: its plans have a table.
     pub hashed: bool,
+    /// Most requests that wait for a place at a time.
+    pub queue: u32,
 }
 
 /// A member as configured. Its key is its farm's and `url`.
@@ -215,6 +217,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         members,
         spares: 0,
         hashed: false,
+        queue: 0,
     }
 }
 

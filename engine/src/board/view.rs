@@ -6,6 +6,7 @@ use super::inflight::Totals;
 use super::layout::{Extent, Header, Kind, SLOT_TABLE};
 use super::map::{Plain, Segment};
 use super::plan_area::{PlanArea, PlanBuffer};
+use super::queue::Waiter;
 use super::record::{FarmRecord, MemberRecord};
 use super::slots::{Matrix, SlotTable};
 use crate::sync::{AtomicU32, AtomicU64};
@@ -21,6 +22,8 @@ pub struct View {
     pub plans: Vec<Option<PlanArea<'static>>>,
     /// All member records.
     pub members: Vec<&'static MemberRecord>,
+    /// Entries of requests that wait.
+    pub waiters: Vec<&'static Waiter>,
     /// Child slots and in-flight cells.
     pub slots: SlotTable<'static>,
 }
@@ -34,6 +37,7 @@ impl View {
     pub fn of(segments: &[Segment], directory: &Directory) -> Result<Self, BoardError> {
         let mut farms = Vec::with_capacity(directory.farms.len());
         let mut members = Vec::with_capacity(directory.members.len());
+        let mut waiters = Vec::new();
         let mut matrices: Vec<(&Extent, &'static [MemberRecord])> = Vec::new();
         for extent in &directory.extents {
             let count = extent.count as usize;
@@ -44,6 +48,7 @@ impl View {
                     members.extend(records);
                     matrices.push((extent, records));
                 }
+                Kind::Waiters => waiters.extend(view::<Waiter>(segments, extent.records(), count)?),
                 Kind::Plan | Kind::Table => {}
             }
         }
@@ -69,6 +74,7 @@ impl View {
             farms,
             plans,
             members,
+            waiters,
             slots: SlotTable::new(owners, matrices),
         })
     }

@@ -1,7 +1,4 @@
 //! The table of our own parameters: one line and one field each.
-//!
-//! A parameter that this version does not know yet stands in [`LATER`] and is refused by name; it
-//! becomes available by moving its line to [`PARAMS`].
 
 use super::forward::Forward;
 use super::value::{self, Must};
@@ -70,6 +67,12 @@ pub const PARAMS: &[Param] = &[
         "where requests go that the farm, or the member of their session, cannot serve",
         |farm, text| put(&mut farm.forward, Forward::read(text).map(Some)),
         |member, text| put(&mut member.forward, Forward::read(text).map(Some))),
+    farms("queue", "queue=N", "off",
+        "most requests that wait for a place while each member is full",
+        |farm, text| put(&mut farm.queue, value::number(text, 1..=60_000).map(Some))),
+    farms("queuetimeout", "queuetimeout=MILLISECONDS", "10000",
+        "how long a request waits for a place",
+        |farm, text| put(&mut farm.queue_timeout, value::millis(text, 1..=3_600_000))),
     farms("stickyissue", "stickyissue=On|Off", "Off",
         "the module sets the session's cookie itself",
         |farm, text| put(&mut farm.sticky_issue, value::on_off(text))),
@@ -114,9 +117,6 @@ pub const PARAMS: &[Param] = &[
         "where the member's agent is asked how it is",
         |member, text| put(&mut member.agent, Address::read(text).map(Some))),
 ];
-
-/// Parameters that this version knows by name only, and refuses.
-pub const LATER: &[(&str, Whose)] = &[("queue", Whose::Farm), ("queuetimeout", Whose::Farm)];
 
 /// Longest `name=`, in bytes.
 const MEMBER_NAME_MAX: usize = 64;
@@ -200,16 +200,9 @@ impl Param {
     }
 }
 
-/// Whose parameter of ours `key` is, compared without case, available or not; `None`: not ours.
+/// Whose parameter of ours `key` is, compared without case; `None`: not ours.
 pub fn whose(key: &str) -> Option<Whose> {
-    let later = || {
-        LATER
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(key))
-    };
-    find(key)
-        .map(Param::whose)
-        .or_else(|| later().map(|(_, whose)| *whose))
+    find(key).map(Param::whose)
 }
 
 fn find(key: &str) -> Option<&'static Param> {
@@ -231,9 +224,6 @@ pub enum ParamError {
         /// What is allowed.
         must: Must,
     },
-    /// Known by name only.
-    #[error("{0}: not available in this version of mod_athena")]
-    NotAvailable(String),
     /// Set on a member, but a farm's.
     #[error("{0}: belongs to the farm, not to a member")]
     Farms(String),
@@ -264,6 +254,10 @@ pub struct FarmParams {
     pub fallback: Option<Fallback>,
     /// Where requests go when no member is usable.
     pub forward: Option<Forward>,
+    /// Most requests that wait for a place; `None`: none does.
+    pub queue: Option<u32>,
+    /// How long a request waits for a place, in whole milliseconds.
+    pub queue_timeout: Duration,
     /// The module sets the session's cookie itself.
     pub sticky_issue: bool,
     /// That cookie's attributes; `None`: the default ones.
@@ -293,6 +287,8 @@ impl Default for FarmParams {
             try_timeout: None,
             fallback: None,
             forward: None,
+            queue: None,
+            queue_timeout: Duration::from_secs(10),
             sticky_issue: false,
             sticky_attrs: None,
             route_regex: None,
@@ -347,9 +343,9 @@ impl FarmParams {
     /// Sets one parameter; of a repeated one the last holds.
     ///
     /// # Errors
-    /// The key is not a farm's, not available, or the value is not allowed.
+    /// The key is not a farm's, unknown, or the value is not allowed.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
-        let param = available(key)?;
+        let param = known(key)?;
         let read = match (param.farm, param.member) {
             (Some(set), _) => set(self, value),
             (None, Some(set)) if param.inherited => set(&mut self.members, value),
@@ -363,9 +359,9 @@ impl MemberParams {
     /// Sets one parameter; of a repeated one the last holds.
     ///
     /// # Errors
-    /// The key is not a member's, not available, or the value is not allowed.
+    /// The key is not a member's, unknown, or the value is not allowed.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
-        let set = available(key)?
+        let set = known(key)?
             .member
             .ok_or_else(|| ParamError::Farms(key.to_owned()))?;
         set(self, value).map_err(|must| refused(key, value, must))
@@ -386,11 +382,8 @@ impl MemberParams {
     }
 }
 
-fn available(key: &str) -> Result<&'static Param, ParamError> {
-    find(key).ok_or_else(|| match whose(key) {
-        None => ParamError::Unknown(key.to_owned()),
-        Some(_) => ParamError::NotAvailable(key.to_owned()),
-    })
+fn known(key: &str) -> Result<&'static Param, ParamError> {
+    find(key).ok_or_else(|| ParamError::Unknown(key.to_owned()))
 }
 
 fn refused(key: &str, value: &str, must: Must) -> ParamError {

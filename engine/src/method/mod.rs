@@ -7,6 +7,7 @@ mod balance;
 mod bybusyness;
 mod byrequests;
 mod bytraffic;
+mod first;
 mod hash;
 mod leastconn;
 mod leasttime;
@@ -170,6 +171,7 @@ pub static MENU: &[&(dyn Method + Sync)] = &[
     &traffic::Traffic,
     &random::Random,
     &hash::Hash,
+    &first::First,
     &byrequests::ByRequests,
     &bybusyness::ByBusyness,
     &bytraffic::ByTraffic,

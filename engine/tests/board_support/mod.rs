@@ -25,6 +25,7 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         members: urls.iter().map(member).collect(),
         spares: 0,
         hashed: false,
+        queue: 0,
     }
 }
 

@@ -1,0 +1,131 @@
+"""queue: requests wait for a place, best class first, and none of them is lost."""
+
+from statistics import median
+
+import pytest
+from harness.client import Client, fetch
+from harness.engine import Engine
+from harness.farms import served
+from harness.load import Load, at_once
+from harness.waiting import wait_until
+
+LIMIT = 5
+# Room for 200 requests under way and waiting: at most half of all workers wait.
+EVENT = "StartServers 12\nMaxSpareThreads 384\nMaxRequestWorkers 384\n"
+
+
+def peaks(members):
+    return [member["peak"] for _, member in sorted(members.stats().items())]
+
+
+def farm(members, settings="queue=300 queuetimeout=60000", each=f"maxconn={LIMIT}"):
+    return served(members.urls, each=each, settings=settings)
+
+
+def many(server, count, target="/farm/x?delay=30"):
+    return at_once(count, lambda _: fetch(server.port, target))
+
+
+def test_200_clients_and_ten_places(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=EVENT + farm(members))
+    wait_until(lambda: len(server.child_pids()) >= 12, what="all children")
+    answers = many(server, 200)
+    assert [answer.status for answer in answers] == [200] * 200
+    assert peaks(members) == [LIMIT, LIMIT]
+    assert sum(members.requests()) == 200
+    Engine(server).wait_idle()
+
+
+def test_prefork_keeps_half_of_its_children_from_waiting(httpd, backends):
+    members = backends(2)
+    server = httpd("prefork", children=32, conf=farm(members))
+    # 10 under way, 32 of 64 workers waiting.
+    assert [answer.status for answer in many(server, 40)] == [200] * 40
+    answers = many(server, 200, "/farm/x?delay=100")
+    refused = [answer for answer in answers if answer.status != 200]
+    assert all((answer.status, answer.header("Retry-After")) == (503, "1") for answer in refused)
+    assert len(refused) < 190
+    assert peaks(members) == [LIMIT, LIMIT]
+    Engine(server).wait_idle()
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_killed_children_leave_no_place_taken_and_nobody_in_line(httpd, backends, mpm):
+    members = backends(2)
+    server = httpd(mpm, children=32, conf=farm(members))
+    # A killed child's entries count until the parent has noticed its end.
+    with Load(server.port, lambda _: ("GET", "/farm/x?delay=20"), clients=30) as load:
+        for _ in range(2):
+            seen = len(load.results)
+            wait_until(lambda: len(load.results) > seen + 100, what="load")
+            server.kill_children(half=True)
+        seen = len(load.results)
+        wait_until(lambda: len(load.results) > seen + 200, what="load after the kill")
+    assert all(result.status == 200 or result.error for result in load.results)
+    Engine(server).wait_idle(5)
+    wait_until(lambda: members.total("now") == 0, what="the back ends are idle")
+    members.reset()
+    wait_until(lambda: {a.status for a in many(server, 25, "/farm/x?delay=100")} == {200}
+               and peaks(members) >= [LIMIT, LIMIT], what="no place was lost, nor one in line")
+    assert peaks(members) == [LIMIT, LIMIT]
+
+
+def test_gold_does_not_wait_for_bronze(httpd, backends):
+    members = backends(1)
+    server = httpd("event", modules=["setenvif"], conf=EVENT + """
+        AthQos gold priority=1
+        AthQos bronze priority=9
+        SetEnvIf Request_URI "/(gold|bronze)" ATH_CLASS=$1
+        CustomLog waits.log "%{ATH_CLASS}e %{ATH_QUEUE_US}e"
+        """ + farm(members))
+    wait_until(lambda: len(server.child_pids()) >= 12, what="all children")
+    bronze = Load(server.port, lambda _: ("GET", "/farm/bronze?delay=20"), clients=60,
+                  reconnect=True)
+    gold = Load(server.port, lambda _: ("GET", "/farm/gold?delay=20"), clients=2,
+                reconnect=True)
+    with bronze, gold:
+        wait_until(lambda: len(bronze.results) > 300 and len(gold.results) > 50, 30, "answers")
+    assert not bronze.failed() and not gold.failed()
+    lines = (server.directory / "waits.log").read_text().split("\n")
+    waits = {name: [int(line.split()[1]) for line in lines if line.startswith(name)]
+             for name in ("gold", "bronze")}
+    assert median(waits["gold"]) < median(waits["bronze"]) / 10
+    assert peaks(members) == [LIMIT]
+
+
+def test_who_cannot_wait_is_told(httpd, backends):
+    members = backends(1)
+    server = httpd("event", conf=farm(members, "queue=1 queuetimeout=300", "maxconn=1"))
+    with Client(server.port) as busy:
+        busy.send(b"GET /farm/x?delay=1500 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: members.total("now") == 1, what="the member is full")
+        answers = at_once(3, lambda _: fetch(server.port, "/farm/x"))
+        assert [(a.status, a.header("Retry-After")) for a in answers] == [(503, "1")] * 3
+        assert busy.answer().status == 200
+    assert fetch(server.port, "/farm/x").status == 200
+
+
+def test_a_client_that_goes_away_leaves_the_line(httpd, backends):
+    members = backends(1)
+    server = httpd("event", conf="LogLevel athena:debug\n"
+                   + farm(members, "queue=1 queuetimeout=60000", "maxconn=1"))
+    with Client(server.port) as busy:
+        busy.send(b"GET /farm/x?delay=4000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: members.total("now") == 1, what="the member is full")
+        with Client(server.port) as leaver:
+            leaver.send(b"GET /farm/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            # The line is full as soon as it stands in it.
+            wait_until(lambda: fetch(server.port, "/farm/x").status == 503, what="the line is full")
+            leaver.abort()
+        wait_until(lambda: server.lines("ATH0341.*the client has gone"), what="it has left")
+        assert fetch(server.port, "/farm/x").status == 200
+    assert members.requests() == [2]
+
+
+def test_first_fills_members_in_their_order(httpd, backends):
+    members = backends(3)
+    server = httpd("event", conf=farm(members, "lbmethod=first", "maxconn=4"))
+    assert [fetch(server.port, "/farm/x").member for _ in range(6)] == [0] * 6
+    assert sorted(a.member for a in many(server, 6, "/farm/x?delay=500")) == [0] * 4 + [1] * 2
+    assert peaks(members) == [4, 2, 0]
