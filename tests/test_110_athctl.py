@@ -8,7 +8,7 @@ from harness.client import fetch
 from harness.engine import FARMS, Engine
 from harness.farms import farm, served
 from harness.load import ab
-from harness.paths import ATHCTL
+from harness.paths import ATHCTL, ROOT
 from harness.waiting import free_port
 
 DEAD = "http://127.0.0.1:9"
@@ -88,6 +88,41 @@ def test_monitor(httpd, backends, arguments, code, word):
 
 def test_monitor_without_an_engine():
     assert athctl(free_port(), "monitor", code=3).startswith("ATHENA UNKNOWN - http://127.0.0.1:")
+
+
+VECTORS = json.loads((ROOT / "docs/cookie-vectors.json").read_text())
+
+
+@pytest.mark.parametrize("vector", VECTORS["verified"], ids=lambda vector: vector["name"])
+def test_cookies_are_verified_as_published(vector, tmp_path):
+    """With the key that the cookie names, where there is one."""
+    named = vector["cookie"].split(".")[1:2]
+    key = named[0] if named and named[0] in VECTORS["keys"] else "2026a"
+    file = tmp_path / "a.key"
+    file.write_text(VECTORS["keys"][key])
+    file.chmod(0o600)
+    accepted = vector["result"] == "accepted"
+    said = athctl(9, "cookie", "verify", file, key, vector["farm"], vector["cookie"],
+                  "--at", vector["now"], code=0 if accepted else 1)
+    word = {"foreign": "for other farms"}.get(vector["result"], vector["result"])
+    assert said.startswith("expires=" if accepted else f"athctl: the cookie is {word}"), said
+
+
+def test_a_new_key_is_used_at_once(tmp_path):
+    file = tmp_path / "new.key"
+    assert athctl(9, "cookie", "keygen", file, "k1") == f"AthCookieKey k1 file:{file}\n"
+    secret = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600 and len(secret) == 65
+    assert "exists" in athctl(9, "cookie", "keygen", file, "k1", code=1)
+    assert file.read_text() == secret
+    cookie = athctl(9, "cookie", "sign", file, "k1", "+60", "shop,old", "m1", "gold").strip()
+    said = athctl(9, "cookie", "verify", file, "k1", "old", cookie)
+    assert said.splitlines()[1:] == ["farms=shop,old", "member=m1", "class=gold"]
+    assert "do not fit" in athctl(9, "cookie", "sign", file, "k1", "+60", "a\nb", code=1)
+    assert "ID must be" in athctl(9, "cookie", "keygen", tmp_path / "x", "a.b", code=1)
+    assert not (tmp_path / "x").exists()
+    file.chmod(0o644)
+    assert "chmod o-rwx" in athctl(9, "cookie", "sign", file, "k1", "+60", "shop", code=1)
 
 
 def test_completions_and_manual_pages(tmp_path):

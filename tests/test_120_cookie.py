@@ -11,7 +11,7 @@ from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm
 from harness.httpd import CONNECT_FAILED
-from harness.paths import RELEASE, ROOT, SIGNERS
+from harness.paths import ATHCTL, ROOT, SIGNERS
 from harness.waiting import free_port, wait_until
 
 VECTORS = json.loads((ROOT / "docs/cookie-vectors.json").read_text())
@@ -40,7 +40,7 @@ def signer(request, directory):
         "python": ["/usr/bin/python3", SIGNERS / "sign.py"],
         "php": ["php", SIGNERS / "sign.php"],
         "java": ["java", "-Xshare:auto", "-cp", directory, "Sign"],
-        "rust": [RELEASE / "athena-sign"],
+        "rust": [ATHCTL, "cookie", "sign"],
     }[language]
 
     def sign(*arguments):

@@ -1,6 +1,5 @@
 //! The engine's API, over HTTP.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -9,48 +8,10 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::cli::Server;
 use crate::documents::{Farm, Farms};
+use crate::error::Error;
 
 /// Largest answer that is read, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024 * 1024;
-
-/// Why a command did not do what it was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No answer, or not one of HTTP.
-    #[error("{url}: {error}")]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// What went wrong.
-        error: ureq::Error,
-    },
-    /// An answer that says no.
-    #[error("{url}: {status}{}{said}", if .said.is_empty() { "" } else { ": " })]
-    Refused {
-        /// What was asked.
-        url: String,
-        /// The status code.
-        status: u16,
-        /// What the engine said, in one line.
-        said: String,
-    },
-    /// An answer that is not the engine's.
-    #[error("{url}: the answer is not the engine's: {error}. Is --url the server and its AthPath?")]
-    Strange {
-        /// What was asked.
-        url: String,
-        /// What does not fit.
-        error: serde_json::Error,
-    },
-    /// A file or directory.
-    #[error("{path}: {error}", path = .path.display())]
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// What went wrong.
-        error: std::io::Error,
-    },
-}
 
 /// One engine.
 pub struct Api {

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use crate::api::Error;
+use crate::error::Error;
 use crate::monitor::Threshold;
 
 /// Look at, change and watch the farms of an httpd with mod_athena.
@@ -58,6 +58,9 @@ Examples:
   athctl monitor                             any member out: WARNING, none left: CRITICAL
   athctl monitor farm_one -w 2 -c 50%")]
     Monitor(Monitor),
+    /// Makes and verifies the cookies that back ends sign, and their keys
+    #[command(subcommand)]
+    Cookie(Cookie),
     /// Completions for a shell, to be sourced: athctl completions bash
     Completions { shell: Shell },
     /// Writes the manual pages into a directory
@@ -86,6 +89,80 @@ pub struct Monitor {
     /// CRITICAL when so many members cannot be chosen
     #[arg(short, long, default_value = "100%", value_name = "N|N%")]
     pub critical: Threshold,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Cookie {
+    /// Prints a cookie
+    #[command(after_help = "\
+Examples:
+  athctl cookie sign athena.key 2026a +3600 shop
+  athctl cookie sign athena.key 2026a 1900000000 shop,shop-old 10.0.0.1:8080 gold")]
+    Sign {
+        #[command(flatten)]
+        key: CookieKey,
+        /// When it expires: seconds since 1970, or +SECONDS from now
+        #[arg(value_parser = expiry)]
+        expires: u64,
+        /// The farms it is for, separated by commas, the preferred one first
+        farms: String,
+        /// The member to stick to; "" is none
+        member: Option<String>,
+        /// The class of the client; "" is none
+        class: Option<String>,
+    },
+    /// Prints what a cookie says, or fails with the word under which it is counted
+    #[command(after_help = "\
+A handle, which clients carry with AthCookieMode wrap, is opened first.
+
+Example:
+  athctl cookie verify athena.key 2026a shop v1.2026a.ZXhwaX...")]
+    Verify {
+        #[command(flatten)]
+        key: CookieKey,
+        /// The farm of the request that it comes with
+        farm: String,
+        /// The cookie's value, or a handle
+        cookie: String,
+        /// The time to verify it at, in seconds since 1970 [default: now]
+        #[arg(long, value_name = "SECONDS")]
+        at: Option<u64>,
+    },
+    /// Writes a new secret, which must not exist yet, and prints the line that names it
+    #[command(after_help = "\
+Example:
+  athctl cookie keygen /etc/apache2/athena-2026a.key 2026a")]
+    Keygen {
+        #[command(flatten)]
+        key: CookieKey,
+    },
+}
+
+/// A key as the `AthCookieKey` line has it.
+#[derive(Debug, Args)]
+pub struct CookieKey {
+    /// The file with the secret
+    #[arg(value_name = "KEYFILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The key's name, as on the AthCookieKey line
+    pub id: String,
+}
+
+/// Now, in seconds since 1970.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+fn expiry(text: &str) -> Result<u64, String> {
+    let (start, digits) = text
+        .strip_prefix('+')
+        .map_or((0, text), |digits| (now(), digits));
+    let seconds = digits.parse::<u64>().ok();
+    seconds
+        .filter(|_| !digits.starts_with('+'))
+        .and_then(|seconds| start.checked_add(seconds))
+        .ok_or_else(|| "must be seconds since 1970, or +SECONDS from now".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -117,6 +194,37 @@ mod tests {
     #[test]
     fn the_table_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_stands_in_the_document_with_an_example() {
+        let document = include_str!("../../docs/athctl.md");
+        let mut commands = Vec::new();
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let under = command.get_subcommands();
+            let before = commands.len();
+            commands.extend(under.map(|under| format!("{name} {}", under.get_name())));
+            if commands.len() == before {
+                commands.push(name.to_owned());
+            }
+        }
+        for command in commands {
+            let example = format!("    athctl {command} ");
+            assert!(
+                document.contains(&example),
+                "docs/athctl.md: no {example:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_expiry_is_a_time_or_a_span() {
+        assert_eq!(expiry("1900000000"), Ok(1_900_000_000));
+        assert!(expiry("+60").unwrap() >= now() + 59);
+        for text in ["", "+", "++1", "-1", "x", "1h", "+18446744073709551615"] {
+            assert!(expiry(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 mod api;
 mod cli;
+mod cookie;
 mod documents;
+mod error;
 mod monitor;
 mod status;
 
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(&api, options),
         // Its exit code says more than whether it worked.
         Command::Monitor(options) => return monitor::run(&api, options),
+        Command::Cookie(what) => cookie::run(what),
         Command::Completions { shell } => cli::completions(*shell),
         Command::Manual { directory } => cli::manual(directory),
     };

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use crate::api::{Api, Error};
+use crate::api::Api;
 use crate::cli::Monitor;
 use crate::documents::{Farm, Member};
+use crate::error::Error;
 
 /// How bad it is; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,9 +3,10 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use crate::api::{Api, Error, farm_path};
+use crate::api::{Api, farm_path};
 use crate::cli::Status;
 use crate::documents::{Farm, Member};
+use crate::error::Error;
 
 /// Prints what the options ask for.
 pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
