@@ -53,7 +53,7 @@ impl Slots {
 
     fn open(&self, slot: SlotId, limit: Option<u32>) -> bool {
         let table = self.table();
-        open(table.cell(slot, MEMBER).unwrap(), &self.hot.inflight, limit)
+        open(table.cell(slot, MEMBER).unwrap(), self.totals(), limit)
     }
 
     fn close(&self, slot: SlotId) {
