@@ -26,9 +26,9 @@ const FUNCTIONS: &[&str] = &[
     "apr_brigade_(cleanup|length|destroy)",
     "apr_bucket_type_.*",
     "apr_thread_mutex_(create|lock|unlock)",
-    "apr_time_now|apr_sockaddr_ip_getbuf|apr_reslist_(acquire|release|acquired_count)",
+    "apr_time_(now|exp_gmt)|apr_sockaddr_ip_getbuf|apr_reslist_(acquire|release|acquired_count)",
     "ap_retained_data_(create|get)",
-    "ap_(setup|should|get)_client_block|ap_get_server_name|apr_generate_random_bytes",
+    "ap_(setup|should|get)_client_block|ap_get_(server_name|status_line)|apr_generate_random_bytes",
     "ap_get_conn_socket|apr_os_sock_get",
     "ath_shim_.*",
 ];
@@ -43,7 +43,7 @@ const TYPES: &[&str] = &[
     "apr_(table|array)_.*|apr_bucket.*|apr_pool_t|apr_status_t|apr_port_t",
     "ap_mpm_.*",
     "apr_OFN_.*retry_worker.*",
-    "ap_list_provider_names_t",
+    "ap_list_provider_names_t|apr_time_exp_t",
     "athena_.*",
 ];
 const CONSTANTS: &[&str] = &[
@@ -56,7 +56,7 @@ const CONSTANTS: &[&str] = &[
     "MODULE_MAGIC_.*",
     "PROXY.*",
     "MPM_CHILD_.*",
-    "M_(GET|POST|PUT|DELETE|OPTIONS|TRACE|PROPFIND)",
+    "M_(GET|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|PROPFIND)",
     "SATISFY_.*|REQUEST_CHUNKED_.*",
     "AP_WATCHDOG_.*",
     "ap_conftree|ap_server_conf|apr_hook_debug_current|ap_server_root",

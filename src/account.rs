@@ -13,6 +13,7 @@ use athena_engine::health::{self, Cause};
 use athena_engine::method::Method;
 use athena_engine::{Micros, ejection, ewma, room, waiting};
 
+use crate::change::{self, Author};
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
 use crate::guard::guard;
@@ -298,6 +299,8 @@ fn recovered(farm: &Farm, member: &Member, now: Micros) {
                 farm.name, member.name
             ),
         );
+        let author = Author::automatic("health", "an answer");
+        change::note(farm, Some(member), "up=on (was off)", &author);
     }
     member.mirror_error(false);
     refresh::request(farm);
@@ -355,6 +358,8 @@ fn taken_out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micr
             cause.word()
         ),
     );
+    let author = Author::automatic("health", cause.word());
+    change::note(farm, Some(member), "up=off (was on)", &author);
     refresh::request(farm);
 }
 

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use athena_engine::board::{FarmSeat, FarmSpec, MemberSpec};
+use athena_engine::board::{FarmExtras, FarmSeat, FarmSpec, MemberExtras, MemberSpec};
 use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::config::qos::Classes;
 use athena_engine::method;
@@ -86,6 +86,7 @@ struct MemberDraft {
     worker: *mut ffi::proxy_worker,
     name: String,
     params: MemberParams,
+    extras: MemberExtras,
 }
 
 unsafe fn assemble(
@@ -131,6 +132,7 @@ unsafe fn assemble(
             }
             stats::begin(farm)?;
             agent::begin(farm);
+            crate::method::begin(farm);
             for member in &farm.members {
                 member.push();
                 account::begin_in_error(farm, member);
@@ -287,10 +289,14 @@ impl Draft {
             name_members(&workers, own)
                 .into_iter()
                 .zip(workers)
-                .map(|(name, worker)| MemberDraft {
-                    worker,
-                    name,
-                    params: own(worker).cloned().unwrap_or_default().or(&params.members),
+                .map(|(name, worker)| {
+                    let params = own(worker).cloned().unwrap_or_default().or(&params.members);
+                    MemberDraft {
+                        worker,
+                        name,
+                        extras: growth::extras(worker, &params),
+                        params,
+                    }
                 })
                 .collect::<Vec<_>>()
         };
@@ -328,16 +334,32 @@ impl Draft {
             members: members.collect(),
             spares: u32::try_from(self.slots.len()).unwrap_or(0),
             queue: self.params.queue.filter(|_| engine).unwrap_or(0),
+            extras: self.extras(),
             hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),
         }
     }
 
+    fn extras(&self) -> FarmExtras {
+        let (params, text) = (&self.params, |text: Option<String>| {
+            text.unwrap_or_default()
+        });
+        FarmExtras {
+            method: self.provider.1.name().into_owned(),
+            forward: text(params.forward.as_ref().map(ToString::to_string)),
+            fallback: text(params.fallback.as_ref().map(ToString::to_string)),
+        }
+    }
+
     unsafe fn finish(self, pool: *mut ffi::apr_pool_t, seat: FarmSeat, observed: bool) -> Farm {
+        let extras = self.extras();
+        let method = seat.record.changed.method.version();
         let members: Vec<Member> = self
             .members
             .into_iter()
             .zip(&seat.members)
-            .map(|(draft, seat)| Member::new(draft.worker, *seat, draft.name, draft.params))
+            .map(|(draft, seat)| {
+                Member::new(draft.worker, *seat, draft.name, draft.params, draft.extras)
+            })
             .collect();
         // SAFETY: the caller's promise; `errstatuses` is an array of int.
         let (front, fail_on_status, fail_on_timeout) = unsafe {
@@ -363,6 +385,8 @@ impl Draft {
             seat,
             params: self.params,
             classes: self.classes,
+            extras,
+            method_seen: AtomicU32::new(method),
             fail_on_status,
             fail_on_timeout,
             balancer: self.balancer,
@@ -383,7 +407,7 @@ impl MemberDraft {
             MemberSpec {
                 url: text(shared.name_ex.as_ptr()),
                 name: self.name.clone(),
-                route: text(shared.route.as_ptr()),
+                extras: self.extras.clone(),
                 weight: configured.weight,
                 flags: configured.flags,
                 lbset: configured.lbset,
@@ -441,7 +465,7 @@ unsafe fn fill_tables(
             declared: findings.declared.clone(),
             rules,
         };
-        forward::check(&conf.table)?;
+        forward::begin(&conf.table)?;
     }
     Ok(())
 }

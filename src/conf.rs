@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 
+use athena_engine::config::allow::Allowed;
 use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
@@ -37,6 +38,10 @@ pub struct ServerConf {
     pub board_file: Option<BoardFile>,
     pub path: Option<EnginePath>,
     pub trust: Option<Trust>,
+    /// `AthUpdateKey`.
+    pub update_key: Option<String>,
+    /// `AthMemberAllow`.
+    pub allowed: Option<Allowed>,
     /// `AthQos` lines; a virtual host's come behind the main server's.
     pub qos: Vec<Qos>,
     /// `AthCookieName`, `AthCookieKey`, `AthCookieMode`.
@@ -101,6 +106,8 @@ impl ServerConf {
             board_file: self.board_file.clone(),
             path: own.path.or_else(|| self.path.clone()),
             trust: own.trust.or_else(|| self.trust.clone()),
+            update_key: own.update_key.or_else(|| self.update_key.clone()),
+            allowed: own.allowed.or_else(|| self.allowed.clone()),
             qos: self.qos.iter().cloned().chain(own.qos).collect(),
             cookie: own.cookie.or(&self.cookie),
             max_embed: own.max_embed.or(self.max_embed),

@@ -6,6 +6,7 @@ use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use athena_engine::config::allow::Allowed;
 use athena_engine::config::param::MemberParams;
 use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
@@ -99,6 +100,18 @@ pub static TABLE: Table = Table(&[
         trust,
         SERVER,
         c"networks that may ask the engine, all or none"
+    ),
+    directive!(
+        c"AthUpdateKey",
+        update_key,
+        SERVER,
+        c"the key with which a GET may change states: file:PATH"
+    ),
+    directive!(
+        c"AthMemberAllow",
+        member_allow,
+        SERVER,
+        c"hosts that people may have requests sent to at run time, or none"
     ),
     directive!(
         c"AthQos",
@@ -304,6 +317,29 @@ fn path(line: &Line) -> Reading {
         EnginePath::At(trimmed.to_owned())
     };
     line.server()?.path = Some(path);
+    Ok(())
+}
+
+fn update_key(line: &Line) -> Reading {
+    let source = line.word("AthUpdateKey", "file:PATH")?;
+    let path = source.strip_prefix("file:").filter(|path| !path.is_empty());
+    let path = path.ok_or("AthUpdateKey: the key must stand in a file, named as file:PATH")?;
+    let key = std::fs::read_to_string(line.path(path))
+        .map_err(|error| format!("AthUpdateKey {source}: cannot be read: {error}"))?;
+    let key = key.trim();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if !(16..=128).contains(&key.len()) || !key.bytes().all(plain) {
+        return Err(format!(
+            "AthUpdateKey {source}: the key must be 16 to 128 letters, digits, '-', '.', '_' or '~'"
+        ));
+    }
+    line.server()?.update_key = Some(key.to_owned());
+    Ok(())
+}
+
+fn member_allow(line: &Line) -> Reading {
+    let allowed = Allowed::parse(&line.args).map_err(|error| error.to_string())?;
+    line.server()?.allowed = Some(allowed);
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use athena_engine::board::inflight::Totals;
 use athena_engine::board::record::{MemberRecord, flags};
-use athena_engine::board::{FarmSeat, MemberSeat, Settings};
+use athena_engine::board::{FarmExtras, FarmSeat, MemberExtras, MemberSeat, Settings};
+use athena_engine::change::{FarmState, MemberState};
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::{Fallback, FarmParams, MemberParams};
 use athena_engine::config::qos::{ClassId, Classes};
@@ -56,14 +57,14 @@ pub struct Member {
     pub address: String,
     /// What its line says, or its farm's for it.
     pub params: MemberParams,
+    /// What the configuration says of it and people can replace.
+    extras: MemberExtras,
     /// Where its URLs begin, to be told in answers.
     pub origin: Option<Origin>,
     /// Where its agent is asked.
     pub agent: Option<SocketAddr>,
     /// This child's own in-flight cell on the board; null in the parent and without a slot.
     pub cell: AtomicPtr<AtomicU32>,
-    /// What mod_proxy's shared part said when it was last taken over: flags, factor, set.
-    seen: [AtomicU32; 3],
     /// mod_proxy had it in error when last looked at (engine off).
     seen_error: AtomicBool,
 }
@@ -83,12 +84,16 @@ pub struct Farm {
     pub members: Members,
     pub growth: Growth,
     pub params: FarmParams,
+    /// What the configuration says of it and people can replace.
+    pub extras: FarmExtras,
     pub classes: Classes,
     /// `failonstatus` and `failontimeout`, as mod_proxy parsed them.
     pub fail_on_status: Vec<u16>,
     pub fail_on_timeout: bool,
     /// The balancer of the server that defines the farm.
     pub balancer: *mut ffi::proxy_balancer,
+    /// The version of the board's method that this process follows ([`crate::method`]).
+    pub method_seen: AtomicU32,
     /// The provider the configuration named, and the rule it stands for.
     pub provider: (*const ffi::proxy_balancer_method, Rule),
     /// What mod_proxy is handed as the worker of a request to this farm: never in error, so that
@@ -118,6 +123,7 @@ impl Member {
         seat: MemberSeat,
         name: String,
         params: MemberParams,
+        extras: MemberExtras,
     ) -> Self {
         // SAFETY: workers and their shared parts live as long as the configuration; the scheme is
         // NUL-terminated within the part and written at configuration time only.
@@ -131,17 +137,14 @@ impl Member {
             // SAFETY: the caller's worker, which lives as long as the configuration.
             address: unsafe { naming::shortest_address(worker) },
             params,
+            extras,
             origin: None,
             agent: None,
             cell: AtomicPtr::default(),
-            seen: [const { AtomicU32::new(0) }; 3],
             seen_error: AtomicBool::new(false),
         };
         member.origin = Origin::of(member.url().to_bytes());
         member.agent = agent::address_of(&member);
-        for (seen, place) in member.seen.iter().zip(member.on_board()) {
-            seen.store(place.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
         member
     }
 
@@ -192,9 +195,25 @@ impl Member {
         unsafe { CStr::from_ptr((*self.shared()).redirect.as_ptr()) }
     }
 
-    /// `forward`.
+    /// `forward` in force.
     pub fn forward(&self) -> Option<Forward> {
-        self.params.forward.clone()
+        match self.record().changed.forward.get() {
+            None => self.params.forward.clone(),
+            Some(text) => Forward::read(&text).ok(),
+        }
+    }
+
+    /// Whatever is in force of what people can change.
+    pub fn state(&self) -> MemberState {
+        MemberState::of(self.record(), &self.extras)
+    }
+
+    /// Puts it in force: on the board, and in mod_proxy's shared part. The caller holds the farm's
+    /// lock.
+    pub fn put(&self, state: &MemberState) {
+        state.store(self.record(), &self.extras);
+        self.show(state.settings);
+        self.show_route(&state.extras.route);
     }
 
     /// mod_proxy's status bits now.
@@ -260,7 +279,9 @@ impl Member {
 
     /// `slowstart`, in microseconds; 0 for none.
     pub fn slow_start(&self) -> Micros {
-        self.params.slow_start.map_or(0, micros)
+        let changed = self.record().changed.slow_start.get();
+        let seconds = changed.unwrap_or(self.extras.slow_start).unwrap_or(0);
+        u64::from(seconds) * 1_000_000
     }
 
     /// Flags of the board for mod_proxy's status bits.
@@ -286,30 +307,17 @@ impl Member {
         }
     }
 
-    /// Reads mod_proxy's shared part, in the order of [`Self::on_board`].
-    fn read_shared(&self) -> [u32; 3] {
-        // SAFETY: shared parts live as long as the configuration.
-        let now = unsafe { Self::settings_of(self.shared()) };
-        [now.flags, now.weight, now.lbset]
-    }
-
-    /// The places of the same values on the board.
-    fn on_board(&self) -> [&'static AtomicU32; 3] {
-        let admin = &self.record().admin;
-        [&admin.flags, &admin.weight, &admin.lbset]
-    }
-
     /// Writes the values in force on the board into mod_proxy's shared part (at a start, before
     /// any child runs), so that both agree after a restart.
     pub fn push(&self) {
         self.show(Settings::in_force(&self.record().admin));
-        for (seen, value) in self.seen.iter().zip(self.read_shared()) {
-            seen.store(value, Ordering::Relaxed);
+        if let Some(route) = self.record().changed.route.get() {
+            self.show_route(&route);
         }
     }
 
     /// Writes settings into mod_proxy's shared part.
-    pub fn show(&self, settings: Settings) {
+    fn show(&self, settings: Settings) {
         // SAFETY: shared parts live as long as the configuration.
         let (status, factor, set) = unsafe { places(self.shared()) };
         for (bit, flag) in LETTERS {
@@ -323,25 +331,42 @@ impl Member {
         set.store(settings.lbset.cast_signed(), Ordering::Relaxed);
     }
 
-    /// Takes over what balancer-manager or a health check changed in mod_proxy's shared part since
-    /// the last look. True when something did.
-    pub fn pull(&self) -> bool {
-        let mut changed = false;
-        let now = self.read_shared().into_iter().zip(&self.seen);
-        // Only what differs from the last look: the rest may have been changed on the board.
-        for ((now, seen), place) in now.zip(self.on_board()) {
-            if seen.swap(now, Ordering::Relaxed) != now {
-                // mod_proxy has no letter for what people say of a member's health.
-                let kept = if std::ptr::eq(place, &raw const self.record().admin.flags) {
-                    place.load(Ordering::Relaxed) & flags::DOWN
-                } else {
-                    0
-                };
-                place.store(now | kept, Ordering::Relaxed);
-                changed = true;
-            }
+    /// Writes the route into mod_proxy's shared part.
+    fn show_route(&self, route: &str) {
+        if self.route().to_bytes() == route.as_bytes() {
+            return;
         }
-        changed
+        // SAFETY: shared parts live as long as the configuration; bytes are written in place, as
+        // mod_proxy_balancer does.
+        unsafe { naming::write(&mut (*self.shared()).route, route) };
+    }
+
+    /// Whether mod_proxy's shared part says something else than the board.
+    pub fn differs(&self) -> bool {
+        // SAFETY: shared parts live as long as the configuration.
+        let shown = unsafe { Self::settings_of(self.shared()) };
+        let held = Settings::in_force(&self.record().admin);
+        // What mod_proxy does not know of is as it is.
+        shown
+            != Settings {
+                flags: held.flags & !flags::DOWN,
+                max_conn: shown.max_conn,
+                ..held
+            }
+    }
+
+    /// Takes over what balancer-manager or a health check changed in mod_proxy's shared part. The
+    /// caller holds the farm's lock, or is the parent when no child of the generation changes
+    /// anything any more.
+    pub fn pull(&self) {
+        // SAFETY: as above.
+        let shown = unsafe { Self::settings_of(self.shared()) };
+        let admin = &self.record().admin;
+        // mod_proxy has no letter for what people say of a member's health.
+        let kept = admin.flags.load(Ordering::Relaxed) & flags::DOWN;
+        admin.flags.store(shown.flags | kept, Ordering::Relaxed);
+        admin.weight.store(shown.weight, Ordering::Relaxed);
+        admin.lbset.store(shown.lbset, Ordering::Relaxed);
     }
 
     /// mod_proxy put the member in error, or took it back, since the last call (engine off).
@@ -430,20 +455,51 @@ impl Farm {
         name.map_or_else(|| self.provider.1.name(), CStr::to_string_lossy)
     }
 
-    /// `fallback`.
+    /// `fallback` in force.
     pub fn fallback(&self) -> Option<Fallback> {
-        self.params.fallback.clone()
+        match self.seat.record.changed.fallback.get() {
+            None => self.params.fallback.clone(),
+            Some(text) => Fallback::read(&text).ok(),
+        }
     }
 
-    /// `forward`.
+    /// `forward` in force.
     pub fn forward(&self) -> Option<Forward> {
-        self.params.forward.clone()
+        match self.seat.record.changed.forward.get() {
+            None => self.params.forward.clone(),
+            Some(text) => Forward::read(&text).ok(),
+        }
+    }
+
+    /// Gives up what people set `forward` to.
+    pub fn end_forwards(&self) {
+        let configured = &self.extras.forward;
+        self.seat.record.changed.forward.set(configured, configured);
+        for member in &self.members {
+            let configured = &member.extras.forward;
+            member.record().changed.forward.set(configured, configured);
+        }
+    }
+
+    /// Its name for people, who may know several of one name: `NAME`, or `NAME@server`.
+    pub fn label(&self) -> String {
+        match self.server.as_str() {
+            "main" => self.name.clone(),
+            server => format!("{}@{server}", self.name),
+        }
+    }
+
+    /// Whatever is in force of what people can change.
+    pub fn state(&self) -> FarmState {
+        FarmState::of(self.seat.record, &self.extras)
     }
 
     /// Somebody answers in its place when nothing is usable: no request has to be sent to a member
     /// that may still be down.
     pub fn has_substitute(&self) -> bool {
-        self.params.fallback.is_some() || self.params.forward.is_some()
+        let changed = &self.seat.record.changed;
+        changed.fallback.is(self.params.fallback.is_some())
+            || changed.forward.is(self.params.forward.is_some())
     }
 
     /// Whether the total of what its members have under way is counted: its method is `hash`.

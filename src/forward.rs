@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use athena_engine::config::forward::{Forward, circle};
 use athena_engine::config::target::Target;
 
-use crate::farm::Farm;
+use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::runtime::{self, FarmRef, FarmTable};
@@ -81,9 +81,33 @@ fn explain(r: *mut ffi::request_rec, farm: &Farm, target: &str) {
     }
 }
 
-/// Whether each `forward=` of a server's farms leads to one of its farms or to a URL, and none of
-/// them in a circle.
-pub fn check(table: &FarmTable) -> Result<(), String> {
+/// The start: what the configuration says must be right. What people had set may have lost its farm,
+/// and is given up then.
+pub fn begin(table: &FarmTable) -> Result<(), String> {
+    check(table, |farm, member| {
+        let own = member.map(|member| &member.params.forward);
+        Some(own.unwrap_or(&farm.params.forward).clone())
+    })?;
+    let Err(error) = check(table, |_, _| None) else {
+        return Ok(());
+    };
+    for farm in table.farms() {
+        let text = format!(
+            "ATH0253: farm {}: what forward was set to at run time is given up: {error}",
+            farm.name
+        );
+        log::server(Level::Warning, farm.server_rec, &text);
+        farm.end_forwards();
+    }
+    Ok(())
+}
+
+/// Whether each `forward` of a server's farms leads to one of its farms or to a URL, and none of
+/// them in a circle. `planned` knows better than what is in force, for a farm or a member of it.
+pub fn check(
+    table: &FarmTable,
+    planned: impl Fn(&Farm, Option<&Member>) -> Option<Option<Forward>>,
+) -> Result<(), String> {
     let names: Vec<&String> = table.by_name.keys().collect();
     let index: HashMap<&String, usize> = names.iter().copied().zip(0..).collect();
     let mut edges = vec![Vec::new(); names.len()];
@@ -96,8 +120,12 @@ pub fn check(table: &FarmTable) -> Result<(), String> {
         else {
             continue;
         };
-        let members = farm.members.iter().filter_map(|member| member.forward());
-        for forward in farm.forward().into_iter().chain(members) {
+        let own = planned(farm, None).unwrap_or_else(|| farm.forward());
+        let members = farm
+            .members
+            .iter()
+            .filter_map(|member| planned(farm, Some(member)).unwrap_or_else(|| member.forward()));
+        for forward in own.into_iter().chain(members) {
             edges.extend(leads_to(table, farm, &forward, &index)?);
         }
     }

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 use athena_engine::board::{
-    FarmLock, FarmSeat, FarmSpec, LockError, MemberSeat, MemberSpec, Settings,
+    FarmExtras, FarmLock, FarmSeat, FarmSpec, LockError, MemberExtras, MemberSeat, MemberSpec,
+    Settings,
 };
+use athena_engine::config::param::MemberParams;
 use athena_engine::stats::expect;
 
 use crate::farm::{Farm, Member};
@@ -81,6 +83,11 @@ impl Growth {
             seated: AtomicI32::new(i32::try_from(seat.members.len()).unwrap_or(i32::MAX)),
             due: AtomicU64::new(0),
         }
+    }
+
+    /// The balancer as each server has it.
+    pub fn copies(&self) -> &[Copied] {
+        &self.copies
     }
 
     /// Somebody changed one of the balancers, here or in another child.
@@ -203,13 +210,15 @@ fn take(
     let name = naming::newcomers_name(worker, farm);
     let max_conn = farm.params.members.max_conn.filter(|_| !farm.observed);
     // SAFETY: the worker's shared part is a slot of this generation.
+    let extras = unsafe { extras(worker, &farm.params.members) };
+    // SAFETY: as above.
     let spec = unsafe {
         let shared = &*(*worker).s;
         let usual = Settings::default();
         MemberSpec {
             url: text(shared.name_ex.as_ptr()),
             name: name.clone(),
-            route: text(shared.route.as_ptr()),
+            extras: extras.clone(),
             weight: usual.weight,
             flags: usual.flags,
             lbset: usual.lbset,
@@ -222,6 +231,7 @@ fn take(
         name: farm.name.clone(),
         members: Vec::new(),
         spares: 0,
+        extras: FarmExtras::default(),
         hashed: false,
         queue: 0,
     };
@@ -241,12 +251,30 @@ fn take(
             &format!("ATH0220: farm {}: member {name} was added", farm.name),
         );
     }
-    let member = Member::new(worker, seat, name, farm.params.members.clone());
+    let member = Member::new(worker, seat, name, farm.params.members.clone(), extras);
     if first {
         expect::begin(member.record(), farm.expected(&member), clock::now());
     }
     runtime.give_cell(&member);
     Ok(farm.members.join(place, member))
+}
+
+/// What a member's line says and people can replace.
+///
+/// # Safety
+/// `worker` is live.
+pub unsafe fn extras(worker: *mut ffi::proxy_worker, params: &MemberParams) -> MemberExtras {
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    MemberExtras {
+        // SAFETY: the caller's promise.
+        route: text(unsafe { (*(*worker).s).route.as_ptr() }),
+        slow_start: params.slow_start.map(seconds),
+        forward: params
+            .forward
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    }
 }
 
 /// How many workers mod_proxy's list has.

@@ -12,7 +12,7 @@
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: by the request's [`class`] and [`affinity`], and the farm's [`rule`],
 //!   ours or other modules' ([`extension`], [`foreign`])
-//! * what people change at run time: [`change`]
+//! * what people change at run time: [`change`], [`mod@method`]
 //! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`]; mod_proxy_balancer through
 //!   [`provider`] (and [`unlisted`])
 
@@ -48,6 +48,7 @@ mod handover;
 mod log;
 mod manager;
 mod members;
+mod method;
 mod metrics;
 mod naming;
 mod outcome;

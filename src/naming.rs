@@ -8,6 +8,18 @@ use athena_engine::config::param::MemberParams;
 use crate::farm::Farm;
 use crate::ffi;
 
+/// Writes a text into one of mod_proxy's arrays, cut off before a NUL in its last place.
+pub fn write(field: &mut [c_char], text: &str) {
+    let Some((last, room)) = field.split_last_mut() else {
+        return;
+    };
+    let bytes = text.bytes().map(u8::cast_signed);
+    for (place, byte) in room.iter_mut().zip(bytes.chain(std::iter::repeat(0))) {
+        *place = byte;
+    }
+    *last = 0;
+}
+
 /// `main`, or the virtual host's name and port; numbered where that is not unique.
 pub unsafe fn server_name(
     s: *mut ffi::server_rec,

@@ -56,16 +56,12 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
         unsafe {
             if let Err(reason) = may(r) {
                 log::request(Level::Warning, r, &format!("ATH0130: refused: {reason}"));
-                return ffi::HTTP_FORBIDDEN;
+                return api::forbidden(r, below(r));
             }
             let path = below(r);
             let asked = std::str::from_utf8(path).ok();
             if let Some(kind) = asked.and_then(query::Kind::of_path) {
                 return crate::query::answer(r, kind);
-            }
-            let status = ffi::ap_discard_request_body(r);
-            if status != OK {
-                return status;
             }
             api::answer(r, path)
         }

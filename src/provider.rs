@@ -67,8 +67,14 @@ pub unsafe fn register(pool: *mut ffi::apr_pool_t) {
 }
 
 fn is_free(name: &CStr) -> bool {
+    named(name).is_none()
+}
+
+/// The provider of that name.
+pub fn named(name: &CStr) -> Option<*mut ffi::proxy_balancer_method> {
     // SAFETY: NUL-terminated names; a look-up only reads.
-    unsafe { ffi::ap_lookup_provider(GROUP.as_ptr(), name.as_ptr(), VERSION.as_ptr()) }.is_null()
+    let found = unsafe { ffi::ap_lookup_provider(GROUP.as_ptr(), name.as_ptr(), VERSION.as_ptr()) };
+    (!found.is_null()).then_some(found.cast())
 }
 
 /// Registers one provider; `context` is null for a method of the menu.
@@ -194,7 +200,11 @@ fn follow_members(farm: &Farm) {
             proxy::retry_worker(member.worker, farm.server_rec);
         }
         // Both, whatever the first says.
-        changed |= member.pull() | member.error_moved();
+        if member.differs() {
+            member.pull();
+            changed = true;
+        }
+        changed |= member.error_moved();
     }
     if changed {
         refresh::request(farm);

@@ -11,7 +11,7 @@ use athena_engine::slow_start;
 
 use crate::farm::Farm;
 use crate::log::{self, Level};
-use crate::{clock, runtime};
+use crate::{clock, method, runtime};
 
 /// A compilation takes milliseconds at most; a holder that takes longer is stopped or hostile.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -59,6 +59,7 @@ fn renew(farm: &Farm, patience: Duration) -> bool {
 /// Compiles and publishes; the caller holds the lock, or is the parent before there are children.
 pub fn publish(farm: &Farm) {
     let now = clock::now();
+    method::follow(farm);
     let members: Vec<PlanMember> = farm
         .members
         .iter()

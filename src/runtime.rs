@@ -88,6 +88,14 @@ impl FarmTable {
         self.by_name.get(name.as_ref()).copied()
     }
 
+    /// Its farms.
+    pub fn farms(&self) -> impl Iterator<Item = &'static Farm> {
+        // SAFETY: farms live as long as the configuration.
+        self.by_name
+            .values()
+            .filter_map(|found| unsafe { found.farm.as_ref() })
+    }
+
     /// A name that is a farm's even with a dot in it.
     pub fn is_declared(&self, name: &str) -> bool {
         self.declared.contains(name)
@@ -147,6 +155,15 @@ pub fn farms_of(s: *const ffi::server_rec) -> Option<&'static FarmTable> {
     get()?;
     let table = &ServerConf::of(s)?.table;
     (!table.by_name.is_empty()).then_some(table)
+}
+
+/// The tables of all servers.
+pub fn tables() -> impl Iterator<Item = &'static FarmTable> {
+    // SAFETY: httpd's list of servers lives as long as the configuration.
+    let first = unsafe { ffi::ap_server_conf.cast_const().as_ref() };
+    // SAFETY: as above.
+    std::iter::successors(first, |server| unsafe { server.next.as_ref() })
+        .filter_map(|server| farms_of(server))
 }
 
 /// The farm over a balancer, for providers: vhosts' copies share the members' array.

@@ -26,7 +26,7 @@ use crate::unusable;
 use crate::waiting;
 use crate::{
     access, account, affinity, canon, class, clock, connection, cookie, environment, filter,
-    foreign, forward, growth, proxy, random, refresh, reverse, stats,
+    foreign, forward, growth, method, proxy, random, refresh, reverse, stats,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -358,6 +358,7 @@ pub unsafe fn catch_up(r: *mut ffi::request_rec, balancer: *mut ffi::proxy_balan
     unsafe { foreign::follow(r, balancer, farm) };
     growth::follow(farm);
     stats::follow(farm);
+    method::follow(farm);
     refresh::if_stale(farm);
 }
 

@@ -7,12 +7,16 @@
 //! of members that have drained long enough.
 
 use std::ffi::{c_int, c_void};
+use std::time::Duration;
 
+use athena_engine::board::record::flags;
+
+use crate::change::{self, Author};
 use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{agent, drain, growth, proxy, refresh, runtime, stats};
+use crate::{agent, drain, growth, method, proxy, refresh, runtime, stats};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
@@ -96,23 +100,58 @@ fn look() {
     for farm in &runtime.farms {
         growth::follow(farm);
         stats::follow(farm);
-        // Every member is looked at, whatever the first says.
-        let changed = farm.members.iter().filter(|member| member.pull()).count();
-        if changed > 0 {
-            log::server(
-                Level::Info,
-                farm.server_rec,
-                &format!(
-                    "ATH0113: farm {}: {changed} members were changed by hand or check",
-                    farm.name
-                ),
-            );
-            refresh::request(farm);
-            farm.start_anew();
-        }
+        take_over(farm);
         refresh::if_stale(farm);
         for member in &farm.members {
             member.show_counts(runtime.board.inflight(member.seat.id));
         }
+    }
+}
+
+/// Takes over what others changed in mod_proxy's shared parts. While somebody else changes the farm,
+/// it waits for the next look; children of an older generation look at parts of their own.
+fn take_over(farm: &Farm) {
+    let mut differing = farm
+        .members
+        .iter()
+        .filter(|member| member.differs())
+        .peekable();
+    if differing.peek().is_none() && !method::differs(farm) {
+        return;
+    }
+    let board = runtime::board().filter(|board| board.is_current());
+    let Some(held) = board.and_then(|board| board.lock(farm.seat.id, Duration::ZERO).ok()) else {
+        return;
+    };
+    let author = Author::automatic("mod_proxy", "balancer-manager or a health check");
+    if let Some(said) = method::pull(farm) {
+        change::note(farm, None, &said, &author);
+    }
+    let mut changed = 0;
+    for member in differing {
+        let before = member.state();
+        member.pull();
+        let after = member.state();
+        // What was changed here, and shown to mod_proxy, is no news.
+        if after.settings == before.settings {
+            continue;
+        }
+        changed += 1;
+        let checked = || match after.settings.flags & flags::CHECK_FAILED {
+            0 => "check=passed (was failed)".to_owned(),
+            _ => "check=failed (was passed)".to_owned(),
+        };
+        let said = after.difference(&before).unwrap_or_else(checked);
+        change::note(farm, Some(member), &said, &author);
+    }
+    drop(held);
+    if changed > 0 {
+        let text = format!(
+            "ATH0113: farm {}: {changed} members were changed by hand or check",
+            farm.name
+        );
+        log::server(Level::Info, farm.server_rec, &text);
+        refresh::request(farm);
+        farm.start_anew();
     }
 }

@@ -124,6 +124,7 @@ mod tests {
             max_conn: None,
             set: flags::DISABLED,
             clear: flags::DRAIN,
+            ..MemberChange::default()
         };
         assert_eq!(form.change, change);
         assert_eq!(

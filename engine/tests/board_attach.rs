@@ -7,7 +7,9 @@ mod board_support;
 use std::sync::atomic::Ordering::Relaxed;
 
 use athena_engine::board::record::{MemberRecord, flags};
-use athena_engine::board::{Attached, Board, BoardError, FarmSpec, Notice, Setting, Storage};
+use athena_engine::board::{
+    Attached, Board, BoardError, FarmExtras, FarmSpec, MemberExtras, Notice, Storage,
+};
 use board_support::{farm, restarted};
 
 fn opened(specs: &[FarmSpec]) -> (Board, Attached) {
@@ -85,10 +87,9 @@ fn a_change_by_people_holds_until_its_configured_value_changes() {
     let changed = board.attach(std::slice::from_ref(&spec)).unwrap();
     let notice = Notice::ConfigurationWins {
         farm: "f".into(),
-        member: "a".into(),
-        setting: Setting::Weight,
-        admin: 500,
-        configured: 200,
+        member: Some("a".into()),
+        admin: "loadfactor=5.00".into(),
+        configured: "loadfactor=2.00".into(),
     };
     assert_eq!(changed.notices, [notice]);
     assert_eq!(
@@ -133,7 +134,7 @@ fn counters_go_on_and_the_route_follows_the_configuration() {
     let mut spec = farm("f", &["http://a"]);
     let (board, first) = opened(std::slice::from_ref(&spec));
     record(&first, 0, 0).hot.served.store(42, Relaxed);
-    spec.members[0].route = "r1".into();
+    spec.members[0].extras.route = "r1".into();
     let mut board = restarted(board);
     let second = board.attach(&[spec]).unwrap();
     let member = record(&second, 0, 0);
@@ -279,4 +280,65 @@ fn bytes_of_another_module_version_give_the_file_up() {
         Err(BoardError::OtherRetained(3))
     ));
     assert!(Board::open(storage, 4, &spec, 1).is_ok());
+}
+
+#[test]
+fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
+    let mut spec = farm("f", &["http://a"]);
+    spec.extras.method = "roundrobin".into();
+    spec.members[0].extras.slow_start = Some(10);
+    let (board, first) = opened(std::slice::from_ref(&spec));
+    let (of_farm, of_member) = (
+        &first.farms[0].record.changed,
+        &record(&first, 0, 0).changed,
+    );
+    let farms = FarmExtras {
+        method: "leastconn".into(),
+        forward: "g".into(),
+        fallback: String::new(),
+    };
+    farms.store(of_farm, &spec.extras);
+    let members = MemberExtras {
+        route: "a".into(),
+        slow_start: None,
+        forward: "g".into(),
+    };
+    members.store(of_member, &spec.members[0].extras);
+
+    let mut board = restarted(board);
+    assert_eq!(
+        board.attach(std::slice::from_ref(&spec)).unwrap().notices,
+        []
+    );
+    assert_eq!(spec.extras.in_force(of_farm), farms);
+    assert_eq!(spec.members[0].extras.in_force(of_member), members);
+
+    spec.extras.method = "random".into();
+    spec.members[0].extras.slow_start = Some(20);
+    spec.members[0].extras.route = "b".into();
+    let mut board = restarted(board);
+    let changed = board.attach(std::slice::from_ref(&spec)).unwrap();
+    let lost: Vec<String> = changed.notices.iter().map(ToString::to_string).collect();
+    let line = |whose, was, is| {
+        format!(
+            "farm f{whose}: {was} set at run time gives way to the configuration's {is}, which has \
+             changed"
+        )
+    };
+    assert_eq!(
+        lost,
+        [
+            line("", "lbmethod=leastconn", "lbmethod=random"),
+            line(", member a", "route=a", "route=b"),
+            line(", member a", "slowstart=none", "slowstart=20"),
+        ]
+    );
+    let left = spec.extras.in_force(of_farm);
+    assert_eq!(
+        (left.method.as_str(), left.forward.as_str()),
+        ("random", "g")
+    );
+    let left = spec.members[0].extras.in_force(of_member);
+    assert_eq!((left.route.as_str(), left.slow_start), ("b", Some(20)));
+    assert_eq!(left.forward, "g");
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use athena_engine::board::load::{Loaded, Refusal, load};
 use athena_engine::board::record::{FarmRecord, MemberRecord, Stat, flags};
-use athena_engine::board::{Attached, Board, BoardError, FarmSpec, Notice, Setting, Storage};
+use athena_engine::board::{Attached, Board, BoardError, Event, FarmSpec, Notice, Storage};
 use athena_engine::stats::{self, Report};
 use board_support::{Random, directory, farm, names, plan, storage};
 use proptest::prelude::*;
@@ -105,17 +105,13 @@ fn a_changed_configuration_wins_over_the_last_runs_change() {
     board.close();
     spec.members[0].weight = 200;
     let (_, second) = opened(&storage, &[spec]);
-    let [
-        Notice::ConfigurationWins {
-            setting: Setting::Weight,
-            admin: 700,
-            configured: 200,
-            ..
-        },
-    ] = second.notices.as_slice()
-    else {
-        panic!("{:?}", second.notices)
+    let notice = Notice::ConfigurationWins {
+        farm: "f".into(),
+        member: Some("a".into()),
+        admin: "loadfactor=7.00".into(),
+        configured: "loadfactor=2.00".into(),
     };
+    assert_eq!(second.notices, [notice]);
     assert_eq!(second.farms[0].members[0].record.admin.weight(), 200);
 }
 
@@ -336,8 +332,8 @@ fn each_damage_to_the_description_is_noticed() {
 #[test]
 fn each_field_out_of_range_is_noticed() {
     let bytes = intact("fields");
-    // Four slots: one page of them; farms are 8192 to 16384, members begin there.
-    let (farm, member) = (8192 + 128, 16384 + 128);
+    // Four slots: one page of them; farms are 8192 to 20480, members begin there.
+    let (farm, member) = (8192 + 128, 20480 + 128);
     let refused = |at: usize, value: &[u8]| {
         let mut damaged = bytes.clone();
         damaged[at..at + value.len()].copy_from_slice(value);
@@ -454,4 +450,44 @@ proptest! {
         marked.extend(&bytes);
         prop_assert!(load(Cursor::new(&marked)).is_err());
     }
+}
+
+#[test]
+fn what_people_changed_and_when_survives_a_stop() {
+    let directory = directory("changes");
+    let storage = Storage::File(directory.join("board"));
+    let mut spec = farm("f", &["http://a"]);
+    spec.extras.method = "roundrobin".into();
+    let (board, first) = opened(&storage, std::slice::from_ref(&spec));
+    let mut farms = spec.extras.clone();
+    farms.method = "leastconn".into();
+    farms.store(&first.farms[0].record.changed, &spec.extras);
+    let mut members = spec.members[0].extras.clone();
+    members.slow_start = Some(5);
+    members.route = "r".into();
+    members.store(
+        &first.farms[0].members[0].record.changed,
+        &spec.members[0].extras,
+    );
+    for number in 1..=300_u64 {
+        board.note(&Event {
+            at: number,
+            farm: "f".into(),
+            what: format!("change {number} {}", "é".repeat(100)),
+            ..Event::default()
+        });
+    }
+    board.close();
+
+    let (board, second) = opened(&storage, std::slice::from_ref(&spec));
+    assert_eq!(second.notices, []);
+    let changed = &second.farms[0].record.changed;
+    assert_eq!(spec.extras.in_force(changed), farms);
+    let changed = &second.farms[0].members[0].record.changed;
+    assert_eq!(spec.members[0].extras.in_force(changed), members);
+    board.note(&Event::default());
+    let events = board.events();
+    let numbers: Vec<u64> = events.iter().map(|event| event.number).collect();
+    assert_eq!(numbers, (46..=301).collect::<Vec<u64>>());
+    assert!(events[0].what.starts_with("change 46 éé") && events[0].at == 46);
 }

@@ -1,6 +1,5 @@
 //! The state as lines for another engine, and lines from one.
 
-use athena_engine::change::{FarmState, MemberState};
 use athena_engine::query::{Mirror, Of, mirror};
 use athena_engine::stats;
 
@@ -35,7 +34,7 @@ impl<'q> Ready<'q> {
                 for (farm, member) in members {
                     let name = format!("{}@{}/{}", farm.name, farm.server, member.name);
                     let record = member.record();
-                    let state = MemberState::of(&record.admin);
+                    let state = member.state();
                     mirror::write_member(to, &name, &state, stats::read(&record.stats));
                 }
             }
@@ -43,7 +42,7 @@ impl<'q> Ready<'q> {
                 mirror::write_version(to);
                 for farm in farms {
                     let name = format!("{}@{}", farm.name, farm.server);
-                    mirror::write_farm(to, &name, &FarmState::of(&farm.seat.record.cold));
+                    mirror::write_farm(to, &name, &farm.state());
                 }
             }
             Self::Version | Self::Line(_) => {}

@@ -7,8 +7,11 @@ use athena_engine::board::record::flags;
 use athena_engine::query::{Selection, Update, What};
 use athena_engine::stats::Refused;
 
+use subtle::ConstantTimeEq;
+
 use super::find;
 use crate::change::{self, Author, Change, Refusal, Wish};
+use crate::conf::ServerConf;
 use crate::farm::{Farm, Member};
 use crate::{agent, ffi, paths, stats};
 
@@ -139,9 +142,17 @@ pub unsafe fn all<'a>(
 }
 
 /// A GET carries statistics only, unless it has the key.
-unsafe fn may_change(r: *mut ffi::request_rec, _key: Option<&str>) -> Result<(), Refusal> {
+unsafe fn may_change(r: *mut ffi::request_rec, key: Option<&str>) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
-    if unsafe { (*r).method_number } == ffi::M_POST {
+    let (method, server) = unsafe { ((*r).method_number, (*r).server) };
+    let expected = ServerConf::of(server).and_then(|conf| conf.update_key.as_deref());
+    let has_key = || {
+        let (Some(expected), Some(key)) = (expected, key) else {
+            return false;
+        };
+        bool::from(expected.as_bytes().ct_eq(key.as_bytes()))
+    };
+    if method == ffi::M_POST || has_key() {
         return Ok(());
     }
     let reason = "a GET carries statistics only: a change needs POST, or the key of AthUpdateKey";

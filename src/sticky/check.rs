@@ -24,7 +24,7 @@ pub fn check(farm: &Farm) -> Result<(), String> {
 
 fn check_routes(farm: &Farm, settings: Settings<'_>) -> Result<(), String> {
     for member in &farm.members {
-        check_route(farm, member, settings)
+        check_member(farm, member, settings)
             .map_err(|error| format!("farm {}: member {}: {error}", farm.name, member.name))?;
     }
     for (route, positions) in sticky::shared_routes(farm) {
@@ -45,9 +45,25 @@ fn check_routes(farm: &Farm, settings: Settings<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn check_route(farm: &Farm, member: &Member, settings: Settings<'_>) -> Result<(), String> {
-    let reading = settings.reading(&farm.params);
+fn check_member(farm: &Farm, member: &Member, settings: Settings<'_>) -> Result<(), String> {
     let route = member.route().to_bytes();
+    if route.is_empty() && farm.params.sticky_issue {
+        let text = format!(
+            "ATH0142: farm {}: member {}: has no route, so stickyissue=On cannot keep sessions there",
+            farm.name, member.name
+        );
+        log::server(Level::Warning, farm.server_rec, &text);
+    }
+    fits(farm, route, settings)
+}
+
+/// Whether a farm's sessions can carry a route.
+pub fn check_route(farm: &Farm, route: &[u8]) -> Result<(), String> {
+    Settings::of(farm.balancer).map_or(Ok(()), |settings| fits(farm, route, settings))
+}
+
+fn fits(farm: &Farm, route: &[u8], settings: Settings<'_>) -> Result<(), String> {
+    let reading = settings.reading(&farm.params);
     let shown = String::from_utf8_lossy(route);
     if let Reading::Separator(separator) = reading
         && route.contains(&separator)
@@ -58,15 +74,7 @@ fn check_route(farm: &Farm, member: &Member, settings: Settings<'_>) -> Result<(
             separator.escape_ascii()
         ));
     }
-    if !farm.params.sticky_issue {
-        return Ok(());
-    }
-    if route.is_empty() {
-        let text = format!(
-            "ATH0142: farm {}: member {}: has no route, so stickyissue=On cannot keep sessions there",
-            farm.name, member.name
-        );
-        log::server(Level::Warning, farm.server_rec, &text);
+    if !farm.params.sticky_issue || route.is_empty() {
         return Ok(());
     }
     let (name, separator) = (settings.cookie(), settings.separator());

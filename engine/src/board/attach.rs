@@ -4,6 +4,7 @@
 use super::Board;
 use super::directory::{Assigned, FarmEntry, Life};
 use super::error::{BoardError, Notice, Setting};
+use super::extras::Lost;
 use super::join::joined_url;
 use super::load::{Loaded, LoadedFarm, LoadedMember};
 use super::map::zero;
@@ -47,6 +48,9 @@ impl Board {
         self.go_on_with(next)?;
         self.begin_to_count(&former);
         self.mark_unused();
+        if let Some(import) = &import {
+            self.restore_events(&import.loaded.events);
+        }
 
         let mut attached = Attached::default();
         for (given, spec) in assigned.iter().zip(specs) {
@@ -111,6 +115,13 @@ impl Board {
             }
             record.cold.lifecycle.store(1, Ordering::Release);
         }
+        let lost = spec.extras.settle(&record.changed).into_iter();
+        notices.extend(lost.map(|(admin, configured)| Notice::ConfigurationWins {
+            farm: spec.name.clone(),
+            member: None,
+            admin,
+            configured,
+        }));
         let mut members = Vec::with_capacity(spec.members.len());
         for (position, (given, member)) in (0..).zip(given.members.iter().zip(&spec.members)) {
             let record = self.seat_member(*given, id, spec, member, import, notices)?;
@@ -164,34 +175,27 @@ impl Board {
             });
         }
         write(&record.identity.name, spec::truncated(&spec.name, NAME_MAX));
-        write(&record.identity.route, &spec.route);
+        write(&record.identity.route, &spec.extras.route);
         let configured = spec.configured();
         entry.configured = configured;
-        for (setting, admin) in configure(record, remembered, spec) {
-            notices.push(Notice::ConfigurationWins {
-                farm: farm_spec.name.clone(),
-                member: spec.name.clone(),
-                setting,
-                admin,
-                configured: match setting {
-                    Setting::Weight => configured.weight,
-                    Setting::Flags => configured.flags,
-                    Setting::Lbset => configured.lbset,
-                    Setting::MaxConn => configured.max_conn,
-                },
-            });
-        }
+        let lost = configure(record, remembered, spec).into_iter();
+        notices.extend(lost.map(|(admin, configured)| Notice::ConfigurationWins {
+            farm: farm_spec.name.clone(),
+            member: Some(spec.name.clone()),
+            admin,
+            configured,
+        }));
         Ok(record)
     }
 }
 
-/// Sets the member's values; of those that people had changed and that changed in the
-/// configuration too, returns what they had been changed to.
+/// Sets the member's values; gives those that people had changed and that changed in the
+/// configuration too.
 pub(super) fn configure(
     record: &MemberRecord,
     remembered: Option<Settings>,
     spec: &MemberSpec,
-) -> Vec<(Setting, u32)> {
+) -> Vec<Lost> {
     let wanted = spec.configured();
     let admin = &record.admin;
     let value = |place, in_force, configured| Value {
@@ -216,22 +220,27 @@ pub(super) fn configure(
         (
             Setting::Weight,
             weight.settle(remembered.map(|before| before.weight), wanted.weight),
+            wanted.weight,
         ),
         (
             Setting::Flags,
             state.settle(remembered.map(|before| before.flags), wanted.flags),
+            wanted.flags,
         ),
         (
             Setting::Lbset,
             lbset.settle(remembered.map(|before| before.lbset), wanted.lbset),
+            wanted.lbset,
         ),
         (
             Setting::MaxConn,
             max_conn.settle(remembered.map(|before| before.max_conn), wanted.max_conn),
+            wanted.max_conn,
         ),
     ]
     .into_iter()
-    .filter_map(|(setting, lost)| Some((setting, lost?)))
+    .filter_map(|(setting, lost, wanted)| Some((setting.show(lost?), setting.show(wanted))))
+    .chain(spec.extras.settle(&record.changed))
     .collect();
     if let (None, Some(stored)) = (remembered, spec.stored) {
         let stored = stored.in_range();
@@ -278,6 +287,9 @@ fn restore_farm(record: &FarmRecord, loaded: Option<LoadedFarm>, now: Micros) {
         record.hot.elected.store(loaded.elected, Ordering::Relaxed);
         record.hot.refused.store(loaded.refused, Ordering::Relaxed);
         cold.off.store(loaded.off, Ordering::Relaxed);
+        record.changed.method.restore(&loaded.method);
+        record.changed.forward.restore(&loaded.forward);
+        record.changed.fallback.restore(&loaded.fallback);
         cold.budget_elected.store(loaded.elected, Ordering::Relaxed);
         cold.budget_spent
             .store(loaded.elected.saturating_mul(100), Ordering::Relaxed);
@@ -300,6 +312,10 @@ fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> 
         .ejections
         .store(loaded.ejections, Ordering::Relaxed);
     stats::restore(&record.stats, &loaded.stats, now);
+    let changed = &record.changed;
+    changed.slow_start.restore(&loaded.slow_start);
+    changed.route.restore(&loaded.route);
+    changed.forward.restore(&loaded.forward);
     let (weight, state) = (loaded.weight, loaded.flags);
     let (lbset, max_conn) = (loaded.lbset, loaded.max_conn);
     record
@@ -335,7 +351,7 @@ pub(super) fn identify(
 }
 
 /// Text, padded with NUL.
-fn write(field: &[AtomicU8], text: &str) {
+pub(super) fn write(field: &[AtomicU8], text: &str) {
     for (place, byte) in field.iter().zip(text.bytes().chain(std::iter::repeat(0))) {
         place.store(byte, Ordering::Relaxed);
     }

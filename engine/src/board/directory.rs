@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::BoardError;
+use super::events::EVENTS;
 use super::layout::{
     Extent, FARM_STEP, Kind, MAX_FARMS, MAX_MEMBERS, MAX_WAITERS, MEMBER_STEP, PLAN_STEP,
     WAITER_STEP, first_extent,
@@ -267,6 +268,7 @@ impl Directory {
             url: String::new(),
             configured: Settings::default(),
         });
+        self.append(Kind::Events, EVENTS as usize, EVENTS);
     }
 
     fn append(&mut self, kind: Kind, wanted: usize, step: u32) -> usize {
@@ -461,9 +463,9 @@ mod tests {
             extents.len() + 1,
             "a larger plan area"
         );
-        assert_eq!(directory.extents[3].count, 16);
+        assert_eq!(directory.extents[4].count, 16);
         directory.advance(&[sample("f", 0..33)], None).unwrap();
-        let last = &directory.extents[4..];
+        let last = &directory.extents[5..];
         assert_eq!(
             (last[0].kind, last[0].first, last[0].count),
             (Kind::Members, 32, 32)

@@ -79,14 +79,12 @@ pub enum Notice {
     ConfigurationWins {
         /// The farm's name.
         farm: String,
-        /// The member's name.
-        member: String,
-        /// What was changed.
-        setting: Setting,
-        /// The value that people had set at run time.
-        admin: u32,
-        /// The configured value, now in force.
-        configured: u32,
+        /// The member's name; `None` for a parameter of the farm.
+        member: Option<String>,
+        /// What people had set at run time, as the configuration would write it.
+        admin: String,
+        /// What the configuration says, and is now in force.
+        configured: String,
     },
 }
 
@@ -133,16 +131,19 @@ impl fmt::Display for Notice {
             Self::ConfigurationWins {
                 farm,
                 member,
-                setting,
                 admin,
                 configured,
-            } => write!(
-                f,
-                "farm {farm}, member {member}: {} set at run time gives way to the configuration's \
-                 {}, which has changed",
-                setting.show(*admin),
-                setting.show(*configured),
-            ),
+            } => {
+                write!(f, "farm {farm}")?;
+                if let Some(member) = member {
+                    write!(f, ", member {member}")?;
+                }
+                write!(
+                    f,
+                    ": {admin} set at run time gives way to the configuration's {configured}, which \
+                     has changed"
+                )
+            }
         }
     }
 }
@@ -154,13 +155,12 @@ mod tests {
 
     #[test]
     fn a_notice_reads_as_the_configuration_is_written() {
-        let notice = |setting, admin, configured| {
+        let notice = |setting: Setting, admin, configured| {
             Notice::ConfigurationWins {
                 farm: "f".into(),
-                member: "m".into(),
-                setting,
-                admin,
-                configured,
+                member: Some("m".into()),
+                admin: setting.show(admin),
+                configured: setting.show(configured),
             }
             .to_string()
         };

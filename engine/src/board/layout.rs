@@ -8,6 +8,7 @@
 //!           Farms    FarmRecord × count
 //!           Members  MemberRecord × count, then the in-flight matrix: for each slot one row of
 //!                    count × u32, so that a child writes to cache lines of its own
+//!           Events   EventRecord × count, once
 //!           Plan     one farm's two plan buffers: PlanHead, eligible, turns
 //!           Waiters  Waiter × count, of all farms
 //!           Table    one farm's two tables for `lbmethod=hash`, which belong to its plan buffers
@@ -19,6 +20,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::events::{EVENTS, EventRecord};
 use super::plan_area::PlanHead;
 use super::queue::Waiter;
 use super::record::{FarmRecord, MemberRecord};
@@ -66,8 +68,10 @@ pub struct Header {
     pub slots: AtomicU32,
     /// The configuration pass that wrote last.
     pub generation: AtomicU32,
+    /// The last event's number.
+    pub events: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 12],
+    pub spare: [AtomicU64; 11],
 }
 
 /// What an extent says about itself.
@@ -92,7 +96,7 @@ const _: () = {
     assert!(size_of::<Header>() as u64 == LINE);
     assert!(size_of::<ExtentHead>() as u64 == LINE);
     assert!(size_of::<PlanHead>() as u64 == LINE);
-    assert!(size_of::<FarmRecord>() as u64 * FARM_STEP as u64 == PAGE);
+    assert!((size_of::<FarmRecord>() as u64 * FARM_STEP as u64).is_multiple_of(PAGE));
     assert!(size_of::<AtomicU32>() as u64 * MEMBER_STEP as u64 == LINE);
 };
 
@@ -109,6 +113,8 @@ pub enum Kind {
     Table = 4,
     /// Entries of requests that wait for a place.
     Waiters = 5,
+    /// The last changes.
+    Events = 6,
 }
 
 impl Kind {
@@ -120,6 +126,7 @@ impl Kind {
             Self::Plan,
             Self::Table,
             Self::Waiters,
+            Self::Events,
         ]
         .into_iter()
         .find(|kind| *kind as u32 == number)
@@ -130,6 +137,7 @@ impl Kind {
         match self {
             Self::Farms => MAX_FARMS,
             Self::Members | Self::Plan => MAX_MEMBERS,
+            Self::Events => EVENTS,
             Self::Table => table::MAX,
             Self::Waiters => MAX_WAITERS,
         }
@@ -159,6 +167,7 @@ impl Extent {
             Kind::Members => {
                 count * size_of::<MemberRecord>() as u64 + u64::from(slots) * self.stride() * 4
             }
+            Kind::Events => count * size_of::<EventRecord>() as u64,
             Kind::Plan => 2 * self.plan_buffer(),
             Kind::Table => 2 * self.list(),
             Kind::Waiters => count * size_of::<Waiter>() as u64,
@@ -301,7 +310,7 @@ mod tests {
         for number in 0..8 {
             assert_eq!(
                 Kind::of(number).map_or(0, |kind| kind as u32),
-                number * u32::from(number < 6)
+                number * u32::from(number < 7)
             );
         }
     }

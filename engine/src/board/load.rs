@@ -9,8 +9,12 @@ use std::collections::hash_map::Entry;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::offset_of;
 
+use super::changed::{ChangedNumber, ChangedText, Kept, STORED_MAX};
+use super::events::{Event, EventRecord, THROUGH_MAX, WHAT_MAX};
 use super::layout::{Extent, ExtentHead, Header, Kind, MAGIC, MAX_SLOTS, VERSION, first_extent};
-use super::record::{FarmRecord, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, URL_MAX};
+use super::record::{
+    FarmRecord, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, TARGET_MAX, URL_MAX,
+};
 use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::stats::Name;
 
@@ -21,6 +25,8 @@ pub struct Loaded {
     pub farms: HashMap<(String, String), LoadedFarm>,
     /// By `(server, farm, url)`.
     pub members: HashMap<(String, String, String), LoadedMember>,
+    /// The last changes, in any order.
+    pub events: Vec<Event>,
 }
 
 /// A farm's figures.
@@ -32,6 +38,12 @@ pub struct LoadedFarm {
     pub refused: u64,
     /// 1: taken from service by people.
     pub off: u32,
+    /// `lbmethod`, as people set it.
+    pub method: Kept<Option<String>>,
+    /// `forward`, as people set it.
+    pub forward: Kept<Option<String>>,
+    /// `fallback`, as people set it.
+    pub fallback: Kept<Option<String>>,
 }
 
 /// A member's figures.
@@ -63,6 +75,12 @@ pub struct LoadedMember {
     pub lbset: (u32, u32),
     /// Most requests under way, in force and configured.
     pub max_conn: (u32, u32),
+    /// `slowstart`, as people set it.
+    pub slow_start: Kept<u64>,
+    /// The route, as people set it.
+    pub route: Kept<Option<String>>,
+    /// `forward`, as people set it.
+    pub forward: Kept<Option<String>>,
 }
 
 /// Why a file is not used.
@@ -148,6 +166,7 @@ struct Records {
     farms: Vec<Option<(String, String, LoadedFarm)>>,
     members: Vec<Option<RawMember>>,
     plans: Vec<u32>,
+    events: Vec<Event>,
 }
 
 struct RawMember {
@@ -166,6 +185,7 @@ impl Records {
             Kind::Farms => (self.farms.len(), size_of::<FarmRecord>()),
             Kind::Members => (self.members.len(), size_of::<MemberRecord>()),
             Kind::Waiters => return Ok(()),
+            Kind::Events => (0, size_of::<EventRecord>()),
             Kind::Plan | Kind::Table => {
                 self.plans.push(extent.first);
                 return Ok(());
@@ -181,6 +201,7 @@ impl Records {
             let bytes = Bytes::read(file, extent.records() + index * size as u64, size)?;
             match extent.kind {
                 Kind::Farms => self.farms.push(farm(&bytes)?),
+                Kind::Events => self.events.extend(event(&bytes)),
                 _ => self.members.push(member(&bytes)?),
             }
         }
@@ -192,7 +213,10 @@ impl Records {
         for farm in &self.plans {
             ensure((*farm as usize) < self.farms.len(), "a plan of no farm")?;
         }
-        let mut loaded = Loaded::default();
+        let mut loaded = Loaded {
+            events: self.events,
+            ..Loaded::default()
+        };
         let (used, retired): (Vec<_>, Vec<_>) =
             self.members.into_iter().flatten().partition(|raw| raw.used);
         for raw in used.into_iter().chain(retired) {
@@ -229,6 +253,9 @@ fn farm(bytes: &Bytes) -> Result<Option<(String, String, LoadedFarm)>, Refusal> 
         elected: bytes.u64(offset_of!(FarmRecord, hot.elected)),
         refused: bytes.u64(offset_of!(FarmRecord, hot.refused)),
         off: bytes.u32(offset_of!(FarmRecord, cold.off)),
+        method: bytes.changed_text::<48>(offset_of!(FarmRecord, changed.method))?,
+        forward: bytes.changed_text::<TARGET_MAX>(offset_of!(FarmRecord, changed.forward))?,
+        fallback: bytes.changed_text::<TARGET_MAX>(offset_of!(FarmRecord, changed.fallback))?,
     };
     ensure(figures.off <= 1, "a farm's switch is out of range")?;
     Ok(Some((server, name, figures)))
@@ -249,6 +276,9 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         ewma: bytes.u64(offset_of!(MemberRecord, hot.ewma)),
         ejections: bytes.u32(offset_of!(MemberRecord, health.ejections)),
         stats: stats(bytes)?,
+        slow_start: bytes.changed_number(offset_of!(MemberRecord, changed.slow_start))?,
+        route: bytes.changed_text::<80>(offset_of!(MemberRecord, changed.route))?,
+        forward: bytes.changed_text::<TARGET_MAX>(offset_of!(MemberRecord, changed.forward))?,
         weight: pair(
             offset_of!(MemberRecord, admin.weight),
             offset_of!(MemberRecord, admin.configured_weight),
@@ -299,6 +329,21 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         url: bytes.key(offset_of!(MemberRecord, identity.url), URL_MAX)?,
         figures,
     }))
+}
+
+/// `None` for an empty place, or one that was left half written: its texts decide nothing.
+fn event(bytes: &Bytes) -> Option<Event> {
+    let text = |offset, length| bytes.text(offset, length).ok();
+    let event = Event {
+        number: bytes.u64(offset_of!(EventRecord, number)),
+        at: bytes.u64(offset_of!(EventRecord, at)),
+        farm: text(offset_of!(EventRecord, farm), NAME_MAX)?,
+        member: text(offset_of!(EventRecord, member), NAME_MAX)?,
+        what: text(offset_of!(EventRecord, what), WHAT_MAX)?,
+        who: text(offset_of!(EventRecord, who), NAME_MAX)?,
+        through: text(offset_of!(EventRecord, through), THROUGH_MAX)?,
+    };
+    (event.number != 0).then_some(event)
 }
 
 fn stats(bytes: &Bytes) -> Result<Vec<(Name, f64)>, Refusal> {
@@ -364,6 +409,34 @@ impl Bytes {
         let text =
             std::str::from_utf8(text).map_err(|_| Refusal::Damaged("a name not in UTF-8"))?;
         Ok(text.to_owned())
+    }
+
+    fn changed_number(&self, offset: usize) -> Result<Kept<u64>, Refusal> {
+        let value = self.u64(offset + offset_of!(ChangedNumber, value));
+        ensure(
+            value <= STORED_MAX,
+            "a number that people set is out of range",
+        )?;
+        Ok(Kept {
+            value,
+            configured: self.u64(offset + offset_of!(ChangedNumber, configured)),
+        })
+    }
+
+    fn changed_text<const N: usize>(&self, offset: usize) -> Result<Kept<Option<String>>, Refusal> {
+        let length = self.u32(offset + offset_of!(ChangedText<N>, length)) as usize;
+        let text = self.text(offset + offset_of!(ChangedText<N>, bytes), N)?;
+        let value = length.checked_sub(1).map(|length| (length, text));
+        ensure(
+            value
+                .as_ref()
+                .is_none_or(|(length, text)| *length == text.len()),
+            "a text that people set is not as long as it says",
+        )?;
+        Ok(Kept {
+            value: value.map(|(_, text)| text),
+            configured: self.u64(offset + offset_of!(ChangedText<N>, configured)),
+        })
     }
 
     fn key(&self, offset: usize, length: usize) -> Result<String, Refusal> {

@@ -12,6 +12,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::slice;
 
+use super::events::EventRecord;
 use super::layout::{ExtentHead, Header};
 use super::plan_area::PlanHead;
 use super::queue::Waiter;
@@ -44,6 +45,8 @@ unsafe impl Plain for Waiter {}
 unsafe impl Plain for FarmRecord {}
 // SAFETY: repr(C), atomics only, size asserted in record.rs.
 unsafe impl Plain for MemberRecord {}
+// SAFETY: repr(C), atomics only, size asserted in events.rs.
+unsafe impl Plain for EventRecord {}
 
 /// A contiguous part of the file, mapped shared and for good.
 #[derive(Clone, Copy, Debug)]

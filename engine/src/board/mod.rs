@@ -20,10 +20,15 @@
 // Loom has no shared mappings: its tests build slots and plans on the heap.
 #[cfg(not(loom))]
 mod attach;
+pub mod changed;
 #[cfg(not(loom))]
 mod directory;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+pub mod events;
+#[cfg(not(loom))]
+mod extras;
 #[cfg(not(loom))]
 mod file;
 pub mod inflight;
@@ -60,6 +65,8 @@ pub use slots::{LiveSlot, Repaired, SlotId};
 #[cfg(not(loom))]
 pub use self::{
     error::{BoardError, Notice, Setting},
+    events::Event,
+    extras::{FarmExtras, MemberExtras},
     file::Storage,
     lock::{FarmLock, LockError},
     shared::Board,

@@ -15,6 +15,7 @@
 //! Hot counters of different members lie on different cache lines (128 bytes: two lines of the
 //! adjacent-line prefetcher of `x86_64`).
 
+use super::changed::{ChangedNumber, ChangedText};
 use super::inflight::InFlight;
 use crate::histogram::Histogram;
 use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
@@ -27,6 +28,9 @@ pub const URL_MAX: usize = 384;
 pub const STATS_MAX: usize = 16;
 /// Longest name of a statistic, in bytes.
 pub const STAT_NAME_MAX: usize = 32;
+
+/// Longest `forward` and `fallback` that people can set, in bytes.
+pub const TARGET_MAX: usize = 208;
 
 /// Counters that every request moves.
 #[repr(C, align(128))]
@@ -154,6 +158,20 @@ pub struct MemberAdmin {
     pub spare: [AtomicU64; 5],
 }
 
+/// What people set at run time beside [`MemberAdmin`], in place of what the configuration says.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct MemberChanged {
+    /// `slowstart`, in seconds.
+    pub slow_start: ChangedNumber,
+    /// The session route.
+    pub route: ChangedText<80>,
+    /// `forward`.
+    pub forward: ChangedText<TARGET_MAX>,
+    /// Room for later versions.
+    pub spare: [AtomicU64; 6],
+}
+
 /// State letters of a member, as `mod_proxy` names them.
 pub mod flags {
     /// `D`: takes no new request.
@@ -253,6 +271,8 @@ pub struct MemberRecord {
     pub health: MemberHealth,
     /// Administration.
     pub admin: MemberAdmin,
+    /// More of it.
+    pub changed: MemberChanged,
     /// Pushed statistics.
     pub stats: MemberStats,
     /// Identity.
@@ -333,6 +353,18 @@ pub struct FarmCold {
     pub spare: [AtomicU64; 8],
 }
 
+/// What people set at run time for the farm, in place of what the configuration says.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct FarmChanged {
+    /// `lbmethod`.
+    pub method: ChangedText<48>,
+    /// `forward`.
+    pub forward: ChangedText<TARGET_MAX>,
+    /// `fallback`.
+    pub fallback: ChangedText<TARGET_MAX>,
+}
+
 /// Whose farm this is.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -363,12 +395,14 @@ pub struct FarmRecord {
     pub hot: FarmHot,
     /// Administration and plan.
     pub cold: FarmCold,
+    /// More administration.
+    pub changed: FarmChanged,
     /// Identity.
     pub identity: FarmIdentity,
 }
 
 /// All NUL: `Default` of std ends at arrays of 32.
-fn blank<const N: usize>() -> [AtomicU8; N] {
+pub(super) fn blank<const N: usize>() -> [AtomicU8; N] {
     core::array::from_fn(|_| AtomicU8::new(0))
 }
 
@@ -378,10 +412,12 @@ const _: () = {
     assert!(size_of::<MemberAnswers>() == 256);
     assert!(size_of::<MemberHealth>() == 128);
     assert!(size_of::<MemberAdmin>() == 128);
+    assert!(size_of::<MemberChanged>() == 384);
     assert!(size_of::<MemberStats>() == 896);
     assert!(size_of::<MemberIdentity>() == 768);
-    assert!(size_of::<MemberRecord>() == 2304);
+    assert!(size_of::<MemberRecord>() == 2688);
     assert!(size_of::<FarmHot>() == 128);
     assert!(size_of::<FarmCold>() == 128);
-    assert!(size_of::<FarmRecord>() == 512);
+    assert!(size_of::<FarmChanged>() == 512);
+    assert!(size_of::<FarmRecord>() == 1024);
 };

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::{BoardError, Notice, Setting};
+use super::extras::{FarmExtras, MemberExtras};
 use super::plan_area::PlanArea;
 use super::record::{FarmRecord, MemberAdmin, MemberRecord, NAME_MAX, URL_MAX};
 use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
@@ -21,6 +22,8 @@ pub struct FarmSpec {
     pub members: Vec<MemberSpec>,
     /// Seats kept free for members that join at run time ([`super::Board::occupy`]).
     pub spares: u32,
+    /// What people can replace.
+    pub extras: FarmExtras,
     /// Its method is `hash`: its plans have a table.
     pub hashed: bool,
     /// Most requests that wait for a place at a time.
@@ -34,8 +37,8 @@ pub struct MemberSpec {
     pub url: String,
     /// The name users see; what exceeds [`NAME_MAX`] is cut off on the board.
     pub name: String,
-    /// The session route; empty for none.
-    pub route: String,
+    /// What else people can replace.
+    pub extras: MemberExtras,
     /// Hundredths, clamped to [`super::values::WEIGHT_MIN`] to [`super::values::WEIGHT_MAX`].
     pub weight: u32,
     /// [`super::record::flags`]; other bits are dropped.
@@ -169,8 +172,8 @@ pub(super) fn check(farms: &[FarmSpec]) -> Result<(), BoardError> {
 pub(super) fn check_member(member: &MemberSpec) -> Result<(), BoardError> {
     fits("member URL", &member.url, URL_MAX)?;
     fits("member name", truncated(&member.name, NAME_MAX), NAME_MAX)?;
-    if !member.route.is_empty() {
-        fits("route", &member.route, NAME_MAX)?;
+    if !member.extras.route.is_empty() {
+        fits("route", &member.extras.route, NAME_MAX)?;
     }
     Ok(())
 }
@@ -200,7 +203,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
     let member = |url: String| MemberSpec {
         name: url.clone(),
         url,
-        route: String::new(),
+        extras: MemberExtras::default(),
         weight: 100,
         flags: 0,
         lbset: 0,
@@ -216,6 +219,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         name: name.into(),
         members,
         spares: 0,
+        extras: FarmExtras::default(),
         hashed: false,
         queue: 0,
     }
@@ -231,7 +235,7 @@ mod tests {
             ..sample("f", [url])
         };
         farm.members[0].name = "é".repeat(60);
-        farm.members[0].route = route.into();
+        farm.members[0].extras.route = route.into();
         farm
     }
 

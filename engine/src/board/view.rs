@@ -2,6 +2,7 @@
 
 use super::directory::Directory;
 use super::error::BoardError;
+use super::events::EventRecord;
 use super::inflight::Totals;
 use super::layout::{Extent, Header, Kind, SLOT_TABLE};
 use super::map::{Plain, Segment};
@@ -24,6 +25,8 @@ pub struct View {
     pub members: Vec<&'static MemberRecord>,
     /// Entries of requests that wait.
     pub waiters: Vec<&'static Waiter>,
+    /// The last changes.
+    pub events: Vec<&'static EventRecord>,
     /// Child slots and in-flight cells.
     pub slots: SlotTable<'static>,
 }
@@ -38,6 +41,7 @@ impl View {
         let mut farms = Vec::with_capacity(directory.farms.len());
         let mut members = Vec::with_capacity(directory.members.len());
         let mut waiters = Vec::new();
+        let mut events = Vec::new();
         let mut matrices: Vec<(&Extent, &'static [MemberRecord])> = Vec::new();
         for extent in &directory.extents {
             let count = extent.count as usize;
@@ -49,6 +53,9 @@ impl View {
                     matrices.push((extent, records));
                 }
                 Kind::Waiters => waiters.extend(view::<Waiter>(segments, extent.records(), count)?),
+                Kind::Events => {
+                    events.extend(view::<EventRecord>(segments, extent.records(), count)?);
+                }
                 Kind::Plan | Kind::Table => {}
             }
         }
@@ -75,6 +82,7 @@ impl View {
             plans,
             members,
             waiters,
+            events,
             slots: SlotTable::new(owners, matrices),
         })
     }

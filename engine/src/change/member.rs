@@ -1,12 +1,16 @@
 //! A change of a member.
 
-use super::{Key, Kind, difference, on_off, set, switch};
-use crate::board::Settings;
-use crate::board::record::{MemberAdmin, flags};
+use super::{Key, Kind, difference, number, on_off, or_none, set, switch, target, word, written};
+use crate::board::record::{MemberRecord, flags};
 use crate::board::values::{LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use crate::board::{MemberExtras, Settings};
+use crate::config::forward::Forward;
 use crate::config::param::ParamError;
 use crate::config::value::{self, Must};
 use crate::sync::Ordering;
+
+/// Longest route, in bytes (httpd: `PROXY_WORKER_MAX_ROUTE_SIZE` and its NUL).
+const ROUTE_MAX: usize = 63;
 
 /// What becomes different.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,39 +25,54 @@ pub struct MemberChange {
     pub set: u32,
     /// [`flags`] to clear.
     pub clear: u32,
+    /// The session route; empty for none.
+    pub route: Option<String>,
+    /// `slowstart`, in seconds.
+    pub slow_start: Option<Option<u32>>,
+    /// `forward`.
+    pub forward: Option<Option<Forward>>,
 }
 
 /// What is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberState {
     /// Weight, flags, set and most requests under way.
     pub settings: Settings,
+    /// The rest.
+    pub extras: MemberExtras,
 }
 
 impl MemberChange {
     /// What can be changed of a member.
     #[rustfmt::skip]
     pub const KEYS: &[Key<Self>] = &[
-        Key { name: "weight", kind: Kind::Number,
+        Key { name: "weight", kind: Kind::Number, clears: false,
             read: |change, text| hundredths(text).map(|weight| change.weight = Some(weight)) },
-        Key { name: "lbset", kind: Kind::Number,
+        Key { name: "lbset", kind: Kind::Number, clears: false,
             read: |change, text| value::number(text, 0..=LBSET_MAX).map(|set| change.lbset = Some(set)) },
-        Key { name: "maxconn", kind: Kind::Number,
-            read: |change, text| value::number(text, 0..=MAX_CONN_MAX).map(|most| change.max_conn = Some(most)) },
-        Key { name: "on", kind: Kind::Switch,
+        Key { name: "maxconn", kind: Kind::Number, clears: true,
+            read: |change, text| or_none(text, |text| value::number(text, 1..=MAX_CONN_MAX))
+                .map(|most| change.max_conn = Some(most.unwrap_or(0))) },
+        Key { name: "on", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|on| change.turn_on(on)) },
-        Key { name: "up", kind: Kind::Switch,
+        Key { name: "up", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|up| change.flag(flags::DOWN, !up)) },
-        Key { name: "drain", kind: Kind::Switch,
+        Key { name: "drain", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|on| change.flag(flags::DRAIN, on)) },
-        Key { name: "standby", kind: Kind::Switch,
+        Key { name: "standby", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|on| change.flag(flags::STANDBY, on)) },
-        Key { name: "spare", kind: Kind::Switch,
+        Key { name: "spare", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|on| change.flag(flags::SPARE, on)) },
-        Key { name: "stopped", kind: Kind::Switch,
+        Key { name: "stopped", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|on| change.flag(flags::STOPPED, on)) },
-        Key { name: "ignore_errors", kind: Kind::Switch,
+        Key { name: "ignore_errors", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|on| change.flag(flags::IGNORE_ERRORS, on)) },
+        Key { name: "route", kind: Kind::Text, clears: true,
+            read: |change, text| or_none(text, route).map(|route| change.route = Some(route.unwrap_or_default())) },
+        Key { name: "slowstart", kind: Kind::Number, clears: true,
+            read: |change, text| or_none(text, seconds).map(|time| change.slow_start = Some(time)) },
+        Key { name: "forward", kind: Kind::Text, clears: true,
+            read: |change, text| or_none(text, |text| target(text, Forward::read)).map(|forward| change.forward = Some(forward)) },
     ];
 
     /// Reads one key; of a repeated one the last holds.
@@ -92,7 +111,7 @@ impl MemberChange {
     /// What is in force after the change.
     #[must_use]
     pub fn after(&self, before: &MemberState) -> MemberState {
-        let was = before.settings;
+        let (was, had) = (before.settings, &before.extras);
         MemberState {
             settings: Settings {
                 weight: self.weight.unwrap_or(was.weight),
@@ -100,20 +119,27 @@ impl MemberChange {
                 lbset: self.lbset.unwrap_or(was.lbset),
                 max_conn: self.max_conn.unwrap_or(was.max_conn),
             },
+            extras: MemberExtras {
+                route: self.route.as_ref().unwrap_or(&had.route).clone(),
+                slow_start: self.slow_start.unwrap_or(had.slow_start),
+                forward: written(self.forward.as_ref(), &had.forward),
+            },
         }
     }
 }
 
 impl MemberState {
-    /// What is in force on the board.
-    pub fn of(admin: &MemberAdmin) -> Self {
+    /// What is in force on the board, where the configuration says `configured`.
+    pub fn of(record: &MemberRecord, configured: &MemberExtras) -> Self {
         Self {
-            settings: Settings::in_force(admin),
+            settings: Settings::in_force(&record.admin),
+            extras: configured.in_force(&record.changed),
         }
     }
 
     /// Puts it in force on the board. The caller holds the farm's lock.
-    pub fn store(&self, admin: &MemberAdmin) {
+    pub fn store(&self, record: &MemberRecord, configured: &MemberExtras) {
+        let admin = &record.admin;
         let Settings {
             weight,
             flags,
@@ -124,6 +150,7 @@ impl MemberState {
         admin.flags.store(flags, Ordering::Relaxed);
         admin.lbset.store(lbset, Ordering::Relaxed);
         admin.max_conn.store(max_conn, Ordering::Relaxed);
+        self.extras.store(&record.changed, configured);
     }
 
     /// What became different, in words; `None`: nothing.
@@ -131,7 +158,8 @@ impl MemberState {
         difference(&before.words(), &self.words())
     }
 
-    fn words(&self) -> [(&'static str, String); 10] {
+    /// Every setting, as it would be written in a change.
+    pub fn words(&self) -> [(&'static str, String); 13] {
         let Settings {
             weight,
             flags: state,
@@ -139,10 +167,10 @@ impl MemberState {
             max_conn,
         } = self.settings;
         let flag = |flag| on_off(state & flag != 0);
+        let extras = &self.extras;
         [
             ("weight", format!("{}.{:02}", weight / 100, weight % 100)),
             ("lbset", lbset.to_string()),
-            ("maxconn", max_conn.to_string()),
             ("on", on_off(state & flags::DISABLED == 0)),
             ("up", on_off(state & flags::DOWN == 0)),
             ("drain", flag(flags::DRAIN)),
@@ -150,6 +178,10 @@ impl MemberState {
             ("spare", flag(flags::SPARE)),
             ("stopped", flag(flags::STOPPED)),
             ("ignore_errors", flag(flags::IGNORE_ERRORS)),
+            ("route", word(&extras.route)),
+            ("maxconn", number(Some(max_conn).filter(|most| *most > 0))),
+            ("slowstart", number(extras.slow_start)),
+            ("forward", word(&extras.forward)),
         ]
     }
 }
@@ -168,4 +200,21 @@ pub(crate) fn hundredths(text: &str) -> Result<u32, Must> {
         .flatten()
         .filter(|weight| (WEIGHT_MIN..=WEIGHT_MAX).contains(weight))
         .ok_or_else(|| "must be a number from 0.01 to 100, with at most two decimals".to_owned())
+}
+
+fn route(text: &str) -> Result<String, Must> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;".contains(&byte);
+    if (1..=ROUTE_MAX).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "must be 1 to {ROUTE_MAX} visible ASCII characters other than '\"', '\\', ',' and ';'"
+        ))
+    }
+}
+
+/// As `slowstart` in the configuration.
+fn seconds(text: &str) -> Result<u32, Must> {
+    let time = value::seconds(text, 1..=3600)?;
+    Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
 }

@@ -11,6 +11,7 @@ pub use farm::{FarmChange, FarmState};
 pub(crate) use member::hundredths;
 pub use member::{MemberChange, MemberState};
 
+use crate::board::record::TARGET_MAX;
 use crate::config::param::ParamError;
 use crate::config::value::Must;
 
@@ -20,6 +21,8 @@ pub struct Key<C: 'static> {
     pub name: &'static str,
     /// What its values are.
     pub kind: Kind,
+    /// `none` is one of them.
+    pub clears: bool,
     read: fn(&mut C, &str) -> Result<(), Must>,
 }
 
@@ -30,6 +33,19 @@ pub enum Kind {
     Switch,
     /// A number.
     Number,
+    /// Any text.
+    Text,
+}
+
+impl Kind {
+    /// What a value must be, in words.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Switch => "true or false",
+            Self::Number => "a number",
+            Self::Text => "a text",
+        }
+    }
 }
 
 /// Reads one key's value into a change.
@@ -65,8 +81,42 @@ fn difference(before: &[(&str, String)], after: &[(&str, String)]) -> Option<Str
     (!changed.is_empty()).then(|| changed.join(", "))
 }
 
+/// `none`, or what `read` reads.
+fn or_none<T>(text: &str, read: impl Fn(&str) -> Result<T, Must>) -> Result<Option<T>, Must> {
+    if text == "none" {
+        return Ok(None);
+    }
+    read(text)
+        .map(Some)
+        .map_err(|must| format!("{must}, or none"))
+}
+
+/// A farm or a URL that fits the board.
+fn target<T>(text: &str, read: impl Fn(&str) -> Result<T, Must>) -> Result<T, Must> {
+    if text.len() > TARGET_MAX {
+        return Err(format!("must be at most {TARGET_MAX} bytes long"));
+    }
+    read(text)
+}
+
+/// A target as it is kept: empty for none.
+fn written<T: ToString>(change: Option<&Option<T>>, before: &str) -> String {
+    match change {
+        None => before.to_owned(),
+        Some(target) => target.as_ref().map_or_else(String::new, T::to_string),
+    }
+}
+
 fn on_off(on: bool) -> String {
     if on { "on" } else { "off" }.to_owned()
+}
+
+fn word(text: &str) -> String {
+    if text.is_empty() { "none" } else { text }.to_owned()
+}
+
+fn number(number: Option<u32>) -> String {
+    number.map_or_else(|| "none".to_owned(), |number| number.to_string())
 }
 
 #[cfg(test)]

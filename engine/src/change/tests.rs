@@ -1,6 +1,6 @@
 use super::*;
-use crate::board::Settings;
 use crate::board::record::flags;
+use crate::board::{FarmExtras, Settings};
 use proptest::prelude::*;
 
 fn member(fields: &[(&str, &str)]) -> Result<MemberChange, String> {
@@ -16,7 +16,10 @@ fn state(flags: u32) -> MemberState {
         flags,
         ..Settings::default()
     };
-    MemberState { settings }
+    MemberState {
+        settings,
+        ..MemberState::default()
+    }
 }
 
 #[test]
@@ -93,16 +96,67 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
 }
 
 #[test]
-fn a_farm_is_switched() {
+fn a_farm_changes() {
     let mut change = FarmChange::default();
-    change.set("on", "off").unwrap();
-    let before = FarmState { on: true };
+    for (key, value) in [
+        ("on", "off"),
+        ("method", "leastconn"),
+        ("forward", "Farm_Two"),
+        ("fallback", "redirect:http://www.example.com/"),
+    ] {
+        change.set(key, value).unwrap();
+    }
+    let before = FarmState {
+        on: true,
+        extras: FarmExtras {
+            method: "roundrobin".into(),
+            ..FarmExtras::default()
+        },
+    };
     let after = change.after(&before);
-    assert_eq!(after, FarmState { on: false });
     assert_eq!(
         after.difference(&before).as_deref(),
-        Some("on=off (was on)")
+        Some(
+            "on=off (was on), method=leastconn (was roundrobin), forward=farm_two (was none), \
+             fallback=redirect:http://www.example.com/ (was none)"
+        )
     );
+    let mut back = FarmChange::default();
+    back.set("forward", "none").unwrap();
+    assert_eq!(back.after(&after).extras.forward, "");
+    assert_eq!(back.after(&after).extras.method, "leastconn");
+}
+
+#[test]
+fn what_a_member_can_be_without() {
+    let change = member(&[
+        ("route", "a"),
+        ("maxconn", "5"),
+        ("slowstart", "30"),
+        ("forward", "http://h/"),
+    ]);
+    let full = change.unwrap().after(&state(0));
+    let extras = &full.extras;
+    assert_eq!(
+        (extras.route.as_str(), extras.forward.as_str()),
+        ("a", "http://h/")
+    );
+    assert_eq!((full.settings.max_conn, extras.slow_start), (5, Some(30)));
+    let keys = ["route", "maxconn", "slowstart", "forward"];
+    let none = member(&keys.map(|key| (key, "none"))).unwrap();
+    assert_eq!(none.after(&full), state(0));
+}
+
+#[test]
+fn what_is_too_long_for_the_board_is_refused() {
+    let long = format!("http://h/{}", "x".repeat(200));
+    let error = member(&[("forward", &long)]).unwrap_err();
+    assert!(
+        error.ends_with("must be at most 208 bytes long, or none"),
+        "{error}"
+    );
+    assert!(member(&[("route", &"r".repeat(64))]).is_err());
+    assert!(member(&[("route", "a b")]).is_err());
 }
 
 proptest! {
@@ -111,7 +165,7 @@ proptest! {
     /// Whatever is read keeps every value in its range, and sets and clears no flag at a time.
     #[test]
     fn any_change_leaves_a_valid_state(
-        fields in prop::collection::vec(("[a-z_]{0,14}|weight|lbset|on|up|drain|spare", ".{0,6}|[0-9.]{1,6}|on|off"), 0..6),
+        fields in prop::collection::vec(("[a-z_]{0,14}|weight|lbset|on|up|drain|spare|route|maxconn|forward", ".{0,6}|[0-9.]{1,6}|on|off|none|http://h/"), 0..6),
         before in 0_u32..=0xff,
     ) {
         let mut change = MemberChange::default();

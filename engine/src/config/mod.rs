@@ -12,8 +12,10 @@
 //! * [`target`] reads a proxy URL and says which farm it names, [`section`] which `<Proxy>`
 //!   sections hold for that farm.
 //! * [`qos`] is the classes of requests.
+//! * [`allow`] says what people may make this server send requests to.
 //! * [`trust`] and [`host`] guard the engine's own paths.
 
+pub mod allow;
 pub mod argument;
 pub mod forward;
 pub mod host;

@@ -330,8 +330,22 @@ pub enum Fallback {
     Redirect(String),
 }
 
+/// As it is written.
+impl std::fmt::Display for Fallback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Proxy(url) => f.write_str(url),
+            Self::Redirect(url) => write!(f, "redirect:{url}"),
+        }
+    }
+}
+
 impl Fallback {
-    fn read(text: &str) -> Result<Self, Must> {
+    /// Reads a value of `fallback=`.
+    ///
+    /// # Errors
+    /// What is allowed.
+    pub fn read(text: &str) -> Result<Self, Must> {
         text.strip_prefix("redirect:").map_or_else(
             || value::url(text).map(Self::Proxy),
             |target| value::url(target).map(Self::Redirect),

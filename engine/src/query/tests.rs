@@ -1,8 +1,8 @@
 use super::*;
 use crate::agent::Words;
-use crate::board::Settings;
 use crate::board::record::{MemberStats, flags};
 use crate::board::values::FLAGS_ALL;
+use crate::board::{MemberExtras, Settings};
 use crate::change::MemberState;
 use crate::stats::{Name, Statistic};
 use proptest::prelude::*;
@@ -379,6 +379,7 @@ proptest! {
         values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 0..4),
     ) {
         let state = |weight, lbset, max_conn, flags: u32| MemberState {
+            extras: MemberExtras::default(),
             settings: Settings { weight, lbset, max_conn, flags: flags & FLAGS_ALL & !flags::CHECK_FAILED },
         };
         let from = state(weight, lbset, max_conn, flags);

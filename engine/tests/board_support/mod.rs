@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use athena_engine::board::{Board, FarmSpec, MemberSpec, Storage};
+use athena_engine::board::{Board, FarmExtras, FarmSpec, MemberExtras, MemberSpec, Storage};
 use athena_engine::plan::Compiled;
 
 /// A farm with one member for each URL: weight 1, no flags, set 0.
@@ -12,7 +12,7 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
     let member = |url: &&str| MemberSpec {
         url: (*url).to_owned(),
         name: url.trim_start_matches("http://").to_owned(),
-        route: String::new(),
+        extras: MemberExtras::default(),
         weight: 100,
         flags: 0,
         lbset: 0,
@@ -24,6 +24,7 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         name: name.into(),
         members: urls.iter().map(member).collect(),
         spares: 0,
+        extras: FarmExtras::default(),
         hashed: false,
         queue: 0,
     }

@@ -1,0 +1,232 @@
+//! `AthMemberAllow [SCHEME://]HOST|NETWORK[:PORT]… | none`: which URLs people may make this server
+//! send requests to at run time (`forward`, `fallback`, members that are added). What the
+//! configuration itself names needs no leave.
+
+use super::target::Target;
+use super::words;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use thiserror::Error;
+
+/// The URLs that are allowed; the default is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed(Vec<Entry>);
+
+/// One word of the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    /// Lower case; `None`: any.
+    scheme: Option<String>,
+    host: Host,
+    /// `None`: any.
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    /// The whole name, lower case.
+    Name(String),
+    /// An address as a literal; names are not looked up.
+    Network(IpNet),
+}
+
+/// Why a line of `AthMemberAllow` is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum AllowError {
+    /// Nothing is named.
+    #[error("AthMemberAllow: name hosts or networks, or none")]
+    Empty,
+    /// Not of the form.
+    #[error(
+        "AthMemberAllow {0}: must be [SCHEME://]HOST[:PORT], HOST a name, an IP address or a network \
+         (of IPv6 in brackets), for example http://10.0.0.0/8:8080; or none alone"
+    )]
+    Entry(String),
+}
+
+impl Allowed {
+    /// Reads the arguments of one line.
+    ///
+    /// # Errors
+    /// A word that is not of the form.
+    pub fn parse(args: &str) -> Result<Self, AllowError> {
+        let words: Vec<_> = words::split(args).collect();
+        match words.as_slice() {
+            [] => Err(AllowError::Empty),
+            [word] if word.eq_ignore_ascii_case("none") => Ok(Self::default()),
+            many => many
+                .iter()
+                .map(|word| Entry::parse(word).ok_or_else(|| AllowError::Entry(word.to_string())))
+                .collect::<Result<_, _>>()
+                .map(Self),
+        }
+    }
+
+    /// Whether requests may be sent to this URL. Hosts are compared whole; one with a user before it
+    /// never is.
+    pub fn allows(&self, url: &str) -> bool {
+        Target::parse(url.as_bytes())
+            .filter(|target| !target.userinfo)
+            .is_some_and(|target| self.0.iter().any(|entry| entry.allows(&target)))
+    }
+}
+
+impl Entry {
+    fn parse(word: &str) -> Option<Self> {
+        let (scheme, rest) = match word.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+            None => (None, word),
+        };
+        let named = |scheme: &String| {
+            !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        if !scheme.as_ref().is_none_or(named) {
+            return None;
+        }
+        let (host, port) = if let Some(rest) = rest.strip_prefix('[') {
+            let (inner, behind) = rest.split_once(']')?;
+            // `[2001:db8::]/32` as well as `[2001:db8::/32]`.
+            let end = behind.find(':').unwrap_or(behind.len());
+            let (length, port) = behind.split_at_checked(end)?;
+            let six = network(&format!("{inner}{length}"))?;
+            if !matches!(six, IpNet::V6(_)) {
+                return None;
+            }
+            (Host::Network(six), port)
+        } else {
+            let end = rest.find(':').unwrap_or(rest.len());
+            let (host, port) = rest.split_at_checked(end)?;
+            (read_host(host)?, port)
+        };
+        let port = match port.strip_prefix(':') {
+            Some(port) => Some(port.parse().ok().filter(|port| *port != 0)?),
+            None if port.is_empty() => None,
+            None => return None,
+        };
+        Some(Self { scheme, host, port })
+    }
+
+    fn allows(&self, target: &Target<'_>) -> bool {
+        let same = |scheme: &String| scheme.eq_ignore_ascii_case(target.scheme);
+        let host = match &self.host {
+            Host::Name(name) => name.eq_ignore_ascii_case(target.host),
+            Host::Network(network) => target
+                .host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .parse()
+                .is_ok_and(|address: IpAddr| network.contains(&address)),
+        };
+        host && self.scheme.as_ref().is_none_or(same)
+            && self
+                .port
+                .is_none_or(|port| target.effective_port() == Some(port))
+    }
+}
+
+fn read_host(text: &str) -> Option<Host> {
+    if let Some(network) = network(text) {
+        return Some(Host::Network(network));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let name = !text.is_empty() && text.bytes().all(plain);
+    // What only looks like an address would never match one.
+    let numbers = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (name && !numbers).then(|| Host::Name(text.to_ascii_lowercase()))
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse().map(|address: IpAddr| IpNet::from(address));
+    text.parse().or_else(|_| address()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn whole_hosts_ports_and_schemes() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            (
+                "app.example",
+                &["http://app.example/", "https://APP.example:8443/x"],
+                &[
+                    "http://app.example.evil/",
+                    "http://evil.app.example/",
+                    "http://app.example@evil/",
+                    "http://user@app.example/",
+                    "http://evil/app.example",
+                ],
+            ),
+            (
+                "http://10.0.0.0/8:8080",
+                &["http://10.1.2.3:8080/x"],
+                &[
+                    "http://10.1.2.3/",
+                    "https://10.1.2.3:8080/",
+                    "http://11.0.0.1:8080/",
+                    "http://10.evil:8080/",
+                ],
+            ),
+            (
+                "[2001:db8::/32]:80 192.0.2.7",
+                &["http://[2001:db8::1]/", "ajp://192.0.2.7/"],
+                &[
+                    "https://[2001:db8::1]/",
+                    "http://[2001:db9::1]/",
+                    "http://192.0.2.70/",
+                ],
+            ),
+            ("none", &[], &["http://localhost/", "http://none/"]),
+        ];
+        for (args, yes, no) in table {
+            let allowed = Allowed::parse(args).unwrap();
+            for url in *yes {
+                assert!(allowed.allows(url), "{args}: {url}");
+            }
+            for url in *no {
+                assert!(!allowed.allows(url), "{args}: {url}");
+            }
+        }
+        assert!(!Allowed::default().allows("http://localhost/"));
+    }
+
+    #[test]
+    fn a_word_that_could_mean_two_things_is_refused() {
+        assert_eq!(Allowed::parse(" "), Err(AllowError::Empty));
+        for word in [
+            "*",
+            "*.example",
+            "10.0.0.0/33",
+            "1.2.3",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host/x",
+            "http://",
+            "://host",
+            "[10.0.0.1]",
+            "[::1",
+            "::1",
+            "user@host",
+            "none host:x",
+        ] {
+            let error = Allowed::parse(word).map(|_| word).unwrap_err();
+            assert!(matches!(error, AllowError::Entry(_)), "{word}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::config::seeded())]
+
+        #[test]
+        fn any_text_is_safe(args in ".{0,40}|[a-z0-9:./\\[\\]]{0,30}", url in ".{0,40}") {
+            if let Ok(allowed) = Allowed::parse(&args) {
+                let _ = allowed.allows(&url);
+            }
+        }
+    }
+}

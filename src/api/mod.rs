@@ -1,0 +1,225 @@
+//! The JSON API below the engine's path, `/athena/api/v1/…`: what is there ([`view`], [`events`]), and
+//! changes of it ([`change`]). Errors are documents, too ([`problem`]).
+
+mod change;
+mod etag;
+mod events;
+mod problem;
+mod view;
+
+use std::ffi::{CStr, c_int};
+
+use serde::Serialize;
+
+use crate::change::Refusal;
+use crate::farm::{Farm, Member};
+use crate::ffi::{self, OK};
+use crate::log::{self, Level};
+use crate::{growth, metrics, pool, runtime};
+
+pub use view::{FarmView, MemberView};
+
+/// What a path names.
+enum Resource {
+    Farms,
+    Farm(&'static Farm),
+    Member(&'static Farm, &'static Member),
+    Events,
+    /// Not of the API, but a document as well.
+    Metrics,
+}
+
+/// Answers a request below the engine's path.
+///
+/// # Safety
+/// `r` is live, and its body unread.
+pub unsafe fn answer(r: *mut ffi::request_rec, path: &[u8]) -> c_int {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    // SAFETY: the caller's promise.
+    unsafe {
+        match respond(r, path) {
+            Ok(status) => status,
+            Err(refusal) => refuse(r, &refusal),
+        }
+    }
+}
+
+/// Answers with a problem, and logs why.
+///
+/// # Safety
+/// `r` is live.
+unsafe fn refuse(r: *mut ffi::request_rec, refusal: &Refusal) -> c_int {
+    if refusal.status == ffi::HTTP_FORBIDDEN {
+        let text = format!("ATH0254: refused: {}", refusal.reason);
+        log::request(Level::Warning, r, &text);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { problem::answer(r, refusal) }
+}
+
+/// Answers whoever may not ask for a path below the engine's; why is the log's to know.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn forbidden(r: *mut ffi::request_rec, path: &[u8]) -> c_int {
+    if !path.starts_with(b"/api/") {
+        return ffi::HTTP_FORBIDDEN;
+    }
+    let refusal = Refusal::new(ffi::HTTP_FORBIDDEN, "this client may not ask");
+    // SAFETY: the caller's promise.
+    unsafe { problem::answer(r, &refusal) }
+}
+
+unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusal> {
+    let resource = resource(path)?;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match ((*r).method_number, &resource) {
+            (ffi::M_GET, _) => {
+                let status = ffi::ap_discard_request_body(r);
+                if status != OK {
+                    return Err(Refusal::new(status, "the body cannot be read"));
+                }
+            }
+            (ffi::M_PATCH, Resource::Farm(farm)) => change::patch(r, farm, None)?,
+            (ffi::M_PATCH, Resource::Member(farm, member)) => change::patch(r, farm, Some(member))?,
+            (_, resource) => {
+                let allowed = match resource {
+                    Resource::Farms | Resource::Events | Resource::Metrics => c"GET, HEAD",
+                    Resource::Farm(_) | Resource::Member(..) => c"GET, HEAD, PATCH",
+                };
+                ffi::apr_table_setn((*r).headers_out, c"Allow".as_ptr(), allowed.as_ptr());
+                let reason = format!("what is there allows {}", allowed.to_string_lossy());
+                return Err(Refusal::new(ffi::HTTP_METHOD_NOT_ALLOWED, reason));
+            }
+        }
+        match resource {
+            Resource::Farms => {
+                let farms = farms().map(FarmView::of).collect();
+                document(r, &view::Document { farms })
+            }
+            Resource::Farm(farm) => {
+                tag(r, farm, None);
+                document(r, &FarmView::of(farm))
+            }
+            Resource::Member(farm, member) => {
+                tag(r, farm, Some(member));
+                document(r, &MemberView::of(farm, member))
+            }
+            Resource::Events => document(r, &events::Document::new()),
+            Resource::Metrics => Ok(metrics::answer(r)),
+        }
+    }
+}
+
+/// What a path below the engine's own names.
+fn resource(path: &[u8]) -> Result<Resource, Refusal> {
+    let missing = |what: String| Refusal::new(ffi::HTTP_NOT_FOUND, what);
+    let text = String::from_utf8_lossy(path);
+    if text == "/metrics" {
+        return Ok(Resource::Metrics);
+    }
+    let nothing = || missing(format!("there is nothing at {text}"));
+    let rest = text.strip_prefix("/api/v1/").ok_or_else(nothing)?;
+    let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    match (first, rest) {
+        ("events", "") => return Ok(Resource::Events),
+        ("farms", "") => return Ok(Resource::Farms),
+        ("farms", _) => {}
+        _ => return Err(nothing()),
+    }
+    let (name, behind) = rest.split_once('/').unwrap_or((rest, ""));
+    let farm = match named(name.as_bytes()) {
+        Named::One(farm) => farm,
+        Named::None => return Err(missing(format!("there is no farm {name}"))),
+        Named::Several(names) => {
+            let reason = format!("several farms have this name: {}", names.join(" "));
+            return Err(Refusal::new(ffi::HTTP_CONFLICT, reason));
+        }
+    };
+    if behind.is_empty() {
+        return Ok(Resource::Farm(farm));
+    }
+    // A member's name may have a path.
+    let name = behind.strip_prefix("members/").ok_or_else(nothing)?;
+    // This child may have served no request since a member was added.
+    growth::follow(farm);
+    farm.members
+        .iter()
+        .find(|member| member.name == name)
+        .map(|member| Resource::Member(farm, member))
+        .ok_or_else(|| missing(format!("farm {} has no member {name}", farm.name)))
+}
+
+unsafe fn document(r: *mut ffi::request_rec, document: &impl Serialize) -> Result<c_int, Refusal> {
+    let text = serde_json::to_string(document)
+        .map_err(|error| Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, error.to_string()))?;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { send(r, c"application/json", (text + "\n").as_bytes()) })
+}
+
+/// What `If-Match` of a change may name.
+unsafe fn tag(r: *mut ffi::request_rec, farm: &Farm, member: Option<&Member>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let tag = pool::text((*r).pool, &etag::of(farm, member));
+        ffi::apr_table_setn((*r).headers_out, c"ETag".as_ptr(), tag);
+    }
+}
+
+/// Answers with a text of that type.
+///
+/// # Safety
+/// `r` is live, `content_type` static.
+pub unsafe fn send(r: *mut ffi::request_rec, content_type: &CStr, text: &[u8]) -> c_int {
+    // SAFETY: the caller's promise; httpd copies or sends the bytes before it returns.
+    unsafe {
+        ffi::ap_set_content_type(r, content_type.as_ptr());
+        let headers = (*r).headers_out;
+        ffi::apr_table_setn(headers, c"Cache-Control".as_ptr(), c"no-store".as_ptr());
+        ffi::apr_table_setn(
+            headers,
+            c"X-Content-Type-Options".as_ptr(),
+            c"nosniff".as_ptr(),
+        );
+        let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
+        ffi::ap_rwrite(text.as_ptr().cast(), length, r);
+    }
+    OK
+}
+
+fn farms() -> impl Iterator<Item = &'static Farm> {
+    runtime::get()
+        .into_iter()
+        .flat_map(|runtime| runtime.farms.iter())
+}
+
+/// What a farm's name in a path says: `NAME`, or `NAME@server`.
+pub enum Named {
+    One(&'static Farm),
+    None,
+    Several(Vec<String>),
+}
+
+/// Finds the farm of a name.
+pub fn named(name: &[u8]) -> Named {
+    let name = String::from_utf8_lossy(name);
+    let (name, server) = match name.split_once('@') {
+        Some((name, server)) => (name, Some(server)),
+        None => (name.as_ref(), None),
+    };
+    let found: Vec<&Farm> = farms()
+        .filter(|farm| farm.name.eq_ignore_ascii_case(name))
+        .filter(|farm| server.is_none_or(|server| farm.server.eq_ignore_ascii_case(server)))
+        .collect();
+    match found.as_slice() {
+        [] => Named::None,
+        [farm] => Named::One(farm),
+        several => Named::Several(
+            several
+                .iter()
+                .map(|farm| format!("{}@{}", farm.name, farm.server))
+                .collect(),
+        ),
+    }
+}

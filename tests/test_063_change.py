@@ -1,0 +1,309 @@
+"""Changes over the API: in all children, over restarts, all or nothing, for whom it is meant."""
+
+import pytest
+from harness.api import Api
+from harness.client import fetch
+from harness.engine import Engine
+from harness.farms import farm, served
+from harness.httpd import CONNECT_FAILED
+from harness.manager import edit
+from harness.waiting import free_port, wait_until
+
+FARM = "/farms/farm_one"
+ALLOWED = "AthMemberAllow http://127.0.0.0/8\n"
+
+
+def member(members, n):
+    return f"{FARM}/members/127.0.0.1:{members.ports[n]}"
+
+
+def shares(server, count=60):
+    """How many of so many requests each member got, whichever children serve them."""
+    went = [fetch(server.port, "/farm/x").member for _ in range(count)]
+    return [went.count(n) for n in range(3)]
+
+
+def start(httpd, members, mpm="event", balancer=False, **options):
+    settings = options.pop("settings", "lbmethod=roundrobin")
+    conf = options.pop("conf", "")
+    return httpd(mpm, balancer=balancer, children=8,
+                 conf=served(members.urls, settings=settings, **options) + conf)
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_each_change_of_a_member_holds_everywhere(httpd, backends, balancer, mpm):
+    members = backends(3)
+    server = start(httpd, members, mpm, balancer, settings="lbmethod=roundrobin stickysession=sid")
+    server.expect(r"ATH0112")
+    api, engine = Api(server), Engine(server)
+    assert api.patch(member(members, 0), on=False)["on"] is False
+    assert shares(server) == [0, 30, 30]
+    api.patch(member(members, 0), on=True, weight=2)
+    assert shares(server) == [30, 15, 15]
+    api.patch(member(members, 1), drain=True, route="b")
+    assert shares(server) == [40, 0, 20]
+    assert {fetch(server.port, "/farm/x;sid=1.b").member for _ in range(8)} == {1}
+    api.patch(member(members, 2), up=False)
+    assert engine.column("up") == [True, True, False]
+    assert shares(server) == [60, 0, 0]
+    api.patch(member(members, 1), drain=False, lbset=1, maxconn=7, slowstart=9)
+    assert shares(server) == [60, 0, 0]
+    keys = ("weight", "on", "drain", "lbset", "up", "route", "maxconn", "slowstart")
+    before = [[one[key] for key in keys] for one in engine.members()]
+    assert before[0][:2] == [2.0, True]
+    assert before[1] == [1.0, True, False, 1, True, "b", 7, 9]
+    for restart in (lambda: server.graceful(alone=True), server.restart):
+        restart()
+        assert [[one[key] for key in keys] for one in engine.members()] == before
+        assert shares(server) == [60, 0, 0]
+    api.patch(member(members, 2), up=True)
+    assert shares(server) == [40, 0, 20]
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_the_method_changes_in_all_children(httpd, backends, balancer, mpm):
+    """In turn, then by traffic, most of it to the one whose answers are small."""
+    members = backends(3)
+    server = start(httpd, members, mpm, balancer)
+    api = Api(server)
+    assert shares(server) == [20, 20, 20]
+    for n in (1, 2):
+        members.behave(n, size=200_000)
+    assert api.patch(FARM, method="traffic")["method"] == "traffic"
+    for restart in (lambda: None, lambda: server.graceful(alone=True), server.restart):
+        restart()
+        assert api.get(FARM)["method"] == "traffic"
+        assert shares(server)[0] > 40
+    said = api.refused(FARM, {"method": "nosuch"}, 422)
+    assert said == "method=nosuch: there is no such lbmethod"
+    assert api.patch(FARM, method="roundrobin")["method"] == "roundrobin"
+    assert shares(server) == [20, 20, 20]
+
+
+def test_the_configuration_wins_when_it_changes(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members, each="route=a maxconn=5")
+    server.expect(r"ATH0011|ATH0141")
+    api = Api(server)
+    api.patch(FARM, method="leastconn")
+    api.patch(member(members, 0), maxconn=None, route="z", weight=3)
+    server.conf = server.conf.replace("maxconn=5", "maxconn=6").replace("roundrobin", "random")
+    server.graceful(alone=True)
+    one = api.get(FARM)
+    assert (one["method"], one["members"][0]["maxconn"]) == ("random", 6)
+    # What the configuration did not touch goes on.
+    assert (one["members"][0]["route"], one["members"][0]["weight"]) == ("z", 3.0)
+    said = " ".join(server.lines("ATH0011"))
+    assert "lbmethod=leastconn set at run time gives way to the configuration's lbmethod=random" \
+        in said
+    assert "maxconn=none set at run time gives way to the configuration's maxconn=6" in said
+
+
+def test_a_farm_is_switched_off_and_forwarded(httpd, backends, balancer):
+    members, others = backends(3), backends(1)
+    server = start(httpd, members, balancer=balancer,
+                   conf=ALLOWED + farm(others.urls, name="farm_two")
+                   + farm([f"http://127.0.0.1:{free_port()}"], name="farm_down", each="retry=600"))
+    server.expect(r"ATH0112|" + CONNECT_FAILED)
+    api = Api(server)
+    api.patch(FARM, on=False)
+    answer = fetch(server.port, "/farm/x")
+    assert answer.status == 503 and answer.header("Retry-After")
+    api.patch(FARM, forward="farm_two")
+    assert fetch(server.port, "/farm/some/path?q").header("X-Target") == "/some/path?q"
+    assert others.requests() == [1]
+    # The target is down: its own fallback, else ours.
+    api.patch(FARM, forward="farm_down", fallback=f"{others.urls[0]}/ours")
+    assert fetch(server.port, "/farm/x").header("X-Target") == "/ours"
+    api.patch("/farms/farm_down", fallback=f"{others.urls[0]}/theirs")
+    assert fetch(server.port, "/farm/x").header("X-Target") == "/theirs"
+    for restart in (lambda: server.graceful(alone=True), server.restart):
+        restart()
+        one = api.get(FARM)
+        assert (one["on"], one["forward"]) == (False, "farm_down")
+        assert fetch(server.port, "/farm/x").header("X-Target") == "/theirs"
+    # A chain of three, the last of which serves.
+    api.patch("/farms/farm_down", forward="farm_two")
+    assert fetch(server.port, "/farm/x").header("X-Target") == "/x"
+    api.patch(FARM, on=True, forward=None)
+    assert fetch(server.port, "/farm/x").header("X-Target") == "/x"
+    assert sum(members.requests()) == 1
+
+
+def test_circles_are_refused_when_they_would_be_made(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members, conf=farm(members.urls, name="farm_two",
+                                             settings="forward=farm_three")
+                   + farm(members.urls, name="farm_three"))
+    api = Api(server)
+    api.patch(FARM, forward="farm_two")
+    said = api.refused("/farms/farm_three", {"forward": "farm_one"}, 422)
+    assert said.startswith("farms forward in a circle: ")
+    assert "farm_two to farm_three" in said and "farm_three to farm_one" in said
+    of_member = f"/farms/farm_three/members/127.0.0.1:{members.ports[0]}"
+    assert "in a circle" in api.refused(of_member, {"forward": "farm_three"}, 422)
+    assert "no farm of this name" in api.refused(FARM, {"forward": "nosuch"}, 422)
+    assert api.get("/farms/farm_three")["forward"] is None
+
+
+def test_a_farm_that_is_gone_is_given_up(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members, conf=farm(members.urls, name="farm_two"))
+    server.expect(r"ATH0253")
+    api = Api(server)
+    api.patch(FARM, forward="farm_two")
+    server.conf = served(members.urls)
+    server.graceful(alone=True)
+    assert api.get(FARM)["forward"] is None
+    assert "forward=farm_two: there is no farm of this name" in server.lines("ATH0253")[0]
+
+
+def test_where_people_may_send_requests(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members, conf="AthMemberAllow https://app.example:8443 10.0.0.0/8\n")
+    server.expect(r"ATH0254")
+    api = Api(server)
+    for url in ("http://127.0.0.1/", "https://app.example/", "http://app.example:8443/",
+                "https://app.example.evil:8443/", "http://10.evil/"):
+        for key, value in (("forward", url), ("fallback", url), ("fallback", f"redirect:{url}")):
+            said = api.refused(FARM, {key: value}, 403)
+            assert said == f"{url}: AthMemberAllow does not name this host"
+        api.refused(member(members, 0), {"forward": url}, 403)
+    one = api.get(FARM)
+    assert (one["forward"], one["fallback"]) == (None, None)
+    api.patch(FARM, forward="https://app.example:8443/x", fallback="redirect:http://10.1.2.3/")
+    # By default nowhere; the farm's own configuration needs no leave.
+    closed = start(httpd, members, settings="fallback=http://127.0.0.1:9/")
+    closed.expect(r"ATH0254")
+    api = Api(closed)
+    api.refused(FARM, {"forward": "http://10.1.2.3/"}, 403)
+    assert api.get(FARM)["fallback"] == "http://127.0.0.1:9/"
+
+
+BAD = {
+    "no JSON": (b"{", 400, "the body is not JSON"),
+    "no object": (b"[1]", 400, "the body must be a JSON object"),
+    "nothing": (b"", 400, "the body is not JSON"),
+    "unknown": ({"colour": "red"}, 422, "colour: cannot be changed; what can: weight, lbset, on"),
+    "range": ({"weight": 0}, 422, "weight=0: must be a number from 0.01 to 100"),
+    "type": ({"on": "yes"}, 422, 'on="yes": must be true or false'),
+    "null": ({"weight": None}, 422, "weight=null: must be a number"),
+    "fraction": ({"maxconn": 1.5}, 422, "maxconn=1.5: must be a whole number from 1 to 1000000"),
+    "route": ({"route": "a.b"}, 422, "route=a.b holds '.'"),
+    "too large": (b" " * 17_000, 413, "a body has at most 16384 bytes"),
+}
+
+
+@pytest.mark.parametrize("document, status, reason", BAD.values(), ids=BAD)
+def test_a_change_is_taken_whole_or_not_at_all(httpd, backends, document, status, reason):
+    members = backends(3)
+    server = start(httpd, members, settings="stickysession=sid")
+    api = Api(server)
+    before = api.get(member(members, 0))
+    if isinstance(document, dict):
+        document = {"drain": True, "lbset": 3, **document}
+    assert api.refused(member(members, 0), document, status).startswith(reason)
+    assert api.get(member(members, 0)) == before
+    assert api.events() == []
+
+
+def test_errors_are_problems(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members)
+    api = Api(server)
+    assert api.refused("/farms/nosuch", {}, 404) == "there is no farm nosuch"
+    assert "has no member" in api.refused(f"{FARM}/members/nosuch", {}, 404)
+    assert "nothing at" in api.refused("/nosuch", None, 404, method="GET")
+    assert "Content-Type" in api.refused(FARM, b"{}", 415, Content_Type="text/plain")
+    for method, path, allowed in (("DELETE", FARM, "GET, HEAD, PATCH"),
+                                  ("PATCH", "/farms", "GET, HEAD"),
+                                  ("POST", "/events", "GET, HEAD")):
+        answer = api.ask(method, path, {})
+        assert (answer.status, answer.header("Allow")) == (405, allowed)
+
+
+def test_two_administrators(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members)
+    api = Api(server)
+    one = member(members, 0)
+    tag = api.ask("GET", one).header("ETag")
+    # Counters move, what can be changed does not.
+    shares(server, 9)
+    assert api.ask("GET", one).header("ETag") == tag
+    answers = [api.ask("PATCH", one, {"weight": weight}, If_Match=tag) for weight in (2, 3)]
+    assert [answer.status for answer in answers] == [200, 412]
+    assert answers[0].header("ETag") == api.ask("GET", one).header("ETag") != tag
+    assert api.get(one)["weight"] == 2.0
+    assert api.ask("PATCH", one, {"weight": 3}, If_Match="*").status == 200
+    assert "read it again" in api.refused(FARM, {"on": False}, 412, If_Match=tag)
+
+
+def test_who_changed_what_and_when(httpd, backends, balancer):
+    members = backends(3)
+    server = start(httpd, members, balancer=balancer,
+                   settings="lbmethod=roundrobin nonce=tested",
+                   conf='<Location "/balancer-manager">\nSetHandler balancer-manager\n</Location>\n')
+    server.expect(CONNECT_FAILED)
+    api = Api(server)
+    one = f"127.0.0.1:{members.ports[0]}"
+    api.patch(member(members, 0), weight=2.5, on=False)
+    api.patch(member(members, 0), weight=2.5)
+    api.patch(FARM, on=True)
+    edit(server.port, w=members.urls[0], w_status_D="0")
+    wait_until(lambda: len(api.events()) == 2, what="the edit among the events")
+    first, second = api.events()
+    assert first["what"] == "weight=2.50 (was 1.00), on=off (was on)"
+    assert (first["farm"], first["member"]) == ("farm_one", one)
+    assert (first["who"], first["through"]) == ("somebody from 127.0.0.1", "api")
+    assert first["at"].endswith("Z") and first["at"] <= second["at"]
+    assert second["what"] == "on=on (was off)"
+    assert second["through"] == ("mod_proxy" if balancer else "balancer-manager")
+    (line,) = server.lines("ATH0252.*through api")
+    assert f"farm farm_one: member {one}: weight=2.50 (was 1.00), on=off (was on), by " in line
+    server.restart()
+    assert api.events() == [first, second]
+
+
+def test_what_a_browser_may_be_made_to_send(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members)
+    server.expect(r"ATH0254|ATH0130")
+    api = Api(server)
+    for headers in ({"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"},
+                    {"Referer": "http://evil.example/page"}, {"Host": "evil.example"}):
+        api.refused(FARM, {"on": False}, 403, **headers)
+    assert api.get(FARM)["on"] is True and api.events() == []
+    own = {"Origin": f"http://localhost:{server.port}", "Sec_Fetch_Site": "same-origin"}
+    assert api.ask("PATCH", FARM, {"on": False}, **own).status == 200
+
+
+def test_allowed_hosts_are_read(make_httpd, backends):
+    conf = farm(backends(1).urls)
+    server = make_httpd("event")
+    for args in ("10.0.0.0/33", "http://", "host:0", "*.example"):
+        said = server.refuses(conf + f"AthMemberAllow {args}\n")
+        assert f"AthMemberAllow {args}: must be [SCHEME://]HOST[:PORT]" in said
+
+
+def test_a_get_with_the_key_changes_states(make_httpd, backends):
+    members = backends(3)
+    server = make_httpd("event", conf=served(members.urls) + "AthUpdateKey file:update.key\n")
+    (server.directory / "update.key").write_text("correct-horse-battery\n")
+    server.start()
+    server.expect(r"ATH0280")
+    query = f"/athena/update/phys/?h=127.0.0.1:{members.ports[0]},s=off"
+    for wrong in ("", ",k=correct-horse-batter", ",k=correct-horse-battery-", ",k="):
+        assert fetch(server.port, query + wrong).status in (400, 403)
+    assert Engine(server).column("on") == [True, True, True]
+    assert fetch(server.port, query + ",k=correct-horse-battery").status == 200
+    assert Engine(server).column("on") == [False, True, True]
+
+
+def test_keys_are_read(make_httpd, backends):
+    conf = farm(backends(1).urls)
+    server = make_httpd("event")
+    (server.directory / "short").write_text("short")
+    assert "must stand in a file" in server.refuses(conf + "AthUpdateKey secret\n")
+    assert "cannot be read" in server.refuses(conf + "AthUpdateKey file:nosuch\n")
+    assert "must be 16 to 128" in server.refuses(conf + "AthUpdateKey file:short\n")
