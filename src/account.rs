@@ -13,7 +13,6 @@ use athena_engine::health::{self, Cause};
 use athena_engine::method::Method;
 use athena_engine::{Micros, ejection, ewma, room, waiting};
 
-use crate::change::{self, Author};
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
 use crate::guard::guard;
@@ -21,7 +20,7 @@ use crate::log::{self, Level};
 use crate::record::Record;
 use crate::rule::Asked;
 use crate::serve::Call;
-use crate::{clock, connection, filter, outcome, proxy, queue, refresh, runtime};
+use crate::{clock, connection, events, filter, outcome, proxy, queue, refresh, runtime};
 
 /// The farm's lock is held for moments; an ejection is worth no longer a wait.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -299,8 +298,7 @@ fn recovered(farm: &Farm, member: &Member, now: Micros) {
                 farm.name, member.name
             ),
         );
-        let author = Author::automatic("health", "an answer");
-        change::note(farm, Some(member), "up=on (was off)", &author);
+        events::note(farm, Some(member), "up=on (was off)", "an answer", "health");
     }
     member.mirror_error(false);
     refresh::request(farm);
@@ -358,8 +356,13 @@ fn taken_out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micr
             cause.word()
         ),
     );
-    let author = Author::automatic("health", cause.word());
-    change::note(farm, Some(member), "up=off (was on)", &author);
+    events::note(
+        farm,
+        Some(member),
+        "up=off (was on)",
+        cause.word(),
+        "health",
+    );
     refresh::request(farm);
 }
 

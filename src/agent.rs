@@ -8,7 +8,7 @@ use athena_engine::agent::Words;
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
-use crate::{clock, refresh, stats};
+use crate::{clock, events, refresh, stats};
 
 /// Looks at a farm's agents at a start.
 pub fn begin(farm: &Farm) {
@@ -52,6 +52,7 @@ pub fn hear(farm: &Farm, member: &Member, words: &Words) {
             farm.name, member.name
         );
         log::server(Level::Notice, farm.server_rec, &text);
+        events::note(farm, Some(member), &said.to_string(), "its agent", "agent");
         refresh::request(farm);
     }
     if !words.is_empty() {

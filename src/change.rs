@@ -2,12 +2,11 @@
 //! all, shown to mod_proxy, and noted once each, with who made them and through what, in the log and
 //! among the board's events.
 
-use std::borrow::Cow;
 use std::ffi::c_int;
 use std::time::Duration;
 
 use athena_engine::FarmId;
-use athena_engine::board::{Event, FarmLock};
+use athena_engine::board::FarmLock;
 use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::Fallback;
@@ -16,7 +15,7 @@ use crate::conf::ServerConf;
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::naming::text;
-use crate::{account, ffi, forward, method, refresh, runtime, sticky};
+use crate::{account, events, ffi, forward, method, refresh, runtime, sticky};
 
 /// How long people wait for another change of a farm.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -38,13 +37,21 @@ pub enum Change<'a> {
 /// A wish that was looked at: what is in force, and what will be.
 enum Step<'a> {
     Farm(&'a Farm, FarmState, FarmState),
-    Member(&'a Farm, &'a Member, MemberState, MemberState),
+    Member(&'a Farm, &'a Member, MemberState, MemberState, Error),
+}
+
+/// What becomes of an error that the member is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Error {
+    Stays,
+    /// People say that the member is up.
+    Ends,
 }
 
 /// Who asks.
 pub struct Author {
-    user: String,
-    address: String,
+    /// A user from an address.
+    who: String,
     through: &'static str,
 }
 
@@ -69,31 +76,9 @@ impl Author {
     pub unsafe fn of(r: *mut ffi::request_rec, through: &'static str) -> Self {
         // SAFETY: the caller's promise.
         let (user, address) = unsafe { (text((*r).user), text((*r).useragent_ip)) };
-        Self {
-            user: if user.is_empty() {
-                "somebody".to_owned()
-            } else {
-                user
-            },
-            address,
-            through,
-        }
-    }
-
-    /// No person: `through` is what found out, `reason` what it saw.
-    pub fn automatic(through: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            user: reason.into(),
-            address: String::new(),
-            through,
-        }
-    }
-
-    fn words(&self) -> Cow<'_, str> {
-        match self.address.as_str() {
-            "" => Cow::Borrowed(&self.user),
-            address => Cow::Owned(format!("{} from {address}", self.user)),
-        }
+        let user = if user.is_empty() { "somebody" } else { &user };
+        let who = format!("{user} from {address}");
+        Self { who, through }
     }
 }
 
@@ -116,57 +101,33 @@ pub fn apply_if(
         let step = Step::of(wish, &steps);
         steps.push(step);
     }
-    for step in &steps {
-        step.check()?;
-    }
+    steps.iter().try_for_each(Step::check)?;
     check_forwards(&steps)?;
     let said: Vec<_> = steps.iter().map(Step::put).collect();
-    let ended = wishes.iter().map(ends_error);
-    let said: Vec<_> = said
-        .into_iter()
-        .zip(ended)
-        .map(|(said, ended)| said.or(ended))
-        .collect();
     drop(held);
     for (wish, said) in wishes.iter().zip(&said) {
-        let Some(said) = said else { continue };
-        refresh::request(wish.farm);
-        wish.farm.start_anew();
-        let member = match wish.change {
-            Change::Farm(_) => None,
-            Change::Member(member, _) => Some(member),
-        };
-        let line = note(wish.farm, member, said, author);
-        log::server(
-            Level::Notice,
-            wish.farm.server_rec,
-            &format!("ATH0252: {line}"),
-        );
+        if let Some(said) = said {
+            refresh::request(wish.farm);
+            wish.farm.start_anew();
+            tell(wish, said, author);
+        }
     }
     Ok(said)
 }
 
-/// Notes a change among the board's events; the same as a line for the log.
-pub fn note(farm: &Farm, member: Option<&Member>, said: &str, author: &Author) -> String {
-    let (who, through) = (author.words(), author.through);
-    if let Some(board) = runtime::board() {
-        // SAFETY: reads the clock.
-        let now = unsafe { ffi::apr_time_now() };
-        board.note(&Event {
-            number: 0,
-            at: u64::try_from(now).unwrap_or(0),
-            farm: farm.label(),
-            member: member.map(|member| member.name.clone()).unwrap_or_default(),
-            what: said.to_owned(),
-            who: who.clone().into_owned(),
-            through: through.to_owned(),
-        });
-    }
-    let member = member.map_or_else(String::new, |member| format!(" member {}:", member.name));
-    format!(
-        "farm {}:{member} {said}, by {who} through {through}",
+/// The line in the log, and the event.
+fn tell(wish: &Wish<'_>, said: &str, author: &Author) {
+    let (farm, Author { who, through }) = (wish.farm, author);
+    let (member, named) = match wish.change {
+        Change::Farm(_) => (None, String::new()),
+        Change::Member(member, _) => (Some(member), format!(" member {}:", member.name)),
+    };
+    let line = format!(
+        "ATH0252: farm {}:{named} {said}, by {who} through {through}",
         farm.name
-    )
+    );
+    log::server(Level::Notice, farm.server_rec, &line);
+    events::note(farm, member, said, who, through);
 }
 
 /// Locks the farms of all wishes, in the order that everybody keeps to.
@@ -183,21 +144,11 @@ fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
     held.map_err(|error| later(error.to_string()))
 }
 
-/// People say that a member is up: an error that it is in ends.
-fn ends_error(wish: &Wish<'_>) -> Option<String> {
-    match wish.change {
-        Change::Member(member, change) if change.ends_error() && account::end_error(member) => {
-            Some("error ended".to_owned())
-        }
-        _ => None,
-    }
-}
-
 /// Whether farms forward to farms that exist, and not in a circle, after these steps.
 fn check_forwards(steps: &[Step<'_>]) -> Result<(), Refusal> {
     let moves = |step: &Step<'_>| match step {
         Step::Farm(_, before, after) => before.extras.forward != after.extras.forward,
-        Step::Member(_, _, before, after) => before.extras.forward != after.extras.forward,
+        Step::Member(_, _, before, after, _) => before.extras.forward != after.extras.forward,
     };
     if !steps.iter().any(moves) {
         return Ok(());
@@ -235,14 +186,19 @@ impl<'a> Step<'a> {
             }
             Change::Member(member, change) => {
                 let known = earlier.iter().rev().find_map(|step| match step {
-                    Self::Member(_, other, _, after) if std::ptr::eq(*other, member) => {
+                    Self::Member(_, other, _, after, _) if std::ptr::eq(*other, member) => {
                         Some(after.clone())
                     }
                     _ => None,
                 });
                 let before = known.unwrap_or_else(|| member.state());
                 let after = change.after(&before);
-                Self::Member(farm, member, before, after)
+                let error = if change.ends_error() {
+                    Error::Ends
+                } else {
+                    Error::Stays
+                };
+                Self::Member(farm, member, before, after, error)
             }
         }
     }
@@ -270,7 +226,7 @@ impl<'a> Step<'a> {
                     _ => Ok(()),
                 }
             }
-            Self::Member(farm, _, before, after) => {
+            Self::Member(farm, _, before, after, _) => {
                 let (was, is) = (&before.extras, &after.extras);
                 if was.route != is.route {
                     sticky::check_route(farm, is.route.as_bytes()).map_err(invalid)?;
@@ -293,9 +249,11 @@ impl<'a> Step<'a> {
                 }
                 after.difference(before)
             }
-            Self::Member(_, member, before, after) => {
+            Self::Member(_, member, before, after, error) => {
                 member.put(after);
-                after.difference(before)
+                let ended = *error == Error::Ends && account::end_error(member);
+                let ended = ended.then(|| "error ended".to_owned());
+                after.difference(before).or(ended)
             }
         }
     }
@@ -304,7 +262,7 @@ impl<'a> Step<'a> {
     fn forward_of(&self, farm: &Farm, member: Option<&Member>) -> Option<Option<Forward>> {
         let text = match (self, member) {
             (Self::Farm(of, _, after), None) if std::ptr::eq(*of, farm) => &after.extras.forward,
-            (Self::Member(_, of, _, after), Some(member)) if std::ptr::eq(*of, member) => {
+            (Self::Member(_, of, _, after, _), Some(member)) if std::ptr::eq(*of, member) => {
                 &after.extras.forward
             }
             _ => return None,

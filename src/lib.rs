@@ -12,7 +12,7 @@
 //!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: by the request's [`class`] and [`affinity`], and the farm's [`rule`],
 //!   ours or other modules' ([`extension`], [`foreign`])
-//! * what people change at run time: [`change`], [`mod@method`]
+//! * what people change at run time: [`change`], [`mod@method`], and what happened: [`events`]
 //! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`]; mod_proxy_balancer through
 //!   [`provider`] (and [`unlisted`])
 
@@ -33,6 +33,7 @@ mod cookie;
 mod directives;
 mod drain;
 mod environment;
+mod events;
 mod extension;
 mod farm;
 mod ffi;

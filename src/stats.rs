@@ -8,7 +8,7 @@ use athena_engine::stats::{Refused, Report, expect};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
-use crate::{clock, refresh, runtime};
+use crate::{clock, events, refresh, runtime};
 
 /// A new name waits so long for the farm's lock, which is held for milliseconds at most.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -74,6 +74,13 @@ pub fn heard_from(farm: &Farm, member: &Member, now: Micros) {
             farm.name, member.name
         );
         log::server(Level::Notice, farm.server_rec, &text);
+        events::note(
+            farm,
+            Some(member),
+            "in=on (was off)",
+            "a report",
+            "statistics",
+        );
         refresh::request(farm);
         farm.start_anew();
     }
@@ -103,6 +110,13 @@ pub fn follow(farm: &Farm) {
                 within.as_secs()
             );
             log::server(Level::Warning, farm.server_rec, &text);
+            events::note(
+                farm,
+                Some(member),
+                "in=off (was on)",
+                "no report",
+                "statistics",
+            );
         }
     }
     look.end();

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use athena_engine::board::record::flags;
 
-use crate::change::{self, Author};
 use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{agent, drain, growth, method, proxy, refresh, runtime, stats};
+use crate::{agent, drain, events, growth, method, proxy, refresh, runtime, stats};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
@@ -123,9 +122,9 @@ fn take_over(farm: &Farm) {
     let Some(held) = board.and_then(|board| board.lock(farm.seat.id, Duration::ZERO).ok()) else {
         return;
     };
-    let author = Author::automatic("mod_proxy", "balancer-manager or a health check");
+    let who = "balancer-manager or a health check";
     if let Some(said) = method::pull(farm) {
-        change::note(farm, None, &said, &author);
+        events::note(farm, None, &said, who, "mod_proxy");
     }
     let mut changed = 0;
     for member in differing {
@@ -142,7 +141,7 @@ fn take_over(farm: &Farm) {
             _ => "check=failed (was passed)".to_owned(),
         };
         let said = after.difference(&before).unwrap_or_else(checked);
-        change::note(farm, Some(member), &said, &author);
+        events::note(farm, Some(member), &said, who, "mod_proxy");
     }
     drop(held);
     if changed > 0 {

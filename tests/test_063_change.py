@@ -1,5 +1,7 @@
 """Changes over the API: in all children, over restarts, all or nothing, for whom it is meant."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from harness.api import Api
 from harness.client import fetch
@@ -96,7 +98,7 @@ def test_the_configuration_wins_when_it_changes(httpd, backends):
     said = " ".join(server.lines("ATH0011"))
     assert "lbmethod=leastconn set at run time gives way to the configuration's lbmethod=random" \
         in said
-    assert "maxconn=none set at run time gives way to the configuration's maxconn=6" in said
+    assert "maxconn=off set at run time gives way to the configuration's maxconn=6" in said
 
 
 def test_a_farm_is_switched_off_and_forwarded(httpd, backends, balancer):
@@ -184,11 +186,11 @@ BAD = {
     "no JSON": (b"{", 400, "the body is not JSON"),
     "no object": (b"[1]", 400, "the body must be a JSON object"),
     "nothing": (b"", 400, "the body is not JSON"),
-    "unknown": ({"colour": "red"}, 422, "colour: cannot be changed; what can: weight, lbset, on"),
+    "unknown": ({"colour": "red"}, 422, "colour: cannot be changed; what can: weight, lbset, maxconn, on"),
     "range": ({"weight": 0}, 422, "weight=0: must be a number from 0.01 to 100"),
     "type": ({"on": "yes"}, 422, 'on="yes": must be true or false'),
     "null": ({"weight": None}, 422, "weight=null: must be a number"),
-    "fraction": ({"maxconn": 1.5}, 422, "maxconn=1.5: must be a whole number from 1 to 1000000"),
+    "fraction": ({"maxconn": 1.5}, 422, "maxconn=1.5: must be a whole number from 0 to 1000000"),
     "route": ({"route": "a.b"}, 422, "route=a.b holds '.'"),
     "too large": (b" " * 17_000, 413, "a body has at most 16384 bytes"),
 }
@@ -237,6 +239,35 @@ def test_two_administrators(httpd, backends):
     assert api.get(one)["weight"] == 2.0
     assert api.ask("PATCH", one, {"weight": 3}, If_Match="*").status == 200
     assert "read it again" in api.refused(FARM, {"on": False}, 412, If_Match=tag)
+
+
+def test_of_many_at_once_one_is_first(httpd, backends):
+    members = backends(3)
+    server = start(httpd, members, "prefork")
+    api = Api(server)
+    tag = api.ask("GET", FARM).header("ETag")
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(api.ask, "PATCH", FARM, {"method": method}, If_Match=tag)
+                 for method in ["leastconn", "random"] * 4]
+    statuses = sorted(answer.result().status for answer in asked)
+    assert statuses == [200] + [412] * 7
+    assert len(api.events()) == 1
+
+
+def test_what_requests_find_out_is_an_event(httpd, backends):
+    members = backends(3, apart=True)
+    server = start(httpd, members, each="retry=1")
+    server.expect(CONNECT_FAILED)
+    members.kill(1)
+    api = Api(server)
+    wait_until(lambda: fetch(server.port, "/farm/x").status == 200 and api.events(), what="the end")
+    members.restart(1)
+    wait_until(lambda: fetch(server.port, "/farm/x").member == 1, what="its return")
+    told = [(event["member"], event["what"], event["who"], event["through"])
+            for event in api.events()]
+    name = f"127.0.0.1:{members.ports[1]}"
+    assert told[0] == (name, "up=off (was on)", "no connection", "health")
+    assert told[-1] == (name, "up=on (was off)", "an answer", "health")
 
 
 def test_who_changed_what_and_when(httpd, backends, balancer):
