@@ -11,6 +11,9 @@ PHYS, FARM = "/athena/mirror/phys/", "/athena/mirror/farm/"
 CHANGED = r"ATH0252"
 
 
+ALLOW = "AthMemberAllow www.example\n"
+
+
 def big(farms=100, members=10):
     """100 farms, 1,000 members."""
     return "".join(farm([f"http://127.0.0.1:{9000 + n}" for n in range(members)], name=f"farm{k}")
@@ -22,14 +25,16 @@ def state(server):
 
 
 def test_a_large_state_moves_to_another_engine(make_httpd):
-    first, second = (make_httpd("event", conf=big()).start() for _ in range(2))
+    first, second = (make_httpd("event", conf=ALLOW + big()).start() for _ in range(2))
     names = [f"farm{k}/127.0.0.1:{9000 + n}" for k in range(100) for n in range(10)]
     changes = "".join(
-        f"h={name},w={1 + k % 7}.5,l={k % 3},C={k % 9},g={['-', 'D', 'HN', 'SI', 'R'][k % 5]},"
+        f"h={name},w={1 + k % 7}.5,l={k % 3},C={k % 9 + 1},g={['-', 'D', 'HN', 'SI', 'R'][k % 5]},"
         f"u={['up', 'down'][k % 4 == 0]},load={k / 8},a_{k % 3}={k}e{k % 300}\n"
         for k, name in enumerate(names))
     post(first, "/athena/update/phys/", changes)
-    post(first, "/athena/update/farm/", "".join(f"n=farm{k},s=off\n" for k in range(0, 100, 3)))
+    post(first, "/athena/update/farm/", "".join(
+        f"n=farm{k},s=off,m=leastconn,W=farm{k + 1},F=\"http://www.example/?a={k}&b\"\n"
+        for k in range(0, 99, 3)))
     before = state(first)
     assert len(before) == 1 + 100 + 1 + 1000
     assert state(second) != before
@@ -43,10 +48,10 @@ def test_the_lines(httpd):
     ask(server, "/athena/update/phys/?h=farm_one/127.0.0.1:9,load=0.7,queue=12")
     assert ask(server, PHYS) == [
         "v=1",
-        "h=farm_one@main/127.0.0.1:9,g=-,u=up,w=2.5,l=0,C=0,load=0.7,queue=12",
-        "h=farm_one@main/127.0.0.1:10,g=-,u=up,w=1,l=0,C=0",
-        "h=two@main/127.0.0.1:9,g=-,u=up,w=1,l=0,C=0"]
-    assert ask(server, f"{FARM}?n=two") == ["v=1", "n=two@main,s=on"]
+        "h=farm_one@main/127.0.0.1:9,g=-,u=up,w=2.50,l=0,C=none,r=none,B=none,W=none,load=0.7,queue=12",
+        "h=farm_one@main/127.0.0.1:10,g=-,u=up,w=1.00,l=0,C=none,r=none,B=none,W=none",
+        "h=two@main/127.0.0.1:9,g=-,u=up,w=1.00,l=0,C=none,r=none,B=none,W=none"]
+    assert ask(server, f"{FARM}?n=two") == ["v=1", "n=two@main,s=on,m=byrequests,W=none,F=none"]
     assert len(ask(server, f"{PHYS}?h=127.0.0.1:9")) == 3
 
 
@@ -72,3 +77,11 @@ def test_a_state_is_not_changed_by_get(httpd):
     server = httpd("event", conf=farm([DEAD]))
     ask(server, f"{PHYS}?v=1&h=127.0.0.1:9,w=2", 403)
     assert Engine(server).column("weight") == [1.0]
+
+
+def test_targets_are_those_that_are_allowed(httpd):
+    server = httpd("event", conf=farm([DEAD]))
+    before = Engine(server).farms()
+    post(server, FARM, "v=1\nn=farm_one,F=http://evil.example/", 403)
+    post(server, PHYS, "v=1\nh=127.0.0.1:9,w=2,W=http://evil.example/", 403)
+    assert Engine(server).farms() == before

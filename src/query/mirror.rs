@@ -12,7 +12,7 @@ pub enum Ready<'q> {
     Members(Vec<(&'static Farm, &'static Member)>),
     Farms(Vec<&'static Farm>),
     Version,
-    Line(update::Ready<'q>),
+    Line(Box<update::Ready<'q>>),
 }
 
 impl<'q> Ready<'q> {
@@ -22,7 +22,7 @@ impl<'q> Ready<'q> {
             Mirror::Ask(Of::Phys, select) => Self::Members(find::members(&select)?),
             Mirror::Ask(_, select) => Self::Farms(find::farms(&select)?),
             Mirror::Version(_) => Self::Version,
-            Mirror::Line(line) => Self::Line(update::Ready::of(line)?.leaving_errors()),
+            Mirror::Line(line) => Self::Line(Box::new(update::Ready::of(*line)?.leaving_errors())),
         })
     }
 

@@ -42,7 +42,7 @@ struct Answer {
 enum Ready<'q> {
     Balance(balance::Ready<'q>),
     Status(status::Ready),
-    Update(update::Ready<'q>),
+    Update(Box<update::Ready<'q>>),
     Mirror(mirror::Ready<'q>),
 }
 
@@ -122,12 +122,12 @@ unsafe fn lines(
         ready.push(match request {
             Request::Balance(balance) => Ready::Balance(balance::Ready::of(balance)?),
             Request::Status(status) => Ready::Status(status::Ready::of(&status)?),
-            Request::Update(update) => Ready::Update(update::Ready::of(update)?),
+            Request::Update(update) => Ready::Update(Box::new(update::Ready::of(update)?)),
             Request::Mirror(mirror) => Ready::Mirror(mirror::Ready::of(mirror)?),
         });
     }
     let updates = ready.iter().filter_map(|ready| match ready {
-        Ready::Update(update) | Ready::Mirror(mirror::Ready::Line(update)) => Some(update),
+        Ready::Update(update) | Ready::Mirror(mirror::Ready::Line(update)) => Some(update.as_ref()),
         _ => None,
     });
     // SAFETY: the caller's promise.

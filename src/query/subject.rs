@@ -45,10 +45,9 @@ impl Subject for OfMember<'_> {
             Field::Reporting => to.push_str(if view.reporting { "in" } else { "out" }),
             Field::Flags => to.extend(letters(view.flags)),
             Field::Weight => say(to, format_args!("{}", view.weight)),
-            Field::MaxConn => say(
-                to,
-                format_args!("{}", self.member.record().admin.max_conn()),
-            ),
+            Field::MaxConn => number(self.member.state().settings.max_conn, to),
+            Field::SlowStart => number(self.member.state().extras.slow_start.unwrap_or(0), to),
+            Field::Forward => to.push_str(&self.member.state().extras.forward),
             Field::Lbset => say(to, format_args!("{}", view.lbset)),
             Field::Usable => to.push_str(if view.usable { "1" } else { "0" }),
             Field::Ewma => {
@@ -92,6 +91,8 @@ impl Subject for OfFarm<'_> {
     fn field(&self, field: Field, to: &mut String) {
         match field {
             Field::State => to.push_str(if self.view.on { "on" } else { "off" }),
+            Field::Forward => to.push_str(&self.farm.state().extras.forward),
+            Field::Fallback => to.push_str(&self.farm.state().extras.fallback),
             _ => match self.counts.get(field) {
                 Some(count) => say(to, format_args!("{count}")),
                 None => name(self.farm, field, to),
@@ -204,6 +205,13 @@ fn name(farm: &Farm, field: Field, to: &mut String) {
         Field::Server => to.push_str(&farm.server),
         Field::Method => to.push_str(&farm.method_name()),
         _ => {}
+    }
+}
+
+/// A setting of which 0 means that there is none.
+fn number(setting: u32, to: &mut String) {
+    if setting > 0 {
+        say(to, format_args!("{setting}"));
     }
 }
 

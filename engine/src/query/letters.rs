@@ -35,6 +35,12 @@ pub enum Field {
     Lbset,
     /// Most requests in flight.
     MaxConn,
+    /// Time to come up to the whole share.
+    SlowStart,
+    /// Where requests go that cannot be served here.
+    Forward,
+    /// What answers when nothing is usable.
+    Fallback,
     /// How many members can be chosen now.
     Usable,
     /// How many members there are.
@@ -75,6 +81,7 @@ pub struct Letter {
 }
 
 const PHYS: &[Of] = &[Of::Phys];
+const FARM: &[Of] = &[Of::Farm];
 const ENGINE: &[Of] = &[Of::Engine];
 const BOTH: &[Of] = &[Of::Phys, Of::Farm];
 const UPWARDS: &[Of] = &[Of::Farm, Of::Engine];
@@ -89,8 +96,10 @@ pub const LETTERS: &[Letter] = &[
     letter('S', Field::Server, BOTH, "the server that defines the farm: `main`, or a virtual host's name"),
     letter('a', Field::Address, PHYS, "`host[:port]` of its URL, or its socket"),
     letter('A', Field::Url, PHYS, "its URL"),
-    letter('r', Field::Route, PHYS, "its route"),
-    letter('m', Field::Method, BOTH, "the farm's `lbmethod`"),
+    letter('r', Field::Route, PHYS, "its route")
+        .set("1 to 63 characters, or `none`"),
+    letter('m', Field::Method, BOTH, "the farm's `lbmethod`")
+        .set("of a farm, the name of a method"),
     letter('s', Field::State, BOTH, "what people set: `on`, `drain` or `off`; of a farm `on` or `off`")
         .set("`on`, `drain` or `off`; of a farm `on` or `off`"),
     letter('u', Field::Health, PHYS, "`up` or `down`")
@@ -102,8 +111,14 @@ pub const LETTERS: &[Letter] = &[
         .set("from 0.01 to 100"),
     letter('l', Field::Lbset, PHYS, "its set")
         .set("from 0 to 99"),
-    letter('C', Field::MaxConn, PHYS, "its `maxconn`; 0 for any number")
-        .set("from 0 to 1000000"),
+    letter('C', Field::MaxConn, PHYS, "its `maxconn`")
+        .set("from 1 to 1000000, or `none`"),
+    letter('B', Field::SlowStart, PHYS, "its `slowstart`, in seconds")
+        .set("from 1 to 3600, or `none`"),
+    letter('W', Field::Forward, BOTH, "its `forward`")
+        .set("a farm's name, a URL, or `none`"),
+    letter('F', Field::Fallback, FARM, "its `fallback`")
+        .set("`[redirect:]URL`, or `none`"),
     letter('U', Field::Usable, ALL, "how many members can be chosen now; of a member 1 or 0"),
     letter('M', Field::Members, UPWARDS, "how many members there are"),
     letter('N', Field::Farms, ENGINE, "how many farms there are"),

@@ -7,7 +7,7 @@ use super::error::{QueryError, Reason};
 use super::kind::Of;
 use super::request::Selection;
 use super::split::{Raw, quoted};
-use super::update::{SETTABLE, Update};
+use super::update::{FARM, MEMBER, SETTABLE, Update};
 use crate::board::record::flags;
 use crate::change::{FarmState, MemberState};
 use crate::stats::Statistic;
@@ -24,7 +24,7 @@ pub enum Mirror<'t> {
     /// Lines of this version follow.
     Version(Of),
     /// A line.
-    Line(Update<'t>),
+    Line(Box<Update<'t>>),
 }
 
 impl<'t> Mirror<'t> {
@@ -41,7 +41,8 @@ impl<'t> Mirror<'t> {
         let mut select = Selection::default();
         for item in &raw.items {
             if !select.take(of, item)? {
-                return Update::of(of, raw).map(Self::Line);
+                let line = Update::of(of, raw)?;
+                return Ok(Self::Line(Box::new(line)));
             }
         }
         Ok(Self::Ask(of, select))
@@ -64,8 +65,9 @@ pub fn write_version(to: &mut String) {
 
 /// Appends the line of a farm, named `FARM@SERVER`.
 pub fn write_farm(to: &mut String, name: &str, state: &FarmState) {
-    let on = if state.on { "on" } else { "off" };
-    let _ = writeln!(to, "n={},s={on}", quoted(name));
+    let _ = write!(to, "n={}", quoted(name));
+    write_keys(to, FARM, &state.words());
+    to.push('\n');
 }
 
 /// Appends the line of a member, named `FARM@SERVER/MEMBER`.
@@ -75,27 +77,28 @@ pub fn write_member(
     state: &MemberState,
     pushed: impl Iterator<Item = Statistic>,
 ) {
-    let settings = state.settings;
-    let up = if settings.flags & flags::DOWN == 0 {
-        "up"
-    } else {
-        "down"
-    };
-    let set = |(_, flag): &&(char, u32)| settings.flags & flag != 0;
-    let letters: String = SETTABLE
+    let set = |flag: u32| state.settings.flags & flag != 0;
+    let mut letters: String = SETTABLE
         .iter()
-        .filter(set)
+        .filter(|(_, flag)| set(*flag))
         .map(|(letter, _)| *letter)
         .collect();
-    let letters = if letters.is_empty() { "-" } else { &letters };
-    let weight = f64::from(settings.weight) / 100.0;
-    let (name, set, most) = (quoted(name), settings.lbset, settings.max_conn);
-    let _ = write!(
-        to,
-        "h={name},g={letters},u={up},w={weight},l={set},C={most}"
-    );
+    if letters.is_empty() {
+        letters.push('-');
+    }
+    let up = if set(flags::DOWN) { "down" } else { "up" };
+    let _ = write!(to, "h={},g={letters},u={up}", quoted(name));
+    write_keys(to, MEMBER, &state.words());
     for Statistic { name, value, .. } in pushed {
         let _ = write!(to, ",{name}={}", super::format::number(value));
     }
     to.push('\n');
+}
+
+fn write_keys(to: &mut String, keys: &[(&str, &str)], words: &[(&str, String)]) {
+    for (letter, key) in keys {
+        if let Some((_, value)) = words.iter().find(|(name, _)| name == key) {
+            let _ = write!(to, ",{letter}={}", quoted(value));
+        }
+    }
 }

@@ -379,7 +379,11 @@ proptest! {
         values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 0..4),
     ) {
         let state = |weight, lbset, max_conn, flags: u32| MemberState {
-            extras: MemberExtras::default(),
+            extras: MemberExtras {
+                route: if lbset % 2 == 0 { String::new() } else { format!("r{lbset}") },
+                slow_start: (lbset > 50).then_some(lbset),
+                forward: if weight % 2 == 0 { String::new() } else { "http://h.example/?a&b".to_owned() },
+            },
             settings: Settings { weight, lbset, max_conn, flags: flags & FLAGS_ALL & !flags::CHECK_FAILED },
         };
         let from = state(weight, lbset, max_conn, flags);

@@ -40,6 +40,24 @@ pub enum What {
     Farm(FarmChange),
 }
 
+/// Letters of a member whose values are those of a key of [`MemberChange`].
+pub(super) const MEMBER: &[(&str, &str)] = &[
+    ("w", "weight"),
+    ("l", "lbset"),
+    ("C", "maxconn"),
+    ("r", "route"),
+    ("B", "slowstart"),
+    ("W", "forward"),
+];
+
+/// Letters of a farm whose values are those of a key of [`FarmChange`].
+pub(super) const FARM: &[(&str, &str)] = &[
+    ("s", "on"),
+    ("m", "method"),
+    ("W", "forward"),
+    ("F", "fallback"),
+];
+
 /// mod_proxy's letters that people set.
 pub(super) const SETTABLE: [(char, u32); 6] = [
     ('D', flags::DISABLED),
@@ -123,8 +141,7 @@ impl What {
                 return added.map_err(|refused| wrong(Reason::Statistic(refused)));
             }
             Self::Member { change, .. } => letter(change, item.word, text),
-            Self::Farm(change) if item.word == "s" => Some(must(change.set("on", text))),
-            Self::Farm(_) => None,
+            Self::Farm(change) => key_of(FARM, item.word).map(|key| must(change.set(key, text))),
         };
         let refused = |must| {
             wrong(Reason::Value {
@@ -159,15 +176,14 @@ fn letter(change: &mut MemberChange, letter: &str, text: &str) -> Option<Result<
             _ => Err("must be up or down".to_owned()),
         },
         "g" => letters(change, text),
-        "w" => must(change.set("weight", text)),
-        "l" => must(change.set("lbset", text)),
-        "C" if text == "0" => {
-            change.max_conn = Some(0);
-            Ok(())
-        }
-        "C" => must(change.set("maxconn", text)),
-        _ => return None,
+        _ => must(change.set(key_of(MEMBER, letter)?, text)),
     })
+}
+
+fn key_of(keys: &[(&str, &'static str)], letter: &str) -> Option<&'static str> {
+    let mut keys = keys.iter();
+    keys.find(|(known, _)| *known == letter)
+        .map(|(_, key)| *key)
 }
 
 fn state(change: &mut MemberChange, text: &str) -> Result<(), Must> {
