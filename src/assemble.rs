@@ -109,7 +109,7 @@ unsafe fn assemble(
         if engine {
             check_classes(&drafts, &tables)?;
             for (_, _, balancer) in tables.iter().flat_map(|(_, names)| names) {
-                manager::make_nonce(*balancer)?;
+                manager::nonce::make(*balancer)?;
             }
             for farm in &findings.empty {
                 let text = format!("ATH0020: farm {farm} has no members: requests to it get 503");

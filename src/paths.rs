@@ -13,7 +13,7 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::naming::text;
 use crate::record::{Kind, Record};
-use crate::{api, pool};
+use crate::{api, manager, pool};
 
 const DEFAULT_PATH: &str = "/athena";
 
@@ -62,6 +62,9 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
             let asked = std::str::from_utf8(path).ok();
             if let Some(kind) = asked.and_then(query::Kind::of_path) {
                 return crate::query::answer(r, kind);
+            }
+            if matches!(path, b"" | b"/") {
+                return manager::answer(r);
             }
             api::answer(r, path)
         }

@@ -1,10 +1,10 @@
-//! What a person asks for with balancer-manager's form, in the field names of `mod_proxy_balancer`'s
-//! own page, so that scripts written for that one go on working.
+//! What a person asks for with a form of the manager's page, in the field names of
+//! `mod_proxy_balancer`'s own page, so that scripts written for that one go on working.
 
 use crate::board::record::flags;
-use crate::board::values::LBSET_MAX;
-use crate::change::{MemberChange, hundredths};
-use crate::config::value::{self, Must};
+use crate::change::{FarmChange, MemberChange};
+use crate::config::param::ParamError;
+use crate::config::value::Must;
 
 /// The states a person may switch, and their fields: `w_status_D=1` disables.
 pub const STATES: [(u32, &str, &str); 6] = [
@@ -16,17 +16,31 @@ pub const STATES: [(u32, &str, &str); 6] = [
     (flags::IGNORE_ERRORS, "w_status_I", "ignore errors"),
 ];
 
-/// One submitted form. What it does not name stays as it is.
+/// What the stock page calls some of the keys that can be changed.
+const SHORT: [(&str, &str); 4] = [
+    ("lf", "weight"),
+    ("ls", "lbset"),
+    ("wr", "route"),
+    ("lbm", "method"),
+];
+
+/// One submitted form. What it does not name stays as it is. `w_KEY` is about the member, `b_KEY` about
+/// the farm, the keys being those of [`MemberChange::KEYS`] and [`FarmChange::KEYS`]; an empty field
+/// says `none`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     /// `b`: the farm.
     pub farm: String,
-    /// `w`: the member, by its URL.
+    /// `w`: the member, by its URL; empty for none.
     pub member: String,
     /// `nonce`: what the page was given.
     pub nonce: String,
-    /// What changes.
-    pub change: MemberChange,
+    /// `seen`: the tag of what the page showed; empty where any will do.
+    pub seen: String,
+    /// What changes of the farm.
+    pub of_farm: FarmChange,
+    /// What changes of the member.
+    pub of_member: MemberChange,
 }
 
 /// Why a form is refused: nothing of it is done then.
@@ -73,28 +87,47 @@ impl Form {
     }
 
     fn take(&mut self, field: &str, value: &str) -> Result<(), FormError> {
+        let place = match field {
+            "b" => &mut self.farm,
+            "w" => &mut self.member,
+            "nonce" => &mut self.nonce,
+            "seen" => &mut self.seen,
+            _ => return self.change(field, value),
+        };
+        value.clone_into(place);
+        Ok(())
+    }
+
+    fn change(&mut self, field: &str, value: &str) -> Result<(), FormError> {
         let wrong = |must| FormError::Value {
             field: field.to_owned(),
             value: value.to_owned(),
             must,
         };
-        match field {
-            "b" => value.clone_into(&mut self.farm),
-            "w" => value.clone_into(&mut self.member),
-            "nonce" => value.clone_into(&mut self.nonce),
-            "w_lf" => self.change.weight = Some(hundredths(value).map_err(wrong)?),
-            "w_ls" => self.change.lbset = Some(value::number(value, 0..=LBSET_MAX).map_err(wrong)?),
-            _ => {
-                let state = STATES.iter().find(|(_, name, _)| *name == field);
-                let (flag, ..) = state.ok_or_else(|| FormError::Unknown(field.to_owned()))?;
-                match value {
-                    "1" => self.change.flag(*flag, true),
-                    "0" => self.change.flag(*flag, false),
-                    _ => return Err(wrong("must be 0 or 1".to_owned())),
-                }
-            }
+        if let Some((flag, ..)) = STATES.iter().find(|(_, name, _)| *name == field) {
+            let on = match value {
+                "1" => true,
+                "0" => false,
+                _ => return Err(wrong("must be 0 or 1".to_owned())),
+            };
+            self.of_member.flag(*flag, on);
+            return Ok(());
         }
-        Ok(())
+        let (of, key) = field.split_once('_').unwrap_or_default();
+        let key = SHORT
+            .iter()
+            .find(|(short, _)| *short == key)
+            .map_or(key, |(_, key)| key);
+        let text = if value.is_empty() { "none" } else { value };
+        let taken = match of {
+            "w" => self.of_member.set(key, text),
+            "b" => self.of_farm.set(key, text),
+            _ => Err(ParamError::Unknown(field.to_owned())),
+        };
+        taken.map_err(|error| match error {
+            ParamError::Value { must, .. } => wrong(must),
+            _ => FormError::Unknown(field.to_owned()),
+        })
     }
 }
 
@@ -126,11 +159,36 @@ mod tests {
             clear: flags::DRAIN,
             ..MemberChange::default()
         };
-        assert_eq!(form.change, change);
+        assert_eq!(form.of_member, change);
         assert_eq!(
-            Form::of([("b", "x")]).unwrap().change,
+            Form::of([("b", "x")]).unwrap().of_member,
             MemberChange::default()
         );
+    }
+
+    #[test]
+    fn farms_have_fields_too_and_an_empty_one_is_none() {
+        let form = Form::of([
+            ("b_lbm", "leastconn"),
+            ("b_on", "off"),
+            ("b_forward", ""),
+            ("w_wr", "a"),
+            ("w_maxconn", ""),
+        ])
+        .unwrap();
+        let of_farm = FarmChange {
+            on: Some(false),
+            method: Some("leastconn".to_owned()),
+            forward: Some(None),
+            ..FarmChange::default()
+        };
+        assert_eq!(form.of_farm, of_farm);
+        assert_eq!(form.of_member.route.as_deref(), Some("a"));
+        assert_eq!(form.of_member.max_conn, Some(0));
+        for field in ["b_weight", "w_method", "x_on", "b_", "_on", ""] {
+            let unknown = FormError::Unknown(field.to_owned());
+            assert_eq!(Form::of([(field, "1")]), Err(unknown));
+        }
     }
 
     #[test]
@@ -152,7 +210,7 @@ mod tests {
         #[test]
         fn any_form_is_survived(fields in prop::collection::vec((".*", ".*"), 0..5)) {
             if let Ok(form) = Form::of(fields) {
-                prop_assert_eq!(form.change.set & form.change.clear, 0);
+                prop_assert_eq!(form.of_member.set & form.of_member.clear, 0);
             }
         }
     }

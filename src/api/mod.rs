@@ -2,7 +2,7 @@
 //! changes of it ([`change`]). Errors are documents, too ([`problem`]).
 
 mod change;
-mod etag;
+pub mod etag;
 mod events;
 mod problem;
 mod view;

@@ -187,7 +187,7 @@ impl MemberState {
 }
 
 /// `loadfactor` as `mod_proxy` writes it: up to two decimals count.
-pub(crate) fn hundredths(text: &str) -> Result<u32, Must> {
+fn hundredths(text: &str) -> Result<u32, Must> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let plain = (1..=3).contains(&whole.len()) && part.len() <= 2 && digits(whole) && digits(part);

@@ -8,7 +8,6 @@ mod farm;
 mod member;
 
 pub use farm::{FarmChange, FarmState};
-pub(crate) use member::hundredths;
 pub use member::{MemberChange, MemberState};
 
 use crate::board::record::TARGET_MAX;

@@ -1,0 +1,118 @@
+//! A form that was submitted: from the page itself, or not at all.
+
+use athena_engine::change::{FarmChange, MemberChange};
+use athena_engine::manager::Form;
+use subtle::ConstantTimeEq;
+
+use super::{Shown, nonce};
+use crate::api::etag;
+use crate::change::{self, Author, Change, Refusal, Wish};
+use crate::ffi;
+use crate::naming::text;
+use crate::{body, paths};
+
+/// A form has a few hundred bytes.
+const MOST: usize = 8192;
+
+/// Does what a form asks for, all of it or nothing; what to say about it.
+///
+/// # Safety
+/// `r` is live, and its body unread.
+pub unsafe fn submit(
+    r: *mut ffi::request_rec,
+    shown: &[Shown],
+    author: &Author,
+) -> Result<String, Refusal> {
+    // SAFETY: the caller's promise.
+    let body = unsafe {
+        from_own_page(r)?;
+        form_body(r)?
+    };
+    let form = Form::of(form_urlencoded::parse(&body))
+        .map_err(|error| Refusal::new(ffi::HTTP_BAD_REQUEST, error.to_string()))?;
+    let missing = |reason: String| Refusal::new(ffi::HTTP_NOT_FOUND, reason);
+    let named = shown
+        .iter()
+        .find(|shown| shown.name.eq_ignore_ascii_case(&form.farm));
+    let shown = named.ok_or_else(|| missing(format!("b={}: no farm of this server", form.farm)))?;
+    let expected = nonce::of(shown.balancer);
+    // `nonce=None` switches the check off.
+    if !expected.is_empty() && !bool::from(expected.as_bytes().ct_eq(form.nonce.as_bytes())) {
+        let reason = "the nonce is not the page's: load the page again";
+        return Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason));
+    }
+    apply(shown, &form, author)
+}
+
+/// Puts the form's values in force.
+fn apply(shown: &Shown, form: &Form, author: &Author) -> Result<String, Refusal> {
+    let farm = shown.farm;
+    let named = || {
+        let url = form.member.as_bytes();
+        farm.members
+            .iter()
+            .find(|member| member.url().to_bytes() == url)
+            .ok_or_else(|| {
+                let reason = format!("w={}: no member of farm {}", form.member, farm.name);
+                Refusal::new(ffi::HTTP_NOT_FOUND, reason)
+            })
+    };
+    let of_member = !form.member.is_empty() || form.of_member != MemberChange::default();
+    let member = of_member.then(named).transpose()?;
+    let mut wishes = Vec::with_capacity(2);
+    if member.is_none() || form.of_farm != FarmChange::default() {
+        let change = Change::Farm(&form.of_farm);
+        wishes.push(Wish { farm, change });
+    }
+    if let Some(member) = member {
+        let change = Change::Member(member, &form.of_member);
+        wishes.push(Wish { farm, change });
+    }
+    let unchanged = || {
+        if form.seen.is_empty() || form.seen == etag::of(farm, member) {
+            return Ok(());
+        }
+        let reason = "somebody else has changed it since: load the page again";
+        Err(Refusal::new(ffi::HTTP_PRECONDITION_FAILED, reason))
+    };
+    let said = change::apply_if(&wishes, author, unchanged)?;
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    let about = member.map_or_else(
+        || format!("Farm {}", shown.name),
+        |member| format!("{} of farm {}", member.name, shown.name),
+    );
+    Ok(if said.is_empty() {
+        format!("{about} is as it was.")
+    } else {
+        format!("{about}: {}", said.join(", "))
+    })
+}
+
+/// The body of a form.
+unsafe fn form_body(r: *mut ffi::request_rec) -> Result<Vec<u8>, Refusal> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    // SAFETY: the caller's promise.
+    unsafe {
+        let kind = ffi::apr_table_get((*r).headers_in, c"Content-Type".as_ptr());
+        let kind = text(kind);
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case(FORM) {
+            let reason = format!("Content-Type must be {FORM}");
+            return Err(Refusal::new(ffi::HTTP_UNSUPPORTED_MEDIA_TYPE, reason));
+        }
+        body::read(r, MOST)
+    }
+}
+
+/// The page's own form, sent by a browser that shows it: what any other site could have made the
+/// browser send is refused.
+unsafe fn from_own_page(r: *mut ffi::request_rec) -> Result<(), Refusal> {
+    // SAFETY: the caller's promise.
+    let named = unsafe { paths::own_origin(r) };
+    let named = named.map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+    if named {
+        return Ok(());
+    }
+    let reason = "neither Origin nor Referer says that this page sent it";
+    Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
+}

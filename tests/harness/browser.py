@@ -1,0 +1,82 @@
+"""Headless Chromium, as a person would use it."""
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from .waiting import wait_until
+
+_OPTIONS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb"]
+
+
+class Browser:
+    """One browser, with one page open."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def open(self, url):
+        self.driver.get(url)
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def text(self, selector):
+        return self.run("return document.querySelector(arguments[0])?.textContent ?? null", selector)
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def click(self, selector):
+        """Clicks when the element is there and can be clicked."""
+        wait_until(lambda: self._clicked(selector), what=f"{selector} clicked")
+
+    def _clicked(self, selector):
+        found = [element for element in self.all(selector) if element.is_displayed()]
+        if found:
+            found[0].click()
+        return bool(found)
+
+    def fill(self, selector, text):
+        (field,) = self.all(selector)
+        field.clear()
+        field.send_keys(text)
+
+    def shape(self, width, height, *, scheme="light", scale=1, script=True):
+        """The window, the person's preferred colours, and whether scripts run."""
+        emulate = self.driver.execute_cdp_cmd
+        emulate("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600})
+        emulate("Emulation.setEmulatedMedia", {
+            "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        emulate("Emulation.setScriptExecutionDisabled", {"value": not script})
+
+    def complaints(self):
+        """What the console said at level warning or above since last asked."""
+        return [entry["message"] for entry in self.driver.get_log("browser")
+                if entry["level"] in ("WARNING", "SEVERE")]
+
+
+@contextmanager
+def browser():
+    """Starts a browser with a profile of its own, which goes with it."""
+    profile = tempfile.mkdtemp(prefix="athena-browser-")
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for option in [*_OPTIONS, f"--user-data-dir={profile}"]:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    try:
+        driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        try:
+            yield Browser(driver)
+        finally:
+            driver.quit()
+    finally:
+        shutil.rmtree(profile, ignore_errors=True)
