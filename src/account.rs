@@ -158,6 +158,10 @@ pub unsafe fn settle(
         return;
     }
     give_back(record, member);
+    if !member.is_current() {
+        // Removed in the meantime: the figures of its seat may be another's.
+        return;
+    }
     let now = clock::now();
     // SAFETY: the caller's promise.
     let bytes = unsafe { count(r, member, outcome) };

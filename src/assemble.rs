@@ -11,6 +11,7 @@ use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::config::qos::Classes;
 use athena_engine::method;
 
+use crate::added::{self, Seats};
 use crate::conf::{self, ServerConf};
 use crate::farm::{Farm, Member, Roll};
 use crate::ffi::{self, OK};
@@ -28,6 +29,7 @@ use crate::seating::open_board;
 use crate::tree::Findings;
 use crate::{
     account, agent, forward, manager, outcome, provider, refresh, stats, sticky, stored, watch,
+    worker,
 };
 
 /// What pre_config found in this configuration pass.
@@ -121,10 +123,15 @@ unsafe fn assemble(
         }
         let specs: Vec<FarmSpec> = drafts.iter().map(|draft| draft.spec(engine)).collect();
         let (board, seats) = open_board(pool, main, &specs)?;
-        let generation = share_workers(&drafts);
+        let spares = seats.iter().map(|seat| seat.seats.len()).sum();
+        let generation = share_workers(&drafts, spares);
+        let slots: Vec<Slot> = generation.iter().flat_map(Generation::spares).collect();
+        let mut slots = slots.into_iter();
+        worker::ready(pool);
         let mut farms = Vec::with_capacity(drafts.len());
         for (draft, seat) in drafts.into_iter().zip(seats) {
-            farms.push(draft.finish(pool, seat, !engine));
+            let slots = slots.by_ref().take(seat.seats.len()).collect();
+            farms.push(draft.finish(pool, seat, slots, !engine));
         }
         for farm in &farms {
             if engine {
@@ -133,6 +140,7 @@ unsafe fn assemble(
             stats::begin(farm)?;
             agent::begin(farm);
             crate::method::begin(farm);
+            added::make_all(farm);
             for member in &farm.members {
                 member.push();
                 account::begin_in_error(farm, member);
@@ -334,6 +342,7 @@ impl Draft {
             members: members.collect(),
             spares: u32::try_from(self.slots.len()).unwrap_or(0),
             queue: self.params.queue.filter(|_| engine).unwrap_or(0),
+            seats: added::wanted(self.server_rec, engine),
             extras: self.extras(),
             hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),
         }
@@ -350,7 +359,13 @@ impl Draft {
         }
     }
 
-    unsafe fn finish(self, pool: *mut ffi::apr_pool_t, seat: FarmSeat, observed: bool) -> Farm {
+    unsafe fn finish(
+        self,
+        pool: *mut ffi::apr_pool_t,
+        seat: FarmSeat,
+        slots: Vec<Slot>,
+        observed: bool,
+    ) -> Farm {
         let extras = self.extras();
         let method = seat.record.changed.method.version();
         let members: Vec<Member> = self
@@ -380,8 +395,9 @@ impl Draft {
             server_rec: self.server_rec,
             observed,
             roll: Roll::of(&seat),
-            members: Members::new(members, seat.spares.len()),
+            members: Members::new(members, seat.spares.len(), seat.seats.len()),
             growth: Growth::new(self.copies, self.slots, &seat),
+            added: Seats::new(&seat, slots),
             seat,
             params: self.params,
             classes: self.classes,
@@ -420,7 +436,7 @@ impl MemberDraft {
 
 /// Without mod_proxy_balancer, the workers' shared parts are private to each child until they are
 /// moved into shared memory.
-unsafe fn share_workers(drafts: &[Draft]) -> Option<Generation> {
+unsafe fn share_workers(drafts: &[Draft], spares: usize) -> Option<Generation> {
     // SAFETY: the caller's promise.
     unsafe {
         let private: Vec<_> = drafts
@@ -428,7 +444,7 @@ unsafe fn share_workers(drafts: &[Draft]) -> Option<Generation> {
             .filter(|draft| (*draft.balancer).wslot.is_null())
             .flat_map(|draft| draft.members.iter().map(|member| member.worker))
             .collect();
-        Generation::share(&private)
+        Generation::share(&private, spares)
     }
 }
 

@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use std::time::Duration;
 
 use athena_engine::FarmId;
-use athena_engine::board::FarmLock;
+use athena_engine::board::{Board, FarmLock};
 use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::Fallback;
@@ -18,7 +18,7 @@ use crate::naming::text;
 use crate::{account, events, ffi, forward, method, refresh, runtime, sticky};
 
 /// How long people wait for another change of a farm.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One thing that is asked for.
 #[derive(Clone, Copy)]
@@ -80,6 +80,12 @@ impl Author {
         let who = format!("{user} from {address}");
         Self { who, through }
     }
+
+    /// No person, but what somebody asked for before.
+    pub fn unattended(who: &str, through: &'static str) -> Self {
+        let who = who.to_owned();
+        Self { who, through }
+    }
 }
 
 /// Puts all wishes in force, or none. What became different, in words, one for each wish; `None` for
@@ -109,33 +115,49 @@ pub fn apply_if(
         if let Some(said) = said {
             refresh::request(wish.farm);
             wish.farm.start_anew();
-            tell(wish, said, author);
+            let member = match wish.change {
+                Change::Farm(_) => None,
+                Change::Member(member, _) => Some(member),
+            };
+            tell("ATH0252:", wish.farm, member, said, author);
         }
     }
     Ok(said)
 }
 
 /// The line in the log, and the event.
-fn tell(wish: &Wish<'_>, said: &str, author: &Author) {
-    let (farm, Author { who, through }) = (wish.farm, author);
-    let (member, named) = match wish.change {
-        Change::Farm(_) => (None, String::new()),
-        Change::Member(member, _) => (Some(member), format!(" member {}:", member.name)),
-    };
+pub fn tell(tag: &str, farm: &Farm, member: Option<&Member>, said: &str, author: &Author) {
+    let Author { who, through } = author;
+    let named = member.map_or_else(String::new, |member| format!(" member {}:", member.name));
     let line = format!(
-        "ATH0252: farm {}:{named} {said}, by {who} through {through}",
+        "{tag} farm {}:{named} {said}, by {who} through {through}",
         farm.name
     );
     log::server(Level::Notice, farm.server_rec, &line);
     events::note(farm, member, said, who, through);
 }
 
+/// Locks one farm.
+pub fn hold(farm: &Farm) -> Result<FarmLock<'static>, Refusal> {
+    current()?
+        .lock(farm.seat.id, PATIENCE)
+        .map_err(|error| later(error.to_string()))
+}
+
+/// The board, unless it is a later generation's.
+fn current() -> Result<&'static Board, Refusal> {
+    runtime::board()
+        .filter(|board| board.is_current())
+        .ok_or_else(|| later("this process is about to end: ask again".to_owned()))
+}
+
+fn later(reason: String) -> Refusal {
+    Refusal::new(ffi::HTTP_SERVICE_UNAVAILABLE, reason)
+}
+
 /// Locks the farms of all wishes, in the order that everybody keeps to.
 fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
-    let later = |reason: String| Refusal::new(ffi::HTTP_SERVICE_UNAVAILABLE, reason);
-    let board = runtime::board()
-        .filter(|board| board.is_current())
-        .ok_or_else(|| later("this process is about to end: ask again".to_owned()))?;
+    let board = current()?;
     let mut farms: Vec<FarmId> = wishes.iter().map(|wish| wish.farm.seat.id).collect();
     farms.sort_unstable();
     farms.dedup();
@@ -272,7 +294,7 @@ impl<'a> Step<'a> {
 }
 
 /// Whether people may send requests to a URL (`AthMemberAllow`).
-fn allowed(farm: &Farm, url: &str) -> Result<(), Refusal> {
+pub fn allowed(farm: &Farm, url: &str) -> Result<(), Refusal> {
     let conf = ServerConf::of(farm.server_rec);
     if conf.is_some_and(|conf| conf.allowed.as_ref().is_some_and(|hosts| hosts.allows(url))) {
         return Ok(());

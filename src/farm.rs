@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use athena_engine::board::inflight::Totals;
 use athena_engine::board::record::{MemberRecord, flags};
-use athena_engine::board::{FarmExtras, FarmSeat, MemberExtras, MemberSeat, Settings};
+use athena_engine::board::{FarmExtras, FarmSeat, FarmSpec, MemberExtras, MemberSeat, Settings};
 use athena_engine::change::{FarmState, MemberState};
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::{Fallback, FarmParams, MemberParams};
@@ -21,6 +21,7 @@ use athena_engine::plan::PlanMember;
 use athena_engine::reverse::Origin;
 use athena_engine::{MemberId, Micros, ejection};
 
+use crate::added::Seats;
 use crate::connection::Protocol;
 use crate::growth::Growth;
 use crate::members::Members;
@@ -50,6 +51,8 @@ pub struct Member {
     pub worker: *mut ffi::proxy_worker,
     pub protocol: Protocol,
     pub seat: MemberSeat,
+    /// Which of its seat's members it is; 0: one that nobody added at run time.
+    pub tenure: u32,
     /// Its name for people: `host:port`, or what `name=` says.
     pub name: String,
     pub c_name: CString,
@@ -83,6 +86,7 @@ pub struct Farm {
     pub seat: FarmSeat,
     pub members: Members,
     pub growth: Growth,
+    pub added: Seats,
     pub params: FarmParams,
     /// What the configuration says of it and people can replace.
     pub extras: FarmExtras,
@@ -132,6 +136,7 @@ impl Member {
             worker,
             protocol: Protocol::of(scheme),
             seat,
+            tenure: 0,
             c_name: CString::new(name.as_str()).unwrap_or_default(),
             name,
             // SAFETY: the caller's worker, which lives as long as the configuration.
@@ -151,6 +156,11 @@ impl Member {
     /// The member's record.
     pub fn record(&self) -> &'static MemberRecord {
         self.seat.record
+    }
+
+    /// Whether it is still there: members that were added can be removed.
+    pub fn is_current(&self) -> bool {
+        self.tenure == 0 || self.seat.is_still(self.tenure)
     }
 
     /// mod_proxy's shared part of the worker.
@@ -481,6 +491,15 @@ impl Farm {
         }
     }
 
+    /// Its key on the board.
+    pub fn key(&self) -> FarmSpec {
+        FarmSpec {
+            server: self.server.clone(),
+            name: self.name.clone(),
+            ..FarmSpec::default()
+        }
+    }
+
     /// Its name for people, who may know several of one name: `NAME`, or `NAME@server`.
     pub fn label(&self) -> String {
         match self.server.as_str() {
@@ -549,7 +568,7 @@ fn micros(time: Duration) -> Micros {
 impl Roll {
     /// The roll of a farm's members, and of seats for more.
     pub fn of(seat: &FarmSeat) -> Self {
-        let seats = || seat.members.iter().chain(&seat.spares);
+        let seats = || seat.members.iter().chain(&seat.spares).chain(&seat.seats);
         let ids = || seats().map(|seat| seat.id.0);
         let first = ids().min().unwrap_or(0);
         let span = ids().max().map_or(0, |last| (last - first) as usize + 1);

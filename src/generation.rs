@@ -4,6 +4,7 @@
 
 use std::ffi::c_int;
 
+use crate::growth::Slot;
 use crate::{ffi, proxy};
 
 /// Structures grow at their ends within httpd 2.4: mod_proxy copies as many bytes as its own
@@ -15,17 +16,19 @@ const STRIDE: usize = (size_of::<ffi::proxy_worker_shared>() + SLACK).next_multi
 pub struct Generation {
     base: *mut u8,
     length: usize,
+    /// How many slots are workers' of the configuration.
+    shared: usize,
 }
 
 impl Generation {
-    /// Moves the workers' shared parts into a new mapping.
+    /// Moves the workers' shared parts into a new mapping, which has zeroed slots for as many others.
     ///
     /// # Safety
     /// Called in the parent, before any child of this configuration exists; the workers live as
     /// long as the configuration.
-    pub unsafe fn share(workers: &[*mut ffi::proxy_worker]) -> Option<Self> {
+    pub unsafe fn share(workers: &[*mut ffi::proxy_worker], spares: usize) -> Option<Self> {
         let proxy = proxy::get()?;
-        let length = workers.len() * STRIDE;
+        let length = (workers.len() + spares) * STRIDE;
         if length == 0 {
             return None;
         }
@@ -47,11 +50,12 @@ impl Generation {
         let generation = Self {
             base: base.cast(),
             length,
+            shared: workers.len(),
         };
         for (index, worker) in workers.iter().enumerate() {
             // SAFETY: slot `index` lies within the mapping; the caller's promise for the worker.
             unsafe {
-                let slot = generation.base.add(index * STRIDE).cast();
+                let slot = generation.slot(index);
                 (proxy.share_worker)(*worker, slot, c_int::try_from(index).unwrap_or(c_int::MAX));
                 // mod_proxy_hcheck skips workers that were never updated.
                 if (*slot).updated == 0 {
@@ -60,6 +64,16 @@ impl Generation {
             }
         }
         Some(generation)
+    }
+
+    fn slot(&self, index: usize) -> Slot {
+        // Within the mapping: callers count up to what it has room for.
+        self.base.wrapping_add(index * STRIDE).cast()
+    }
+
+    /// The slots for workers that are made at run time.
+    pub fn spares(&self) -> impl Iterator<Item = Slot> {
+        (self.shared..self.length / STRIDE).map(|index| self.slot(index))
     }
 }
 

@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 use athena_engine::board::{
-    FarmExtras, FarmLock, FarmSeat, FarmSpec, LockError, MemberExtras, MemberSeat, MemberSpec,
-    Settings,
+    FarmLock, FarmSeat, LockError, MemberExtras, MemberSeat, MemberSpec, Settings,
 };
 use athena_engine::config::param::MemberParams;
 use athena_engine::stats::expect;
@@ -20,7 +19,7 @@ use crate::farm::{Farm, Member};
 use crate::foreign::ThreadLock;
 use crate::log::{self, Level};
 use crate::naming::{self, text};
-use crate::{clock, ffi, outcome, proxy, refresh, runtime};
+use crate::{added, change, clock, ffi, outcome, proxy, refresh, runtime};
 
 /// A member that is not ready yet, or whose farm another child has locked, is looked for again after this, in microseconds.
 const AGAIN_US: u64 = 50_000;
@@ -112,9 +111,20 @@ impl Growth {
     }
 }
 
-/// Seats what was added since the last look, by whichever child. Costs a load and a branch without
-/// `growth=`, a few loads with it.
+/// Seats what was added since the last look, by whichever child. Costs two loads and
+/// branches where no member can be added, a few with `growth=`.
 pub fn follow(farm: &Farm) {
+    added::follow(farm, Duration::ZERO);
+    follow_mod_proxy(farm);
+}
+
+/// As [`follow`], for people, who can wait for what others are at.
+pub fn look(farm: &Farm) {
+    added::follow(farm, change::PATIENCE);
+    follow_mod_proxy(farm);
+}
+
+fn follow_mod_proxy(farm: &Farm) {
     let growth = &farm.growth;
     if growth.spares.is_empty() {
         return;
@@ -190,7 +200,7 @@ fn seat_all(farm: &Farm) -> Result<usize, String> {
             seated += usize::from(take(farm, &held, worker, *seat, place)?);
         }
     }
-    if i32::try_from(farm.members.len()).is_ok_and(|members| members == listed) {
+    if i32::try_from(farm.members.listed()).is_ok_and(|members| members == listed) {
         growth.seated.store(listed, Ordering::Relaxed);
     }
     Ok(seated)
@@ -226,19 +236,10 @@ fn take(
             stored: Some(Member::settings_of((*worker).s)),
         }
     };
-    let key = FarmSpec {
-        server: farm.server.clone(),
-        name: farm.name.clone(),
-        members: Vec::new(),
-        spares: 0,
-        extras: FarmExtras::default(),
-        hashed: false,
-        queue: 0,
-    };
     let position = u32::try_from(place).unwrap_or(u32::MAX);
     let first = runtime
         .board
-        .occupy(held, &key, seat, position, &spec)
+        .occupy(held, &farm.key(), seat, position, &spec)
         .map_err(|error| error.to_string())?;
     if first {
         if let Some(time) = farm.params.try_timeout {

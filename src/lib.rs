@@ -18,6 +18,7 @@
 
 mod access;
 mod account;
+mod added;
 mod affinity;
 mod agent;
 mod api;
@@ -77,6 +78,7 @@ mod unlisted;
 mod unusable;
 mod waiting;
 mod watch;
+mod worker;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::{null, null_mut};

@@ -1,27 +1,37 @@
-//! A farm's members: those of the configuration, then those that join at run time ([`crate::growth`]),
-//! in places that were made for them. None of them ever moves: requests hold pointers to them.
+//! A farm's members: those of the configuration, then those that join at run time, in places that were
+//! made for them: of mod_proxy_balancer's ([`crate::growth`]), and of people's ([`crate::added`]). None of
+//! them ever moves: requests hold pointers to them.
 
 use std::iter::{Chain, FilterMap};
+use std::ptr;
 use std::slice;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::farm::Member;
 
 /// See the module's documentation.
 pub struct Members {
     configured: Vec<Member>,
-    joined: Vec<OnceLock<Member>>,
+    joined: Vec<Place>,
+    /// How many of the places are mod_proxy_balancer's.
+    spares: usize,
 }
 
-type Joined<'a> =
-    FilterMap<slice::Iter<'a, OnceLock<Member>>, fn(&'a OnceLock<Member>) -> Option<&'a Member>>;
+/// A place for a member that joins: nobody's, or somebody's who may have left.
+#[derive(Default)]
+pub struct Place(AtomicPtr<Member>);
+
+type Joined<'a> = FilterMap<slice::Iter<'a, Place>, fn(&'a Place) -> Option<&'a Member>>;
 
 impl Members {
     /// The configured ones, and so many places for others.
-    pub fn new(configured: Vec<Member>, spares: usize) -> Self {
+    pub fn new(configured: Vec<Member>, spares: usize, seats: usize) -> Self {
         Self {
             configured,
-            joined: std::iter::repeat_with(OnceLock::new).take(spares).collect(),
+            joined: std::iter::repeat_with(Place::default)
+                .take(spares + seats)
+                .collect(),
+            spares,
         }
     }
 
@@ -35,26 +45,40 @@ impl Members {
         self.iter().count()
     }
 
+    /// How many of them mod_proxy knows.
+    pub fn listed(&self) -> usize {
+        self.len() - self.added().count()
+    }
+
+    /// The first place for members that people add.
+    pub fn before_seats(&self) -> usize {
+        self.configured.len() + self.spares
+    }
+
+    /// Those that people added.
+    pub fn added(&self) -> impl Iterator<Item = &Member> {
+        self.joined.iter().skip(self.spares).filter_map(Place::get)
+    }
+
     /// The member at a place; `None` while it is empty.
     pub fn get(&self, place: usize) -> Option<&Member> {
         self.configured
             .get(place)
-            .or_else(|| self.spare(place)?.get())
+            .or_else(|| self.place(place)?.get())
     }
 
     /// Takes an empty place. True for the one that did.
     pub fn join(&self, place: usize, member: Member) -> bool {
-        self.spare(place)
-            .is_some_and(|spare| spare.set(member).is_ok())
+        self.place(place).is_some_and(|place| place.take(member))
     }
 
     /// The members there are now.
     pub fn iter(&self) -> Chain<slice::Iter<'_, Member>, Joined<'_>> {
-        let joined: Joined<'_> = self.joined.iter().filter_map(OnceLock::get);
+        let joined: Joined<'_> = self.joined.iter().filter_map(Place::get);
         self.configured.iter().chain(joined)
     }
 
-    fn spare(&self, place: usize) -> Option<&OnceLock<Member>> {
+    fn place(&self, place: usize) -> Option<&Place> {
         self.joined.get(place.checked_sub(self.configured.len())?)
     }
 }
@@ -65,5 +89,41 @@ impl<'a> IntoIterator for &'a Members {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+impl Place {
+    /// Who has it now.
+    fn get(&self) -> Option<&Member> {
+        // SAFETY: null, or a member that `take` gave up for good.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }.filter(|member| member.is_current())
+    }
+
+    /// Takes it, unless somebody has it. Who had it before stays in memory as long as the process:
+    /// requests may hold pointers to it.
+    fn take(&self, member: Member) -> bool {
+        let before = self.0.load(Ordering::Acquire);
+        if self.get().is_some() {
+            return false;
+        }
+        let member = Box::into_raw(Box::new(member));
+        let taken = self
+            .0
+            .compare_exchange(before, member, Ordering::AcqRel, Ordering::Acquire);
+        if taken.is_err() {
+            // SAFETY: made above, and nobody else's.
+            drop(unsafe { Box::from_raw(member) });
+        }
+        taken.is_ok()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let member = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
+        if !member.is_null() {
+            // SAFETY: made by `take`; the configuration goes, and no request is left.
+            drop(unsafe { Box::from_raw(member) });
+        }
     }
 }

@@ -49,6 +49,14 @@ pub struct Proxy {
         *mut ffi::server_rec,
         *mut ffi::apr_pool_t,
     ) -> ffi::apr_status_t,
+    pub define_worker: unsafe extern "C" fn(
+        *mut ffi::apr_pool_t,
+        *mut *mut ffi::proxy_worker,
+        *mut ffi::proxy_balancer,
+        *mut ffi::proxy_server_conf,
+        *const c_char,
+        c_int,
+    ) -> *mut c_char,
     pub share_worker: unsafe extern "C" fn(
         *mut ffi::proxy_worker,
         *mut ffi::proxy_worker_shared,
@@ -104,6 +112,7 @@ fn lookup() -> Option<Proxy> {
             run_scheme_handler: typed(symbol(c"proxy_run_scheme_handler")?),
             canon_url: typed(symbol(c"ap_proxy_canon_url")?),
             initialize_worker: typed(symbol(c"ap_proxy_initialize_worker")?),
+            define_worker: typed(symbol(c"ap_proxy_define_worker")?),
             share_worker: typed(symbol(c"ap_proxy_share_worker")?),
             sync_balancer: typed(symbol(c"ap_proxy_sync_balancer")?),
             get_balancer: typed(symbol(c"ap_proxy_get_balancer")?),

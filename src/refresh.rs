@@ -11,7 +11,7 @@ use athena_engine::slow_start;
 
 use crate::farm::Farm;
 use crate::log::{self, Level};
-use crate::{clock, method, runtime};
+use crate::{added, clock, method, runtime};
 
 /// A compilation takes milliseconds at most; a holder that takes longer is stopped or hostile.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -50,6 +50,8 @@ fn renew(farm: &Farm, patience: Duration) -> bool {
         return false;
     };
     if farm.seat.record.cold.stale.swap(0, Ordering::SeqCst) != 0 {
+        // Whoever marked it may know members that this process does not.
+        added::catch_up(farm, &lock);
         publish(farm);
     }
     drop(lock);

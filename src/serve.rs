@@ -406,6 +406,13 @@ fn take(
     if !unsafe { account::open(r, record, farm, elected) } {
         return Err(Nobody::Full);
     }
+    if !elected.is_current() {
+        // Removed in between: its seat may be another's.
+        record.member.set(member);
+        account::withdraw(record);
+        record.member.set(std::ptr::null());
+        return Err(Nobody::Full);
+    }
     record.note_tried(elected.seat.id);
     record.member.set(member);
     record.reason.set(reason);

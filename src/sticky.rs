@@ -55,6 +55,11 @@ impl Session {
     }
 }
 
+/// Whether requests to the farm may belong to sessions (`stickysession`).
+pub fn has_sessions(farm: &Farm) -> bool {
+    Settings::of(farm.balancer).is_some()
+}
+
 /// Reads the session of a request; `None` where the farm knows no sessions.
 ///
 /// # Safety

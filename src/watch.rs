@@ -15,7 +15,7 @@ use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{agent, drain, events, growth, method, proxy, refresh, runtime, stats};
+use crate::{added, agent, drain, events, growth, method, proxy, refresh, runtime, stats};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
@@ -29,7 +29,7 @@ pub fn is_needed() -> bool {
 }
 
 fn is_needed_by(farm: &Farm) -> bool {
-    stats::expects(farm) || agent::any_asked(farm)
+    !farm.seat.seats.is_empty() || stats::expects(farm) || agent::any_asked(farm)
 }
 
 /// The `monitor` hook, in the parent about every ten seconds.
@@ -98,6 +98,7 @@ fn look() {
     };
     for farm in &runtime.farms {
         growth::follow(farm);
+        added::let_go(farm);
         stats::follow(farm);
         take_over(farm);
         refresh::if_stale(farm);

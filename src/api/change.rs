@@ -28,26 +28,9 @@ pub unsafe fn patch(
     member: Option<&Member>,
 ) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
-    let (fields, author, expected) = unsafe {
-        paths::own_origin(r).map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
-        let header = |name: &CStr| text(ffi::apr_table_get((*r).headers_in, name.as_ptr()));
-        let kind = header(c"Content-Type");
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
-            let reason = format!("Content-Type must be {}", TYPES.join(" or "));
-            return Err(Refusal::new(ffi::HTTP_UNSUPPORTED_MEDIA_TYPE, reason));
-        }
-        let body = body::read(r, MOST)?;
-        let expected = header(c"If-Match");
-        (object(&body)?, Author::of(r, "api"), expected)
-    };
-    let unchanged = || {
-        if expected.is_empty() || etag::matches(&expected, &etag::of(farm, member)) {
-            return Ok(());
-        }
-        let reason = "somebody else has changed it since: read it again";
-        Err(Refusal::new(ffi::HTTP_PRECONDITION_FAILED, reason))
-    };
+    let (fields, author) = unsafe { (fields(r)?, Author::of(r, "api")) };
+    // SAFETY: as above.
+    let unchanged = || unsafe { unchanged(r, farm, member) };
     let (mut of_farm, mut of_member) = (FarmChange::default(), MemberChange::default());
     let change = match member {
         None => {
@@ -64,6 +47,47 @@ pub unsafe fn patch(
         }
     };
     change::apply_if(&[Wish { farm, change }], &author, unchanged).map(drop)
+}
+
+/// The fields of the body, of a request that may change anything.
+///
+/// # Safety
+/// `r` is live, and its body unread.
+pub unsafe fn fields(r: *mut ffi::request_rec) -> Result<Map<String, Value>, Refusal> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        paths::own_origin(r).map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+        let kind = header(r, c"Content-Type");
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+            let reason = format!("Content-Type must be {}", TYPES.join(" or "));
+            return Err(Refusal::new(ffi::HTTP_UNSUPPORTED_MEDIA_TYPE, reason));
+        }
+        object(&body::read(r, MOST)?)
+    }
+}
+
+/// Refuses a change of what is no longer as the client has seen it (`If-Match`).
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn unchanged(
+    r: *mut ffi::request_rec,
+    farm: &Farm,
+    member: Option<&Member>,
+) -> Result<(), Refusal> {
+    // SAFETY: the caller's promise.
+    let expected = unsafe { header(r, c"If-Match") };
+    if expected.is_empty() || etag::matches(&expected, &etag::of(farm, member)) {
+        return Ok(());
+    }
+    let reason = "somebody else has changed it since: read it again";
+    Err(Refusal::new(ffi::HTTP_PRECONDITION_FAILED, reason))
+}
+
+unsafe fn header(r: *mut ffi::request_rec, name: &CStr) -> String {
+    // SAFETY: the caller's promise.
+    text(unsafe { ffi::apr_table_get((*r).headers_in, name.as_ptr()) })
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {

@@ -4,6 +4,7 @@
 mod change;
 pub mod etag;
 mod events;
+mod members;
 mod problem;
 mod view;
 
@@ -23,6 +24,7 @@ pub use view::{FarmView, MemberView};
 enum Resource {
     Farms,
     Farm(&'static Farm),
+    Members(&'static Farm),
     Member(&'static Farm, &'static Member),
     Events,
     /// Not of the API, but a document as well.
@@ -83,10 +85,16 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
             }
             (ffi::M_PATCH, Resource::Farm(farm)) => change::patch(r, farm, None)?,
             (ffi::M_PATCH, Resource::Member(farm, member)) => change::patch(r, farm, Some(member))?,
+            (ffi::M_POST, Resource::Members(farm)) => return members::post(r, farm),
+            (ffi::M_DELETE, Resource::Member(farm, member)) => {
+                return members::delete(r, farm, member);
+            }
             (_, resource) => {
                 let allowed = match resource {
                     Resource::Farms | Resource::Events | Resource::Metrics => c"GET, HEAD",
-                    Resource::Farm(_) | Resource::Member(..) => c"GET, HEAD, PATCH",
+                    Resource::Farm(_) => c"GET, HEAD, PATCH",
+                    Resource::Members(_) => c"GET, HEAD, POST",
+                    Resource::Member(..) => c"GET, HEAD, PATCH, DELETE",
                 };
                 ffi::apr_table_setn((*r).headers_out, c"Allow".as_ptr(), allowed.as_ptr());
                 let reason = format!("what is there allows {}", allowed.to_string_lossy());
@@ -102,6 +110,7 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
                 tag(r, farm, None);
                 document(r, &FarmView::of(farm))
             }
+            Resource::Members(farm) => document(r, &FarmView::of(farm).members),
             Resource::Member(farm, member) => {
                 tag(r, farm, Some(member));
                 document(r, &MemberView::of(farm, member))
@@ -140,10 +149,13 @@ fn resource(path: &[u8]) -> Result<Resource, Refusal> {
     if behind.is_empty() {
         return Ok(Resource::Farm(farm));
     }
+    if behind == "members" {
+        return Ok(Resource::Members(farm));
+    }
     // A member's name may have a path.
     let name = behind.strip_prefix("members/").ok_or_else(nothing)?;
     // This child may have served no request since a member was added.
-    growth::follow(farm);
+    growth::look(farm);
     farm.members
         .iter()
         .find(|member| member.name == name)

@@ -88,7 +88,7 @@ impl FarmView {
     /// The farm as it is now.
     pub fn of(farm: &Farm) -> Self {
         // This child may have served no request since a member was added.
-        growth::follow(farm);
+        growth::look(farm);
         stats::follow(farm);
         method::follow(farm);
         let members: Vec<_> = farm

@@ -2,7 +2,8 @@
 //! what is configured.
 
 use super::Board;
-use super::directory::{Assigned, FarmEntry, Life};
+use super::added::{self, LoadedAdded};
+use super::directory::{Assigned, FarmEntry, Joined, Life};
 use super::error::{BoardError, Notice, Setting};
 use super::extras::Lost;
 use super::join::joined_url;
@@ -18,6 +19,30 @@ use crate::{FarmId, MemberId, Micros, stats};
 pub(super) struct Import {
     pub loaded: Loaded,
     pub now: Micros,
+}
+
+impl Import {
+    /// Members that were added to a farm, and are not configured by now, in their order. They are
+    /// taken out.
+    fn added_to(&mut self, farm: &FarmSpec) -> Vec<(String, LoadedMember, LoadedAdded)> {
+        if farm.seats == 0 {
+            return Vec::new();
+        }
+        let mut added: Vec<_> = self
+            .loaded
+            .members
+            .extract_if(|(server, name, _), member| {
+                member.added.is_some()
+                    && (&server[..], &name[..]) == (&farm.server[..], &farm.name[..])
+            })
+            .filter_map(|((_, _, url), mut member)| {
+                let added = member.added.take()?;
+                Some((url, member, added))
+            })
+            .collect();
+        added.sort_by_key(|(_, _, added)| added.position);
+        added
+    }
 }
 
 impl Board {
@@ -40,7 +65,12 @@ impl Board {
     ) -> Result<Attached, BoardError> {
         spec::check(specs)?;
         let mut next = self.directory.clone();
-        next.adopt(|id| self.member(MemberId(id)).and_then(joined_url));
+        next.adopt(|id| {
+            let record = self.member(MemberId(id))?;
+            let url = joined_url(record)?;
+            let added = record.added().is_some();
+            Some(Joined { url, added })
+        });
         let oldest = self.view.slots.live().map(|live| live.generation).min();
         let assigned = next.advance(specs, oldest)?;
         let counted = |farm: &FarmEntry| farm.table.is_some();
@@ -134,13 +164,55 @@ impl Board {
         }
         let spares = given.spares.iter().map(|given| self.spare(*given));
         let spares = spares.collect::<Result<_, _>>()?;
+        let seats = self.seat_added(given, id, spec, import)?;
         Ok(FarmSeat {
             id,
             record,
             plan,
             members,
             spares,
+            seats,
         })
+    }
+
+    /// The seats of a farm for members that are added: who has one keeps it, and at a full start
+    /// those that had one get one.
+    fn seat_added(
+        &self,
+        given: &Assigned,
+        farm: FarmId,
+        spec: &FarmSpec,
+        import: &mut Option<Import>,
+    ) -> Result<Vec<MemberSeat>, BoardError> {
+        let now = import.as_ref().map_or(0, |import| import.now);
+        let mut loaded = import
+            .as_mut()
+            .map(|import| import.added_to(spec))
+            .unwrap_or_default()
+            .into_iter();
+        let before = spec.members.len() + spec.spares as usize;
+        let mut seats = Vec::with_capacity(given.seats.len());
+        for (position, given) in (before..).zip(&given.seats) {
+            let seat = if given.fresh {
+                let seat = self.spare(*given)?;
+                if let Some((url, member, added)) = loaded.next() {
+                    added::restore(seat.record, farm, spec, url, (&member, &added), now);
+                    seat.record.admin.lifecycle.store(1, Ordering::Release);
+                }
+                seat
+            } else {
+                let id = MemberId(given.id);
+                let record = self.member(id).ok_or(BoardError::Layout)?;
+                MemberSeat { id, record }
+            };
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            seat.record
+                .admin
+                .position
+                .store(position, Ordering::Relaxed);
+            seats.push(seat);
+        }
+        Ok(seats)
     }
 
     fn seat_member(
@@ -160,6 +232,8 @@ impl Board {
             .get_mut(given.id as usize)
             .ok_or(BoardError::Layout)?;
         let mut remembered = Some(entry.configured);
+        // Of a member that was added before it was configured, the line is the first that is said.
+        let mut added = record.added().is_some();
         if given.fresh {
             zero(record);
             self.view.slots.clear(id);
@@ -171,9 +245,14 @@ impl Board {
                     spec.url.clone(),
                 );
                 let loaded = import.loaded.members.remove(&key)?;
+                added |= loaded.added.is_some();
                 Some(restore_member(record, &loaded, import.now))
             });
         }
+        let remembered = remembered.filter(|_| !added);
+        record.admin.tenure.store(0, Ordering::Relaxed);
+        record.admin.leaving.store(0, Ordering::Relaxed);
+        write(&record.identity.line, "");
         write(&record.identity.name, spec::truncated(&spec.name, NAME_MAX));
         write(&record.identity.route, &spec.extras.route);
         let configured = spec.configured();
@@ -298,7 +377,11 @@ fn restore_farm(record: &FarmRecord, loaded: Option<LoadedFarm>, now: Micros) {
 
 /// Returns what had been configured. The state of health checks is not restored: they may not even
 /// be configured any more.
-fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) -> Settings {
+pub(super) fn restore_member(
+    record: &MemberRecord,
+    loaded: &LoadedMember,
+    now: Micros,
+) -> Settings {
     let hot = &record.hot;
     hot.elected.store(loaded.elected, Ordering::Relaxed);
     hot.served.store(loaded.served, Ordering::Relaxed);

@@ -56,6 +56,8 @@ pub struct MemberEntry {
     pub url: String,
     /// What the configuration said last.
     pub configured: Settings,
+    /// It was added at run time.
+    pub added: bool,
 }
 
 /// The records of a configured farm.
@@ -67,6 +69,16 @@ pub struct Assigned {
     pub members: Vec<Given>,
     /// Its spares', fresh in each generation: older children may be at work on theirs.
     pub spares: Vec<Given>,
+    /// Seats for members that are added: first those that have one.
+    pub seats: Vec<Given>,
+}
+
+/// What the board says of a spare.
+pub struct Joined {
+    /// The member's URL.
+    pub url: String,
+    /// It was added by people ([`super::added`]).
+    pub added: bool,
 }
 
 /// All of it. Entries lie at the index of their record; free ones at the end are capacity.
@@ -123,16 +135,22 @@ impl Directory {
             WAITER_STEP,
         );
         for (given, spec) in assigned.iter().zip(specs) {
-            let members = given.members.len() + given.spares.len();
+            let members = given.members.len() + given.spares.len() + given.seats.len();
             self.fit_plan(given.farm.id, members, spec.hashed)?;
         }
         Ok(assigned)
     }
 
-    /// Spares that members took at run time become these members' own records, whose URLs `url_of`
-    /// reads from the board. That is only compared: it decides which record a configured member of
-    /// the same farm goes on with.
-    pub fn adopt(&mut self, url_of: impl Fn(u32) -> Option<String>) {
+    /// Spares that members took at run time become these members' own records, whose URLs `read`
+    /// finds on the board. That is only compared: it decides which record a configured member of
+    /// the same farm goes on with, and which of the seats are taken.
+    pub fn adopt(&mut self, read: impl Fn(u32) -> Option<Joined>) {
+        // Who was added before may have left, and another may have come.
+        for (id, entry) in (0..).zip(&mut self.members) {
+            if entry.life == Life::Used && entry.added {
+                (entry.added, entry.url) = (false, left_key(id));
+            }
+        }
         for id in 0..self.members.len() {
             let Some(spare) = self.members.get(id) else {
                 return;
@@ -140,17 +158,40 @@ impl Directory {
             if spare.life != Life::Used || !is_spare(&spare.url) {
                 continue;
             }
-            let url = u32::try_from(id).ok().and_then(&url_of);
-            let known = |url: &String| {
-                self.members.iter().any(|member| {
-                    member.life != Life::Free && (member.farm, &member.url) == (spare.farm, url)
-                })
+            let joined = u32::try_from(id).ok().and_then(&read);
+            let Some(joined) = joined.filter(|joined| !is_spare(&joined.url)) else {
+                continue;
             };
-            let url = url.filter(|url| !is_spare(url) && !known(url));
-            if let (Some(url), Some(entry)) = (url, self.members.get_mut(id)) {
-                entry.url = url;
+            let farm = spare.farm;
+            let same = |member: &MemberEntry| (member.farm, &member.url) == (farm, &joined.url);
+            if joined.added {
+                // One that was configured once is another by now.
+                for (id, entry) in (0..).zip(&mut self.members) {
+                    if matches!(entry.life, Life::Retired(_)) && same(entry) {
+                        entry.url = left_key(id);
+                    }
+                }
+            }
+            let known = |member: &MemberEntry| member.life != Life::Free && same(member);
+            if !self.members.iter().any(known)
+                && let Some(entry) = self.members.get_mut(id)
+            {
+                (entry.url, entry.added) = (joined.url, joined.added);
             }
         }
+    }
+
+    /// The URLs of members that were added to a farm and are not configured by now.
+    fn added_to(&self, farm: u32, spec: &FarmSpec) -> Vec<String> {
+        let configured = |url: &String| spec.members.iter().any(|member| member.url == *url);
+        self.members
+            .iter()
+            .filter(|entry| entry.life == Life::Used && entry.added && entry.farm == farm)
+            .map(|entry| &entry.url)
+            .filter(|url| !configured(url))
+            .take(spec.seats as usize)
+            .cloned()
+            .collect()
     }
 
     fn free_unused(&mut self, oldest_live: Option<u32>) {
@@ -192,13 +233,20 @@ impl Directory {
             put(&mut self.farms, farm.id, entry);
 
             let generation = self.generation;
+            let added = self.added_to(farm.id, spec);
+            let is_added = |url: &String| added.contains(url);
             let spares = (0..spec.spares).map(|number| spare_key(generation, number));
+            let taken = u32::try_from(added.len()).unwrap_or(spec.seats);
+            let vacant = (taken..spec.seats)
+                .map(|number| spare_key(generation, spec.spares.saturating_add(number)));
             let mut given = Vec::with_capacity(spec.members.len());
             for url in spec
                 .members
                 .iter()
                 .map(|member| member.url.clone())
                 .chain(spares)
+                .chain(added.iter().cloned())
+                .chain(vacant)
             {
                 let place =
                     members
@@ -212,17 +260,20 @@ impl Directory {
                 let entry = MemberEntry {
                     life: Life::Used,
                     farm: farm.id,
+                    added: is_added(&url),
                     url,
                     configured,
                 };
                 put(&mut self.members, place.id, entry);
                 given.push(place);
             }
+            let seats = given.split_off(spec.members.len() + spec.spares as usize);
             let spares = given.split_off(spec.members.len());
             assigned.push(Assigned {
                 farm,
                 members: given,
                 spares,
+                seats,
             });
         }
         within("farms", self.farms.len(), MAX_FARMS)?;
@@ -235,7 +286,7 @@ impl Directory {
         let mut members = vec![false; self.members.len()];
         for farm in assigned {
             mark(&mut farms, farm.farm.id);
-            for member in farm.members.iter().chain(&farm.spares) {
+            for member in (farm.members.iter().chain(&farm.spares)).chain(&farm.seats) {
                 mark(&mut members, member.id);
             }
         }
@@ -267,6 +318,7 @@ impl Directory {
             farm: 0,
             url: String::new(),
             configured: Settings::default(),
+            added: false,
         });
         self.append(Kind::Events, EVENTS as usize, EVENTS);
     }
@@ -336,6 +388,11 @@ impl Directory {
 /// Key of a spare that nobody has taken: no URL begins like this.
 fn spare_key(generation: u32, number: u32) -> String {
     format!("+{generation}.{number}")
+}
+
+/// Key of a record whose member is gone, or is another by now.
+fn left_key(id: u32) -> String {
+    format!("+left.{id}")
 }
 
 fn is_spare(url: &str) -> bool {

@@ -4,6 +4,7 @@
 //! then, and for nothing else.
 
 use super::Board;
+use super::added::text;
 use super::attach::{configure, identify};
 use super::error::BoardError;
 use super::lock::FarmLock;
@@ -57,10 +58,5 @@ pub(super) fn joined_url(record: &MemberRecord) -> Option<String> {
     if record.admin.lifecycle.load(Ordering::Acquire) != 1 {
         return None;
     }
-    let bytes = record.identity.url.iter();
-    let url = bytes
-        .map(|byte| byte.load(Ordering::Relaxed))
-        .take_while(|byte| *byte != 0)
-        .collect();
-    String::from_utf8(url).ok()
+    text(&record.identity.url)
 }

@@ -9,11 +9,13 @@ use std::collections::hash_map::Entry;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::offset_of;
 
+use super::added::LoadedAdded;
 use super::changed::{ChangedNumber, ChangedText, Kept, STORED_MAX};
 use super::events::{Event, EventRecord, THROUGH_MAX, WHAT_MAX};
 use super::layout::{Extent, ExtentHead, Header, Kind, MAGIC, MAX_SLOTS, VERSION, first_extent};
 use super::record::{
-    FarmRecord, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, TARGET_MAX, URL_MAX,
+    FarmRecord, LINE_MAX, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, TARGET_MAX,
+    URL_MAX,
 };
 use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::stats::Name;
@@ -65,6 +67,8 @@ pub struct LoadedMember {
     pub ejections: u32,
     /// Pushed statistics: names, each once, and finite values.
     pub stats: Vec<(Name, f64)>,
+    /// What it was added with at run time; `None`: it was configured, or it is gone.
+    pub added: Option<LoadedAdded>,
     /// Hundredths, in force and configured.
     pub weight: (u32, u32),
     /// Since when it drains, in microseconds since 1970; 0: it does not.
@@ -267,7 +271,8 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         return Ok(None);
     }
     let pair = |value, configured| (bytes.u32(value), bytes.u32(configured));
-    let figures = LoadedMember {
+    let mut figures = LoadedMember {
+        added: None,
         elected: bytes.u64(offset_of!(MemberRecord, hot.elected)),
         served: bytes.u64(offset_of!(MemberRecord, hot.served)),
         failed: bytes.u64(offset_of!(MemberRecord, hot.failed)),
@@ -297,6 +302,19 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
             offset_of!(MemberRecord, admin.configured_max_conn),
         ),
     };
+    let name = bytes.text(offset_of!(MemberRecord, identity.name), NAME_MAX)?;
+    let route = bytes.text(offset_of!(MemberRecord, identity.route), NAME_MAX)?;
+    let line = bytes.text(offset_of!(MemberRecord, identity.line), LINE_MAX)?;
+    let tenure = bytes.u32(offset_of!(MemberRecord, admin.tenure));
+    if lifecycle == 1 && !tenure.is_multiple_of(2) {
+        figures.added = Some(LoadedAdded {
+            name,
+            route,
+            line,
+            position: bytes.u32(offset_of!(MemberRecord, admin.position)),
+            leaving: bytes.u32(offset_of!(MemberRecord, admin.leaving)),
+        });
+    }
     let both = |(value, configured), valid: &dyn Fn(u32) -> bool| valid(value) && valid(configured);
     ensure(
         both(figures.weight, &|w| (WEIGHT_MIN..=WEIGHT_MAX).contains(&w)),
@@ -319,8 +337,6 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         ewma.is_finite() && ewma.is_sign_positive(),
         "a response time is out of range",
     )?;
-    bytes.text(offset_of!(MemberRecord, identity.name), NAME_MAX)?;
-    bytes.text(offset_of!(MemberRecord, identity.route), NAME_MAX)?;
     Ok(Some(RawMember {
         used: lifecycle == 1,
         server: bytes.key(offset_of!(MemberRecord, identity.server), NAME_MAX)?,

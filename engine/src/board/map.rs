@@ -16,7 +16,10 @@ use super::events::EventRecord;
 use super::layout::{ExtentHead, Header};
 use super::plan_area::PlanHead;
 use super::queue::Waiter;
-use super::record::{FarmRecord, MemberRecord};
+use super::record::{
+    FarmRecord, MemberAdmin, MemberAnswers, MemberChanged, MemberHealth, MemberIdentity,
+    MemberRecord, MemberStats,
+};
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Types that may be seen in shared memory.
@@ -45,6 +48,18 @@ unsafe impl Plain for Waiter {}
 unsafe impl Plain for FarmRecord {}
 // SAFETY: repr(C), atomics only, size asserted in record.rs.
 unsafe impl Plain for MemberRecord {}
+// SAFETY: repr(C), atomics only, size asserted in record.rs.
+unsafe impl Plain for MemberAnswers {}
+// SAFETY: repr(C), atomics only, size asserted in record.rs.
+unsafe impl Plain for MemberHealth {}
+// SAFETY: repr(C), atomics only, size asserted in record.rs.
+unsafe impl Plain for MemberAdmin {}
+// SAFETY: repr(C), atomics only, size asserted in record.rs.
+unsafe impl Plain for MemberChanged {}
+// SAFETY: repr(C), atomics only, size asserted in record.rs.
+unsafe impl Plain for MemberStats {}
+// SAFETY: repr(C), atomics only, size asserted in record.rs.
+unsafe impl Plain for MemberIdentity {}
 // SAFETY: repr(C), atomics only, size asserted in events.rs.
 unsafe impl Plain for EventRecord {}
 

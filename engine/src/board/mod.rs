@@ -14,10 +14,12 @@
 //! ([`load`]), never used itself. [`Board::retain`], [`Board::resume`] and [`Board::attach`] at
 //! a graceful restart: the same mapping, grown in place. [`Board::claim`] in each new child;
 //! [`Board::release`] in the parent for each that died. [`Board::occupy`] in a child for a member
-//! that joins at run time.
+//! that joins at run time in `mod_proxy_balancer`, [`Board::admit`] for one that people add here.
 #![deny(unsafe_code)]
 
 // Loom has no shared mappings: its tests build slots and plans on the heap.
+#[cfg(not(loom))]
+pub mod added;
 #[cfg(not(loom))]
 mod attach;
 pub mod changed;

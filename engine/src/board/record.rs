@@ -24,6 +24,8 @@ use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 pub const NAME_MAX: usize = 96;
 /// Longest member URL kept on the board, in bytes (httpd: `PROXY_WORKER_EXT_NAME_SIZE` 384).
 pub const URL_MAX: usize = 384;
+/// Longest line of parameters of a member that is added at run time, in bytes.
+pub const LINE_MAX: usize = 512;
 /// Most statistics a member has.
 pub const STATS_MAX: usize = 16;
 /// Longest name of a statistic, in bytes.
@@ -154,8 +156,13 @@ pub struct MemberAdmin {
     pub draining_since: AtomicU64,
     /// The beginning of the draining whose end has been told.
     pub drain_told: AtomicU64,
+    /// Who was added at run time and has this seat, counted with who left it: odd while somebody has
+    /// it ([`super::added`]).
+    pub tenure: AtomicU32,
+    /// 1: it is removed when it has drained.
+    pub leaving: AtomicU32,
     /// Room for later versions.
-    pub spare: [AtomicU64; 5],
+    pub spare: [AtomicU64; 4],
 }
 
 /// What people set at run time beside [`MemberAdmin`], in place of what the configuration says.
@@ -245,6 +252,8 @@ pub struct MemberIdentity {
     pub name: [AtomicU8; NAME_MAX],
     /// The session route; empty for none.
     pub route: [AtomicU8; NAME_MAX],
+    /// Of a member that was added at run time, its parameters as a `BalancerMember` line has them.
+    pub line: [AtomicU8; LINE_MAX],
 }
 
 impl Default for MemberIdentity {
@@ -255,6 +264,7 @@ impl Default for MemberIdentity {
             url: blank(),
             name: blank(),
             route: blank(),
+            line: blank(),
         }
     }
 }
@@ -349,8 +359,10 @@ pub struct FarmCold {
     pub pad: AtomicU32,
     /// Until when members are in their slow start; later, nobody has to look.
     pub warm_until: AtomicU64,
+    /// Counts members that were added and removed at run time.
+    pub roster: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 8],
+    pub spare: [AtomicU64; 7],
 }
 
 /// What people set at run time for the farm, in place of what the configuration says.
@@ -414,8 +426,8 @@ const _: () = {
     assert!(size_of::<MemberAdmin>() == 128);
     assert!(size_of::<MemberChanged>() == 384);
     assert!(size_of::<MemberStats>() == 896);
-    assert!(size_of::<MemberIdentity>() == 768);
-    assert!(size_of::<MemberRecord>() == 2688);
+    assert!(size_of::<MemberIdentity>() == 1280);
+    assert!(size_of::<MemberRecord>() == 3200);
     assert!(size_of::<FarmHot>() == 128);
     assert!(size_of::<FarmCold>() == 128);
     assert!(size_of::<FarmChanged>() == 512);

@@ -12,7 +12,7 @@ use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use crate::{FarmId, MemberId};
 
 /// A farm as configured. Its key is `(server, name)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FarmSpec {
     /// The server (vhost) that owns it.
     pub server: String,
@@ -24,6 +24,8 @@ pub struct FarmSpec {
     pub spares: u32,
     /// What people can replace.
     pub extras: FarmExtras,
+    /// Seats for members that people add at run time ([`super::Board::admit`]).
+    pub seats: u32,
     /// Its method is `hash`: its plans have a table.
     pub hashed: bool,
     /// Most requests that wait for a place at a time.
@@ -147,6 +149,8 @@ pub struct FarmSeat {
     pub members: Vec<MemberSeat>,
     /// As many as [`FarmSpec::spares`].
     pub spares: Vec<MemberSeat>,
+    /// As many as [`FarmSpec::seats`]; those of members that were added and are still there first.
+    pub seats: Vec<MemberSeat>,
 }
 
 /// A member's place.
@@ -178,7 +182,7 @@ pub(super) fn check_member(member: &MemberSpec) -> Result<(), BoardError> {
     Ok(())
 }
 
-fn fits(what: &'static str, value: &str, max: usize) -> Result<(), BoardError> {
+pub(super) fn fits(what: &'static str, value: &str, max: usize) -> Result<(), BoardError> {
     if (1..=max).contains(&value.len()) && !value.contains('\0') {
         return Ok(());
     }
@@ -219,6 +223,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         name: name.into(),
         members,
         spares: 0,
+        seats: 0,
         extras: FarmExtras::default(),
         hashed: false,
         queue: 0,

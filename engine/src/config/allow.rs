@@ -62,6 +62,11 @@ impl Allowed {
         }
     }
 
+    /// No URL is.
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether requests may be sent to this URL. Hosts are compared whole; one with a user before it
     /// never is.
     pub fn allows(&self, url: &str) -> bool {

@@ -11,10 +11,12 @@
 //! * [`forward`] says where requests go instead.
 //! * [`target`] reads a proxy URL and says which farm it names, [`section`] which `<Proxy>`
 //!   sections hold for that farm.
+//! * [`addition`] is a member as people add it at run time.
 //! * [`qos`] is the classes of requests.
 //! * [`allow`] says what people may make this server send requests to.
 //! * [`trust`] and [`host`] guard the engine's own paths.
 
+pub mod addition;
 pub mod allow;
 pub mod argument;
 pub mod forward;

@@ -230,6 +230,9 @@ pub enum ParamError {
     /// Set on a farm, but a member's.
     #[error("{0}: belongs to a member, not to the farm")]
     Members(String),
+    /// Nobody would see it.
+    #[error("{0}: not for a member that is added at run time")]
+    NotAtRunTime(String),
     /// Not a parameter of ours.
     #[error("{0}: unknown parameter")]
     Unknown(String),

@@ -24,6 +24,7 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         name: name.into(),
         members: urls.iter().map(member).collect(),
         spares: 0,
+        seats: 0,
         extras: FarmExtras::default(),
         hashed: false,
         queue: 0,

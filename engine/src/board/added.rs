@@ -1,0 +1,220 @@
+//! Members that people add at run time, and remove again. The parent keeps seats for them
+//! ([`FarmSpec::seats`]). Whichever child is asked writes a member's URL, name and line into a vacant
+//! one, under the farm's lock, and counts up the farm's roster; every child that sees it moved makes
+//! of the seats what it needs. Whatever is written there is hostile until the child has checked it.
+//!
+//! A seat's *tenure* counts who came and who left. A process that knows a member by another tenure
+//! than the seat's has to do with one that is gone: it lets go of it, and the seat is vacant only when
+//! nobody in any child has a request there. To that end each looks at what the other writes, after
+//! it has written itself: a request counts in the cells, then looks at the tenure; who removes a
+//! member moves the tenure, and who wants the seat then looks at the cells.
+
+use super::Board;
+use super::attach::{configure, identify, restore_member, write};
+use super::error::BoardError;
+use super::load::LoadedMember;
+use super::lock::FarmLock;
+use super::map::zero;
+use super::record::{LINE_MAX, MemberRecord, NAME_MAX};
+use super::spec::{self, FarmSpec, MemberSeat, MemberSpec};
+use crate::sync::{AtomicU8, Ordering, fence};
+use crate::{FarmId, Micros};
+
+/// A member that was added, as its seat says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Which of the seat's.
+    pub tenure: u32,
+    /// Its URL.
+    pub url: String,
+    /// Its name.
+    pub name: String,
+    /// Its parameters, as a `BalancerMember` line has them.
+    pub line: String,
+}
+
+/// What a full start finds of it beside its figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedAdded {
+    /// Its name.
+    pub name: String,
+    /// Its session route.
+    pub route: String,
+    /// Its parameters.
+    pub line: String,
+    /// Where it stood among the farm's members.
+    pub position: u32,
+    /// [`super::record::MemberAdmin::leaving`].
+    pub leaving: u32,
+}
+
+impl MemberSeat {
+    /// The member that was added and has the seat. The caller holds the farm's lock, or is the parent
+    /// before there are children.
+    pub fn added(&self) -> Option<Added> {
+        self.record.added()
+    }
+
+    /// Nobody who was added has had it.
+    pub fn is_new(&self) -> bool {
+        self.record.admin.tenure.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether a member that was known by `tenure` still has the seat. To be asked again after a
+    /// request of its was counted.
+    pub fn is_still(&self, tenure: u32) -> bool {
+        // SYNC POINT: the request was counted before (with `Board::is_vacant`).
+        fence(Ordering::SeqCst);
+        self.record.admin.tenure.load(Ordering::Relaxed) == tenure
+    }
+}
+
+impl MemberRecord {
+    /// See [`MemberSeat::added`].
+    pub(super) fn added(&self) -> Option<Added> {
+        let tenure = self.admin.tenure.load(Ordering::Acquire);
+        let taken = self.admin.lifecycle.load(Ordering::Acquire) == 1 && !tenure.is_multiple_of(2);
+        let added = Added {
+            tenure,
+            url: text(&self.identity.url)?,
+            name: text(&self.identity.name)?,
+            line: text(&self.identity.line)?,
+        };
+        taken.then_some(added)
+    }
+
+    /// As new, for another member. Requests of the one before may still look whether it is there:
+    /// what they count in stays.
+    fn reset(&self) {
+        for counter in [
+            &self.hot.elected,
+            &self.hot.served,
+            &self.hot.failed,
+            &self.hot.bytes_in,
+            &self.hot.bytes_out,
+            &self.hot.ewma,
+            &self.hot.ewma_at,
+            &self.hot.traffic,
+            &self.hot.traffic_at,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.hot.lbstatus.store(0, Ordering::Relaxed);
+        let tenure = self.admin.tenure.load(Ordering::Relaxed);
+        zero(&self.answers);
+        zero(&self.health);
+        zero(&self.admin);
+        zero(&self.changed);
+        zero(&self.stats);
+        zero(&self.identity);
+        self.admin.tenure.store(tenure, Ordering::Relaxed);
+    }
+}
+
+impl Board {
+    /// Whether a seat is nobody's, and no child has a request at who had it. The caller holds the
+    /// farm's lock.
+    pub fn is_vacant(&self, seat: MemberSeat) -> bool {
+        // SYNC POINT: the tenure was moved before (with `MemberSeat::is_still`).
+        fence(Ordering::SeqCst);
+        seat.record.admin.lifecycle.load(Ordering::Relaxed) != 1
+            && seat.record.hot.inflight.count() == 0
+            && self.inflight(seat.id) == 0
+    }
+
+    /// Gives a vacant seat of the locked farm to a member; its tenure.
+    ///
+    /// # Errors
+    ///
+    /// Texts that do not fit.
+    pub fn admit(
+        &self,
+        held: &FarmLock<'_>,
+        farm: &FarmSpec,
+        seat: MemberSeat,
+        position: u32,
+        spec: &MemberSpec,
+        line: &str,
+    ) -> Result<u32, BoardError> {
+        spec::check_member(spec)?;
+        if !line.is_empty() {
+            spec::fits("parameters", line, LINE_MAX)?;
+        }
+        let record = seat.record;
+        record.reset();
+        identify(record, held.farm(), farm, spec);
+        name(record, &spec.name, &spec.extras.route, line);
+        configure(record, None, spec);
+        record.admin.position.store(position, Ordering::Relaxed);
+        let tenure = record.admin.tenure.load(Ordering::Relaxed) | 1;
+        record.admin.tenure.store(tenure, Ordering::Release);
+        record.admin.lifecycle.store(1, Ordering::Release);
+        self.count_up(held.farm());
+        Ok(tenure)
+    }
+
+    /// Takes the seat from the member that was added. The caller holds the farm's lock.
+    pub fn dismiss(&self, held: &FarmLock<'_>, seat: MemberSeat) {
+        let admin = &seat.record.admin;
+        let tenure = admin.tenure.load(Ordering::Relaxed) | 1;
+        admin
+            .tenure
+            .store(tenure.wrapping_add(1), Ordering::Relaxed);
+        admin.lifecycle.store(0, Ordering::Release);
+        admin.leaving.store(0, Ordering::Relaxed);
+        self.count_up(held.farm());
+    }
+
+    fn count_up(&self, farm: FarmId) {
+        if let Some(farm) = self.farm(farm) {
+            farm.cold.roster.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// At a full start: a member that was added in the last run has a seat again.
+pub(super) fn restore(
+    record: &MemberRecord,
+    farm: FarmId,
+    farm_spec: &FarmSpec,
+    url: String,
+    (loaded, added): (&LoadedMember, &LoadedAdded),
+    now: Micros,
+) {
+    let spec = MemberSpec {
+        url,
+        name: added.name.clone(),
+        extras: super::extras::MemberExtras::default(),
+        weight: loaded.weight.1,
+        flags: loaded.flags.1,
+        lbset: loaded.lbset.1,
+        max_conn: loaded.max_conn.1,
+        stored: None,
+    };
+    identify(record, farm, farm_spec, &spec);
+    name(record, &added.name, &added.route, &added.line);
+    let admin = &record.admin;
+    for (place, configured) in [
+        (&admin.configured_weight, spec.weight),
+        (&admin.configured_flags, spec.flags),
+        (&admin.configured_lbset, spec.lbset),
+        (&admin.configured_max_conn, spec.max_conn),
+    ] {
+        place.store(configured, Ordering::Relaxed);
+    }
+    restore_member(record, loaded, now);
+    admin.leaving.store(added.leaving, Ordering::Relaxed);
+    admin.tenure.store(1, Ordering::Relaxed);
+}
+
+fn name(record: &MemberRecord, name: &str, route: &str, line: &str) {
+    write(&record.identity.name, spec::truncated(name, NAME_MAX));
+    write(&record.identity.route, route);
+    write(&record.identity.line, line);
+}
+
+/// A text padded with NUL; `None`: not UTF-8.
+pub(super) fn text(field: &[AtomicU8]) -> Option<String> {
+    let bytes = field.iter().map(|byte| byte.load(Ordering::Relaxed));
+    String::from_utf8(bytes.take_while(|byte| *byte != 0).collect()).ok()
+}

@@ -1,0 +1,360 @@
+//! Members that people add over the API, and remove again, while requests run. The board has seats
+//! for them ([`athena_engine::board::added`]): what is written there holds for all children and over
+//! restarts. Each process makes a worker of its own for each ([`crate::worker`]), whose shared part
+//! lies in a slot of this generation; a worker is never another host's.
+
+use std::collections::HashSet;
+use std::ffi::c_int;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use athena_engine::board::added::Added as Noted;
+use athena_engine::board::record::flags;
+use athena_engine::board::{FarmLock, FarmSeat, MemberSeat, MemberSpec};
+use athena_engine::change::MemberChange;
+use athena_engine::config::addition::{self, Line};
+use athena_engine::drain;
+use athena_engine::stats::expect;
+
+use crate::change::{self, Author, Change, Refusal, Wish};
+use crate::conf::ServerConf;
+use crate::farm::{Farm, Member};
+use crate::growth::{self, Slot};
+use crate::log::{self, Level};
+use crate::worker::{self, Draft};
+use crate::{clock, ffi, naming, refresh, runtime, sticky};
+
+/// How many members people may add to a farm that `AthMemberAllow` lets them add any to.
+pub const SEATS: u32 = 64;
+/// How long a member that is removed goes on serving its sessions without `draintimeout`.
+const DRAIN: Duration = Duration::from_secs(300);
+
+/// A farm's seats for members that are added, and the slots of their workers. Empty where nobody may
+/// add any.
+pub struct Seats {
+    seats: Vec<(MemberSeat, Slot)>,
+    /// The board's roster when this process last looked.
+    seen: AtomicU64,
+    /// Members that this process cannot make workers for: seat and tenure. Said once each.
+    refused: Mutex<HashSet<(u32, u32)>>,
+}
+
+// SAFETY: slots are shared memory of this generation, which every process and thread may write.
+unsafe impl Sync for Seats {}
+// SAFETY: as above.
+unsafe impl Send for Seats {}
+
+impl Seats {
+    /// A slot for each seat.
+    pub fn new(seat: &FarmSeat, slots: Vec<Slot>) -> Self {
+        Self {
+            seats: seat.seats.iter().copied().zip(slots).collect(),
+            seen: AtomicU64::new(u64::MAX),
+            refused: Mutex::default(),
+        }
+    }
+}
+
+/// How many seats a farm of a server has. With the engine off, nobody could add any.
+pub fn wanted(s: *const ffi::server_rec, engine: bool) -> u32 {
+    let allowed = ServerConf::of(s).and_then(|conf| conf.allowed.as_ref());
+    let some = allowed.is_some_and(|allowed| !allowed.is_none());
+    if engine && some { SEATS } else { 0 }
+}
+
+/// Follows who was added and removed, by whichever child. Costs a load and a branch where nobody may
+/// be, two loads elsewhere.
+pub fn follow(farm: &Farm, patience: Duration) {
+    if farm.added.seats.is_empty() || !has_news(farm) {
+        return;
+    }
+    // Children of an older generation end soon, and the slots are not theirs.
+    let Some(board) = runtime::board().filter(|board| board.is_current()) else {
+        return;
+    };
+    // A request does not wait for it: it is served by the members there are.
+    if let Ok(held) = board.lock(farm.seat.id, patience) {
+        catch_up(farm, &held);
+    }
+}
+
+fn has_news(farm: &Farm) -> bool {
+    let roster = farm.seat.record.cold.roster.load(Ordering::Acquire);
+    farm.added.seen.load(Ordering::Relaxed) != roster
+}
+
+/// As [`follow`], under the farm's lock.
+pub fn catch_up(farm: &Farm, _held: &FarmLock<'_>) {
+    if !farm.added.seats.is_empty() && has_news(farm) {
+        make_all(farm);
+    }
+}
+
+/// Makes the members that this process does not know yet. The caller holds the farm's lock, or is the
+/// parent before there are children.
+pub fn make_all(farm: &Farm) {
+    let roster = farm.seat.record.cold.roster.load(Ordering::Acquire);
+    for (index, (seat, _)) in farm.added.seats.iter().enumerate() {
+        let Some(noted) = seat.added() else { continue };
+        if farm.members.get(place_of(farm, index)).is_some() || is_refused(farm, *seat, &noted) {
+            continue;
+        }
+        let made = draft(farm, &noted.url, &noted.line)
+            .and_then(|(draft, line)| make(farm, index, draft, line, &noted));
+        if let Err(reason) = made {
+            let text = format!(
+                "ATH0380: farm {}: member {} that was added is not used: {reason}",
+                farm.name,
+                noted.name.escape_default()
+            );
+            log::server(Level::Warning, farm.server_rec, &text);
+            if let Ok(mut refused) = farm.added.refused.lock() {
+                refused.insert((seat.id.0, noted.tenure));
+            }
+        }
+    }
+    farm.added.seen.store(roster, Ordering::Relaxed);
+}
+
+fn is_refused(farm: &Farm, seat: MemberSeat, noted: &Noted) -> bool {
+    let refused = farm.added.refused.lock();
+    refused.is_ok_and(|refused| refused.contains(&(seat.id.0, noted.tenure)))
+}
+
+/// The place of a seat's member among the farm's.
+fn place_of(farm: &Farm, index: usize) -> usize {
+    farm.members.before_seats() + index
+}
+
+/// A worker for what the board, or somebody who asks, says: hostile until it is checked here.
+fn draft(farm: &Farm, url: &str, line: &str) -> Result<(Draft, Line), String> {
+    change::allowed(farm, url).map_err(|refusal| refusal.reason)?;
+    let line = addition::read(line).map_err(|error| error.to_string())?;
+    let draft = Draft::new(farm, url, &line.native)?;
+    Ok((draft, line))
+}
+
+/// Puts a member in its place in this process.
+fn make(farm: &Farm, index: usize, draft: Draft, line: Line, noted: &Noted) -> Result<(), String> {
+    let (seat, slot) = farm
+        .added
+        .seats
+        .get(index)
+        .ok_or("there is no seat for it")?;
+    let params = line.params.or(&farm.params.members);
+    // SAFETY: the draft's worker is nobody else's yet.
+    let extras = unsafe { growth::extras(draft.worker, &params) };
+    let number = c_int::try_from(index).unwrap_or(c_int::MAX);
+    // SAFETY: the seat's own slot; whoever gave the seat to this member zeroed it.
+    let worker = unsafe { draft.share(*slot, number) }.ok_or("its worker cannot be shared")?;
+    let mut member = Member::new(worker, *seat, noted.name.clone(), params, extras);
+    member.tenure = noted.tenure;
+    member.push();
+    // The parent, before its farms are in force, makes what its children make ready ([`ready`]).
+    if let Some(runtime) = runtime::get() {
+        // SAFETY: shared above.
+        unsafe { worker::initialise(worker, farm.server_rec) };
+        runtime.give_cell(&member);
+    }
+    farm.members.join(place_of(farm, index), member);
+    Ok(())
+}
+
+/// In a new child: the workers that the parent made are made ready.
+pub fn ready(farm: &Farm) {
+    for member in farm.members.added() {
+        // SAFETY: made by `make`; one thread runs.
+        unsafe { worker::initialise(member.worker, farm.server_rec) };
+    }
+}
+
+/// Adds a member; it is the farm's in all children with their next request.
+pub fn add<'a>(
+    farm: &'a Farm,
+    url: &str,
+    line: &str,
+    author: &Author,
+) -> Result<&'a Member, Refusal> {
+    change::allowed(farm, url)?;
+    let invalid = |reason: String| Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason);
+    let (draft, read) = draft(farm, url, line).map_err(invalid)?;
+    // SAFETY: the draft's worker is nobody else's yet.
+    let (name_ex, route) = unsafe {
+        let shared = &*(*draft.worker).s;
+        (
+            naming::text(shared.name_ex.as_ptr()),
+            naming::text(shared.route.as_ptr()),
+        )
+    };
+    if !route.is_empty() {
+        sticky::check_route(farm, route.as_bytes()).map_err(invalid)?;
+    }
+    let held = change::hold(farm)?;
+    make_all(farm);
+    let name = free_name(farm, &draft, &name_ex, read.params.name.as_deref())?;
+    let board = runtime::board();
+    let vacant = |seat: MemberSeat| board.is_some_and(|board| board.is_vacant(seat));
+    let seats = || farm.added.seats.iter().enumerate();
+    // One that nobody had, else any.
+    let fresh = seats().find(|(_, (seat, _))| seat.is_new() && vacant(*seat));
+    let Some((index, (seat, slot))) =
+        fresh.or_else(|| seats().find(|(_, (seat, _))| vacant(*seat)))
+    else {
+        let reason = format!(
+            "farm {}: no seat is free: {} members can be added to it",
+            farm.name,
+            farm.added.seats.len()
+        );
+        return Err(Refusal::new(ffi::HTTP_INSUFFICIENT_STORAGE, reason));
+    };
+    let max_conn = read.params.max_conn.or(farm.params.members.max_conn);
+    let params = read.params.clone().or(&farm.params.members);
+    // SAFETY: the draft's worker is nobody else's; the slot's last one has no request any more, and
+    // whoever still knows it finds that its tenure is over.
+    let spec = unsafe {
+        std::ptr::write_bytes(*slot, 0, 1);
+        let shown = Member::settings_of((*draft.worker).s);
+        MemberSpec {
+            url: name_ex,
+            name,
+            extras: growth::extras(draft.worker, &params),
+            weight: shown.weight,
+            flags: shown.flags,
+            lbset: shown.lbset,
+            max_conn: max_conn.unwrap_or(0),
+            stored: None,
+        }
+    };
+    let place = place_of(farm, index);
+    let position = u32::try_from(place).unwrap_or(u32::MAX);
+    let admitted = board.map(|board| board.admit(&held, &farm.key(), *seat, position, &spec, line));
+    if let Some(Err(error)) = admitted {
+        return Err(invalid(error.to_string()));
+    }
+    let made = seat.added().ok_or("its seat is gone".to_owned());
+    let made = made.and_then(|noted| make(farm, index, draft, read, &noted));
+    let failed = |reason| Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, reason);
+    made.map_err(failed)?;
+    let member = farm.members.get(place);
+    let member = member.ok_or_else(|| failed("it did not take its seat".to_owned()))?;
+    expect::begin(member.record(), farm.expected(member), clock::now());
+    drop(held);
+    settle(farm, "ATH0381:", member, "added", author);
+    Ok(member)
+}
+
+/// The name of a newcomer, other than those of the members there are.
+fn free_name(
+    farm: &Farm,
+    draft: &Draft,
+    url: &str,
+    given: Option<&str>,
+) -> Result<String, Refusal> {
+    let conflict = |what: &str, value: &str| {
+        let reason = format!("farm {} has a member of this {what}: {value}", farm.name);
+        Err(Refusal::new(ffi::HTTP_CONFLICT, reason))
+    };
+    let same = |member: &Member| {
+        let known = member.url().to_string_lossy();
+        known.trim_end_matches('/') == url.trim_end_matches('/')
+    };
+    if farm.members.iter().any(same) {
+        return conflict("URL", url);
+    }
+    let name = match given {
+        Some(name) => name.to_owned(),
+        None => naming::newcomers_name(draft.worker, farm),
+    };
+    if farm.members.iter().any(|member| member.name == name) {
+        return conflict("name", &name);
+    }
+    Ok(name)
+}
+
+/// Removes a member that was added: at once, or when its sessions and requests have ended. True when it is
+/// gone.
+pub fn remove(farm: &Farm, member: &Member, force: bool, author: &Author) -> Result<bool, Refusal> {
+    if member.tenure == 0 {
+        let reason = format!(
+            "member {} is configured: take its line out of the configuration, or drain it",
+            member.name
+        );
+        return Err(Refusal::new(ffi::HTTP_CONFLICT, reason));
+    }
+    if force {
+        return dismiss(farm, member, "removed", author).map(|()| true);
+    }
+    let admin = &member.record().admin;
+    if !is_leaving(member) {
+        let mut change = MemberChange::default();
+        change.flag(flags::DRAIN, true);
+        let change = Change::Member(member, &change);
+        change::apply(&[Wish { farm, change }], author)?;
+        let held = change::hold(farm)?;
+        if member.is_current() {
+            admin.leaving.store(1, Ordering::Relaxed);
+        }
+        drop(held);
+    }
+    if !has_left(farm, member) {
+        return Ok(false);
+    }
+    dismiss(farm, member, "removed", author).map(|()| true)
+}
+
+/// Whether a member is to be removed when it has drained. Who ends the draining calls that off.
+fn is_leaving(member: &Member) -> bool {
+    let admin = &member.record().admin;
+    if admin.leaving.load(Ordering::Relaxed) == 0 {
+        return false;
+    }
+    let drains = admin.state() & flags::DRAIN != 0;
+    if !drains {
+        admin.leaving.store(0, Ordering::Relaxed);
+    }
+    drains
+}
+
+/// Whether a member that is leaving has nothing left to do.
+fn has_left(farm: &Farm, member: &Member) -> bool {
+    if !is_leaving(member) {
+        return false;
+    }
+    // Whether sessions have ended, only their clients know.
+    let idle = !sticky::has_sessions(farm)
+        && runtime::board().is_some_and(|board| board.inflight(member.seat.id) == 0);
+    let time = member.params.drain_timeout.unwrap_or(DRAIN);
+    idle || drain::is_over(&member.record().admin, time, clock::wall())
+}
+
+fn dismiss(farm: &Farm, member: &Member, said: &str, author: &Author) -> Result<(), Refusal> {
+    let held = change::hold(farm)?;
+    if !member.is_current() {
+        return Ok(());
+    }
+    if let Some(board) = runtime::board() {
+        board.dismiss(&held, member.seat);
+    }
+    drop(held);
+    settle(farm, "ATH0382:", member, said, author);
+    Ok(())
+}
+
+/// From the watch: members that have left are gone.
+pub fn let_go(farm: &Farm) {
+    for member in farm.members.added() {
+        if has_left(farm, member) {
+            let author = Author::unattended("the end of its draining", "api");
+            // Should the farm be locked: at the next look.
+            let _ = dismiss(farm, member, "removed after draining", &author);
+        }
+    }
+}
+
+/// The farm has other members now.
+fn settle(farm: &Farm, tag: &str, member: &Member, said: &str, author: &Author) {
+    refresh::request(farm);
+    farm.start_anew();
+    change::tell(tag, farm, Some(member), said, author);
+}

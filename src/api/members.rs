@@ -1,0 +1,82 @@
+//! `POST` of a member to a farm's members, and `DELETE` of one that was added.
+
+use std::ffi::c_int;
+
+use athena_engine::config::addition;
+use serde_json::Value;
+
+use super::{change, document, tag, view::MemberView};
+use crate::change::{Author, Refusal};
+use crate::farm::{Farm, Member};
+use crate::{added, ffi, paths, pool};
+
+/// Adds the member that the body describes.
+///
+/// # Safety
+/// `r` is live, and its body unread.
+pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refusal> {
+    // SAFETY: the caller's promise.
+    let (fields, author) = unsafe { (change::fields(r)?, Author::of(r, "api")) };
+    let wrong = |reason: String| Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason);
+    let Some(Value::String(url)) = fields.get("url") else {
+        return Err(wrong("url: must be text, the member's URL".to_owned()));
+    };
+    let mut texts = Vec::with_capacity(fields.len());
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "url") {
+        let text = match value {
+            Value::Bool(on) => if *on { "on" } else { "off" }.to_owned(),
+            Value::Number(number) => number.to_string(),
+            Value::String(text) => text.clone(),
+            // As if it were not there.
+            Value::Null => continue,
+            value => {
+                let must = "must be text, a number, true or false";
+                return Err(wrong(format!("{name}={value}: {must}")));
+            }
+        };
+        texts.push((name.as_str(), text));
+    }
+    let line = addition::line(texts.iter().map(|(name, text)| (*name, text.as_str())))
+        .map_err(|error| wrong(error.to_string()))?;
+    let member = added::add(farm, url, &line, &author)?;
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*r).status = ffi::HTTP_CREATED;
+        let place = format!("api/v1/farms/{}/members/{}", farm.label(), member.name);
+        let place = paths::full(r, &place);
+        let place = pool::text((*r).pool, place.trim_end_matches('/'));
+        ffi::apr_table_setn((*r).headers_out, c"Location".as_ptr(), place);
+        tag(r, farm, Some(member));
+        document(r, &MemberView::of(farm, member))
+    }
+}
+
+/// Removes the member: 204 when it is gone, 202 while it drains.
+///
+/// # Safety
+/// `r` is live, and its body unread.
+pub unsafe fn delete(
+    r: *mut ffi::request_rec,
+    farm: &Farm,
+    member: &Member,
+) -> Result<c_int, Refusal> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        paths::own_origin(r).map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+        let force = match pool::bytes((*r).args) {
+            b"" | b"force=0" => false,
+            b"force=1" => true,
+            _ => {
+                let reason = "the query must be force=1, or none";
+                return Err(Refusal::new(ffi::HTTP_BAD_REQUEST, reason));
+            }
+        };
+        change::unchanged(r, farm, Some(member))?;
+        if !added::remove(farm, member, force, &Author::of(r, "api"))? {
+            (*r).status = ffi::HTTP_ACCEPTED;
+            return document(r, &MemberView::of(farm, member));
+        }
+        (*r).status = ffi::HTTP_NO_CONTENT;
+        Ok(ffi::OK)
+    }
+}

@@ -1,0 +1,206 @@
+"""Members that people add over the API and remove again, while requests run."""
+
+import json
+
+import pytest
+from harness.api import Api
+from harness.client import Client, fetch
+from harness.engine import Engine
+from harness.farms import served
+from harness.load import Load, shared
+from harness.waiting import wait_until
+
+FARM = "/farms/farm_one"
+MEMBERS = f"{FARM}/members"
+ALLOWED = "AthMemberAllow http://127.0.0.1\n"
+
+
+def start(httpd, members, mpm="event", balancer=False, *, conf=ALLOWED, **options):
+    options.setdefault("settings", "lbmethod=roundrobin")
+    return httpd(mpm, balancer=balancer, children=8, conf=conf + served(members, **options))
+
+
+def add(api, url, **parameters):
+    answer = api.ask("POST", MEMBERS, {"url": url, **parameters})
+    assert answer.status == 201, answer
+    return json.loads(answer.body)
+
+
+def remove(api, name, status=204, query=""):
+    answer = api.ask("DELETE", f"{MEMBERS}/{name}{query}")
+    assert answer.status == status, answer
+    return answer
+
+
+def names(server, count=1):
+    """The members' names, the same however often and whichever child is asked."""
+    told = {tuple(Engine(server).column("name")) for _ in range(count)}
+    assert len(told) == 1, told
+    return list(told.pop())
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_fifty_come_and_go_under_load(httpd, backends, balancer, mpm):
+    members = backends(3)
+    server = start(httpd, members.urls[:1], mpm, balancer)
+    api, engine = Api(server), Engine(server)
+    first = names(server)
+    urls = [f"{members.urls[1 + n % 2]}/m{n}" for n in range(50)]
+    with Load(server.port, lambda n: ("GET", "/farm/x"), rate=500, clients=6) as load:
+        wait_until(lambda: len(load.results) > 50, what="some load")
+        added = [add(api, url, weight=1 + n % 2)["name"] for n, url in enumerate(urls)]
+        assert names(server, 16) == first + added
+        begun = len(load.results)
+        wait_until(lambda: len(load.results) > begun + 200, what="load for all of them")
+        assert min(engine.column("elected")) > 0
+        for n, name in enumerate(added):
+            # At once, or when what is under way has ended.
+            answer = api.ask("DELETE", f"{MEMBERS}/{name}" + ("?force=1" if n % 2 else ""))
+            assert answer.status == 204 or (answer.status == 202 and n % 2 == 0), answer
+        wait_until(lambda: names(server) == first, what="all of them gone")
+        assert names(server, 16) == first
+        begun = len(load.results)
+        wait_until(lambda: len(load.results) > begun + 100, what="load after it")
+    assert load.failed() == []
+    shared(server, members, [40, 0, 0])
+    engine.wait_idle()
+    assert len(server.lines("ATH0381")) == len(server.lines("ATH0382")) == 50
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_added_members_outlive_restarts(httpd, backends, balancer, mpm):
+    members = backends(4)
+    server = start(httpd, members.urls[:1], mpm, balancer)
+    api, engine = Api(server), Engine(server)
+    one = add(api, members.urls[1], name="one", weight=2, route="b", timeout=7)
+    add(api, members.urls[2], standby=True, slowstart=9, maxconn=5)
+    add(api, members.urls[3], lbset=1)
+    remove(api, members.urls[3].removeprefix("http://"), query="?force=1")
+    assert (one["name"], one["weight"], one["route"]) == ("one", 2.0, "b")
+    api.patch(f"{MEMBERS}/one", weight=3)
+    shared(server, members, [10, 30, 0, 0])
+    keys = ("name", "url", "route", "weight", "lbset", "standby", "slowstart", "maxconn", "served",
+            "on")
+    before = [[one[key] for key in keys] for one in engine.members()]
+    assert [one[0] for one in before][1] == "one"
+    for restart in (lambda: server.graceful(alone=True), server.restart, server.restart):
+        restart()
+        assert [[one[key] for key in keys] for one in engine.members()] == before
+    shared(server, members, [10, 30, 0, 0])
+    # Another one takes the seat that was left.
+    add(api, members.urls[3])
+    shared(server, members, [10, 30, 0, 10])
+
+
+def test_a_member_that_is_configured_by_now_is_not_added_twice(httpd, backends):
+    members = backends(2)
+    server = start(httpd, members.urls[:1])
+    add(Api(server), members.urls[1], weight=2)
+    shared(server, members, [10, 20])
+    server.conf = ALLOWED + served(members.urls, settings="lbmethod=roundrobin")
+    server.write_conf()
+    for restart in (lambda: server.graceful(alone=True), server.restart):
+        restart()
+        assert len(names(server)) == 2
+        shared(server, members, [10, 10])
+    assert Api(server).ask("DELETE", f"{MEMBERS}/{names(server)[1]}?force=1").status == 409
+
+
+def test_refusals_change_nothing(httpd, backends):
+    members = backends(2)
+    server = start(httpd, members.urls[:1])
+    server.expect("ATH0254")
+    api, other = Api(server), members.urls[1]
+    before = names(server)
+
+    def refused(document, status, **headers):
+        return api.refused(MEMBERS, document, status, method="POST", **headers)
+
+    for url in ("http://127.0.0.2:80", "https://127.0.0.1:80", "http://127.0.0.1@evil:80",
+                "http://127.0.0.1.evil", "unix:/tmp/s|http://127.0.0.1", "nonsense"):
+        assert "AthMemberAllow" in refused({"url": url}, 403)
+    for url in (members.urls[0], members.urls[0] + "/"):
+        assert "has a member of this URL" in refused({"url": url}, 409)
+    assert "has a member of this name" in refused({"url": other, "name": before[0]}, 409)
+    assert "url: must be text" in refused({"weight": 1}, 422)
+    assert refused({"url": other, "bogus": 1}, 422) == "bogus: unknown parameter"
+    assert refused({"url": other, "lbset": 100}, 422).startswith("lbset=100: must be")
+    assert "not for a member" in refused({"url": other, "hcmethod": "TCP"}, 422)
+    assert "belongs to the farm" in refused({"url": other, "lbmethod": "hash"}, 422)
+    assert "must be text" in refused({"url": other, "weight": [1]}, 422)
+    assert "JSON" in refused(b"{", 400)
+    refused({"url": other}, 403, Origin="http://evil.example")
+    assert api.ask("DELETE", f"{MEMBERS}/nobody").status == 404
+    assert "is configured" in api.refused(f"{MEMBERS}/{before[0]}", None, 409, method="DELETE")
+    assert names(server) == before
+    # As many as there are seats, and no more.
+    for n in range(64):
+        add(api, f"{other}/m{n}")
+    assert "no seat is free" in refused({"url": other}, 507)
+    remove(api, names(server)[-1], query="?force=1")
+    add(api, other, name="last")
+
+
+def test_nobody_may_add_without_leave(httpd, backends):
+    members = backends(2)
+    server = start(httpd, members.urls[:1], conf="")
+    server.expect("ATH0254")
+    api = Api(server)
+    assert "AthMemberAllow" in api.refused(MEMBERS, {"url": members.urls[1]}, 403, method="POST")
+    assert len(names(server)) == 1
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_sessions_end_with_a_member_that_drains(httpd, backends, mpm):
+    members = backends(2)
+    server = start(httpd, members.urls[:1], mpm,
+                   settings="lbmethod=roundrobin stickysession=sid", each="route=a")
+    api = Api(server)
+    name = add(api, members.urls[1], route="b", draintimeout=1)["name"]
+    assert {fetch(server.port, "/farm/x;sid=1.b").member for _ in range(8)} == {1}
+    members.behave(1, delay_ms=1500)
+    with Client(server.port) as client:
+        client.open()
+        document = json.loads(remove(api, name, 202).body)
+        assert document["drain"] is True
+        # Its session still; nobody new.
+        assert fetch(server.port, "/farm/x").member == 0
+        assert client.request("GET", "/farm/x;sid=1.b").member == 1
+    wait_until(lambda: len(names(server)) == 1, 5, "the member gone")
+    assert {fetch(server.port, "/farm/x;sid=1.b").member for _ in range(4)} == {0}
+    assert name not in fetch(server.port, "/athena/metrics").body.decode()
+
+
+def test_a_request_under_way_outlives_its_member(httpd, backends):
+    members = backends(2)
+    server = start(httpd, members.urls[:1])
+    api, engine = Api(server), Engine(server)
+    members.behave(1, delay_ms=1500)
+    name = add(api, members.urls[1])["name"]
+    with Load(server.port, lambda n: ("GET", "/farm/x"), rate=20, clients=4) as load:
+        wait_until(lambda: engine.column("inflight")[-1] > 0, what="a request at it")
+        remove(api, name, 204, "?force=1")
+        assert len(names(server)) == 1
+        # Its seat is not another's yet, so that the counts stay true.
+        again = add(api, members.urls[1])["name"]
+        assert engine.column("name")[-1] == again and engine.column("served")[-1] == 0
+        remove(api, again, query="?force=1")
+    assert load.failed() == []
+    engine.wait_idle()
+
+
+def test_what_a_member_says_of_itself_is_mapped_at_every_mount(httpd, backends):
+    members = backends(2)
+    conf = ALLOWED + served(members.urls[:1], settings="lbmethod=roundrobin") + (
+        'ProxyPassReverse "/farm/" "http://farm_one/"\n'
+        'ProxyPass "/other/" "http://farm_one/"\n'
+        'ProxyPassReverse "/other/" "http://farm_one/"\n')
+    server = httpd("event", children=4, conf=conf)
+    add(Api(server), members.urls[1] + "/app")
+    for n, base in ((0, ""), (1, "/app")):
+        location = f"{members.urls[n]}{base}/next"
+        members.behave(n, status=302, headers=[("Location", location)])
+    for mount in ("/farm/", "/other/"):
+        told = {(answer.member, answer.header("Location").split("/", 3)[3])
+                for answer in (fetch(server.port, mount + "x") for _ in range(8))}
+        assert told == {(0, mount[1:] + "next"), (1, mount[1:] + "next")}
