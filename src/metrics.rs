@@ -26,6 +26,8 @@ families! {
     FARM_USABLE "athena_farm_usable_members" "Members that can be chosen now."
     FARM_ELECTED "athena_farm_requests_total" "Requests that were given a member."
     FARM_REFUSED "athena_farm_refused_total" "Requests for which no member was usable."
+    FARM_QUEUED "athena_farm_queued" "Requests that wait for a place."
+    FARM_QUEUE "athena_farm_queue_wait_seconds" "How long requests waited for a place."
     FARM_COOKIES "athena_farm_cookies_total" "Signed cookies of requests for the farm, by what they came to."
     ON "athena_member_on" "Whether the member is in service, as people set it."
     UP "athena_member_up" "Whether the member is neither in error nor failed by a health check."
@@ -77,6 +79,8 @@ fn add_farm(page: &mut Page, farm: &Farm) {
     page.gauge(FARM_USABLE, labels, view.usable as f64);
     page.counter(FARM_ELECTED, labels, view.elected);
     page.counter(FARM_REFUSED, labels, view.refused);
+    page.gauge(FARM_QUEUED, labels, view.queued as f64);
+    page.histogram(FARM_QUEUE, labels, &farm.seat.record.queue_wait.read());
     for (result, count) in view.cookies.by_result() {
         let labels: Labels<'_> = &[
             ("farm", &view.name),

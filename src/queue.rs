@@ -125,8 +125,12 @@ impl<'a> Line<'a> {
 /// left, are the next one's.
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let waited = self.record.queued.get().saturating_add(self.waited());
-        self.record.queued.set(waited);
+        let waited = self.waited();
+        if self.began != 0 {
+            self.farm.seat.record.queue_wait.observe(waited);
+        }
+        let queued = self.record.queued.get().saturating_add(waited);
+        self.record.queued.set(queued);
         let Some(place) = self.place.take() else {
             return;
         };
@@ -143,6 +147,14 @@ impl Drop for Line<'_> {
             None => {}
         }
     }
+}
+
+/// How many requests wait for a place of the farm now.
+pub fn length(farm: &Farm) -> usize {
+    if farm.params.queue.is_none() {
+        return 0;
+    }
+    runtime::get().map_or(0, |runtime| runtime.queue().len(farm.seat.id))
 }
 
 /// A member of the farm may have room for one of those that wait.

@@ -8,7 +8,7 @@ import pytest
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
-from harness.load import ab
+from harness.load import ab, at_once
 from harness.paths import ROOT
 
 METRICS = "/athena/metrics"
@@ -72,6 +72,21 @@ def test_promtool_finds_nothing_wrong(httpd, backends):
     page = fetch(server.port, METRICS).body
     check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True)
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def test_waits_for_a_place_are_counted(httpd, backends):
+    members = backends(1)
+    server = httpd("event", conf=served(members.urls, each="maxconn=1",
+                                        settings="queue=10 queuetimeout=30000"))
+    answers = at_once(4, lambda _: fetch(server.port, "/farm/x?delay=50"))
+    assert [answer.status for answer in answers] == [200] * 4
+    Engine(server).wait_idle()
+    series = scrape(server)
+    assert values(series, "athena_farm_queued", "farm") == {"farm_one": 0}
+    (waited,) = values(series, "athena_farm_queue_wait_seconds_count", "farm").values()
+    assert waited == 3
+    ranges = values(series, "athena_farm_queue_wait_seconds_bucket", "le")
+    assert ranges["+Inf"] == 3 and ranges["0.025"] == 0
 
 
 def test_a_member_that_is_gone_leaves_no_series(httpd, backends):

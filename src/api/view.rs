@@ -11,7 +11,7 @@ use athena_engine::board::record::CookieCounts;
 use serde::Serialize;
 
 use crate::farm::{Farm, Member};
-use crate::{clock, drain, growth, method, runtime, stats};
+use crate::{clock, drain, growth, method, queue, runtime, stats};
 
 /// All farms.
 #[derive(Serialize)]
@@ -33,6 +33,8 @@ pub struct FarmView {
     pub elected: u64,
     /// Requests for which nothing was usable.
     pub refused: u64,
+    /// Requests that wait for a place.
+    pub queued: usize,
     pub cookies: CookiesView,
     pub members: Vec<MemberView>,
 }
@@ -108,6 +110,7 @@ impl FarmView {
             usable: members.iter().filter(|member| member.usable).count(),
             elected: hot.elected.load(Ordering::Relaxed),
             refused: hot.refused.load(Ordering::Relaxed),
+            queued: queue::length(farm),
             cookies: CookiesView::of(&hot.cookies),
             members,
         }

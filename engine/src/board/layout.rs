@@ -46,7 +46,7 @@ pub const MAX_WAITERS: u32 = 1 << 16;
 /// Entries of waiting requests come in pages, but for the extent's head.
 pub const WAITER_STEP: u32 = 124;
 /// Farms come in pages.
-pub const FARM_STEP: u32 = 8;
+pub const FARM_STEP: u32 = 32;
 /// Members come in the number of cells that share a row's cache lines: fewer would cost as much.
 pub const MEMBER_STEP: u32 = 32;
 /// A plan's capacity: as many eligible members as the shortest list of turns serves.

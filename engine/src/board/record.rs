@@ -405,6 +405,8 @@ impl Default for FarmIdentity {
 pub struct FarmRecord {
     /// Counters.
     pub hot: FarmHot,
+    /// How long requests waited in its queue, whatever became of them.
+    pub queue_wait: Histogram,
     /// Administration and plan.
     pub cold: FarmCold,
     /// More administration.
@@ -431,5 +433,5 @@ const _: () = {
     assert!(size_of::<FarmHot>() == 128);
     assert!(size_of::<FarmCold>() == 128);
     assert!(size_of::<FarmChanged>() == 512);
-    assert!(size_of::<FarmRecord>() == 1024);
+    assert!(size_of::<FarmRecord>() == 1152);
 };
