@@ -90,6 +90,39 @@ def test_monitor_without_an_engine():
     assert athctl(free_port(), "monitor", code=3).startswith("ATHENA UNKNOWN - http://127.0.0.1:")
 
 
+def test_check_reads_what_httpd_reads(httpd):
+    """With what it includes, and what the loaded module has taken off its lines already."""
+    conf = served([DEAD], each="route=a slowstart=3", settings="stickysession=SID ejecttime=9")
+    server = httpd("event", conf=conf + 'ProxyPass "/x/" "http://farm_one:81/"\n', modules=["info"])
+    said = athctl(9, "check", server.directory / "httpd.conf")
+    assert "-D DUMP_CONFIG" in said.splitlines()[0] and "AthEngine is not On" not in said
+    assert f"  member   {DEAD} route=a slowstart=3\n" in said
+    assert '  reached  ProxyPass "/farm/" "http://farm_one/" (' in said
+    assert "  ignored  ejecttime: without ejectafter nothing reads it\n" in said
+    assert "ProxyPass http://farm_one:81/: a farm is named without" in said
+
+
+def test_check_refuses_what_the_module_refuses(tmp_path):
+    """One file, a part of a configuration."""
+    part = tmp_path / "farm.conf"
+    part.write_text(farm([DEAD], settings="ejectafter=0") + farm(["127.0.0.1:9"], name="other"))
+    said = athctl(9, "check", part, code=1)
+    assert "read as this one file" in said and "AthEngine is not On" in said
+    refused = [line for line in said.splitlines() if line.startswith("refused: ")]
+    assert refused == [
+        f"refused: {part}:3: ProxySet ejectafter=0: must be a whole number from 1 to 1000",
+        f"refused: {part}:6: BalancerMember 127.0.0.1:9: a member is a URL, for example "
+        "http://127.0.0.1:9",
+    ]
+
+
+def test_check_tells_what_httpd_refuses(httpd):
+    server = httpd("event", conf=farm([DEAD]), modules=["info"])
+    file = server.directory / "httpd.conf"
+    file.write_text(file.read_text() + "KeepAlive Perhaps More\n")
+    assert "\nrefused: AH00526: Syntax error" in athctl(9, "check", file, code=1)
+
+
 VECTORS = json.loads((ROOT / "docs/cookie-vectors.json").read_text())
 
 

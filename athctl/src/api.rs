@@ -14,6 +14,7 @@ use crate::error::Error;
 const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 
 /// One engine.
+#[derive(Clone)]
 pub struct Api {
     agent: Agent,
     base: String,

@@ -20,6 +20,8 @@ Examples:
   athctl status                              all farms and members, as a table
   athctl status farm_one --json              one farm, as the engine tells it
   athctl monitor --warning 1 --critical 50%  for Nagios and its kin
+  athctl top                                 live, full screen
+  athctl check /etc/apache2/apache2.conf     what a configuration means here
   athctl --url https://www.example.com/athena status
 
 The engine answers loopback only, unless AthTrust names other networks."
@@ -58,6 +60,28 @@ Examples:
   athctl monitor                             any member out: WARNING, none left: CRITICAL
   athctl monitor farm_one -w 2 -c 50%")]
     Monitor(Monitor),
+    /// What a configuration of httpd means with mod_athena; fails if something would be refused
+    #[command(after_help = "\
+For each farm: its members and parameters, the lines that lead to it, what changes and what is
+ignored. Nothing is loaded or changed.
+
+Examples:
+  athctl check /etc/apache2/apache2.conf     all of it, where httpd has mod_info
+  athctl check sites-available/shop.conf     one file by itself")]
+    Check {
+        /// Where the configuration begins
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Farms and members live, full screen
+    #[command(after_help = "\
+Keys: q quit, left and right choose the column to sort by, r reverses, / filters by farm, member or
+state, arrows and page keys move, Space pauses.
+
+Examples:
+  athctl top
+  athctl top farm_one --interval 5")]
+    Top(Top),
     /// Makes and verifies the cookies that back ends sign, and their keys
     #[command(subcommand)]
     Cookie(Cookie),
@@ -77,6 +101,15 @@ pub struct Status {
     /// The engine's own document
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Only this farm: NAME, or NAME@SERVER
+    pub farm: Option<String>,
+    /// Seconds from one look to the next
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub interval: Duration,
 }
 
 #[derive(Debug, Args)]

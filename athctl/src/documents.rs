@@ -40,6 +40,8 @@ pub struct Member {
     #[serde(default)]
     pub error: Option<String>,
     pub inflight: u64,
+    #[serde(default)]
+    pub queued: Option<u64>,
     pub elected: u64,
     pub served: u64,
     pub failed: u64,

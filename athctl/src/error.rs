@@ -40,6 +40,9 @@ pub enum Error {
         /// What went wrong.
         error: std::io::Error,
     },
+    /// The screen of `top`.
+    #[error("the terminal: {0}")]
+    Terminal(std::io::Error),
     /// A secret key of cookies.
     #[error("{path}: {error}", path = .path.display())]
     Key {

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod check;
 mod cli;
 mod cookie;
 mod documents;
 mod error;
 mod monitor;
 mod status;
+mod top;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,12 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(&api, options),
         // Its exit code says more than whether it worked.
         Command::Monitor(options) => return monitor::run(&api, options),
+        // Refusals are what was asked for, not an error.
+        Command::Check { file } => match check::run(file) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Command::Top(options) => top::run(&api, options),
         Command::Cookie(what) => cookie::run(what),
         Command::Completions { shell } => cli::completions(*shell),
         Command::Manual { directory } => cli::manual(directory),

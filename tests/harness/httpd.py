@@ -21,7 +21,7 @@ _BAD_LEVELS = {"warn", "error", "crit", "alert", "emerg"}
 _BAD_NOTICE = re.compile(r"AH0005[0-2]\b|exit signal|panicked at")
 # Said by httpd itself now and then when it stops while a connection closes.
 _SEGFAULT = re.compile(r"AH0005[12]: child pid \d+ exit signal Segmentation fault")
-_STOPPING = re.compile(r"AH03092")
+_STOPPING = re.compile(r"AH0309[23]")
 _UP = re.compile(r"resuming normal operations")
 
 

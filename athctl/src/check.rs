@@ -1,0 +1,174 @@
+//! `athctl check`: what a configuration of httpd means with this module, before it is loaded.
+//!
+//! * [`source`] gets its lines, from httpd itself where it can tell;
+//! * [`lines`] reads them;
+//! * [`farms`] finds what they mean.
+
+mod farms;
+mod lines;
+mod source;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use athena_engine::method;
+
+use crate::error::Error;
+use farms::{Farm, Findings, find};
+
+/// What other modules of httpd provide, chosen by their own code.
+const OF_HTTPD: &[&str] = &["heartbeat"];
+
+/// Parameters that another one makes use of; `None`: with any value.
+const READERS: [(&str, &str, Option<&str>); 5] = [
+    ("score", "lbmethod", Some("stats")),
+    ("hashkey", "lbmethod", Some("hash")),
+    ("hashbalance", "lbmethod", Some("hash")),
+    ("ejecttime", "ejectafter", None),
+    ("maxeject", "ejectafter", None),
+];
+
+/// Prints what there is to tell; fails when something would be refused.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn run(file: &Path) -> Result<ExitCode, Error> {
+    let source = source::read(file)?;
+    let findings = farms::read(source.nodes);
+    println!("{}: {}", file.display(), source.how);
+    print!("{}", told(&findings));
+    if let Some(why) = &source.refused {
+        println!("refused: {why}");
+    }
+    Ok(if findings.refused.is_empty() && source.refused.is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn told(findings: &Findings) -> String {
+    let mut lines = Vec::new();
+    if findings.farms.is_empty() {
+        lines.push("No farms: there is no <Proxy \"balancer://NAME\"> section.".to_owned());
+    } else if !findings.engine {
+        lines
+            .push("AthEngine is not On: nothing changes. With AthEngine On this holds:".to_owned());
+    }
+    for farm in &findings.farms {
+        lines.push(String::new());
+        lines.extend(of_farm(farm));
+    }
+    for (title, list) in [
+        ("ignored", &findings.ignored),
+        ("refused", &findings.refused),
+    ] {
+        if !list.is_empty() {
+            lines.push(String::new());
+        }
+        lines.extend(
+            list.iter()
+                .map(|(place, what)| format!("{title}: {place}: {what}")),
+        );
+    }
+    lines.join("\n") + "\n"
+}
+
+fn of_farm(farm: &Farm) -> Vec<String> {
+    let method = farm.param("lbmethod").unwrap_or("byrequests");
+    let count = farm.members.len();
+    let members = if count == 1 { "member" } else { "members" };
+    let mut lines = vec![format!(
+        "{}: lbmethod={method}, {count} {members} ({})",
+        farm.title(),
+        farm.place
+    )];
+    let shown = |params: &[(String, String)]| {
+        let pairs = params.iter().map(|(key, value)| format!(" {key}={value}"));
+        pairs.collect::<String>()
+    };
+    for member in &farm.members {
+        lines.push(format!(
+            "  member   {}{}",
+            member.url,
+            shown(&member.params)
+        ));
+    }
+    if !farm.params.is_empty() {
+        lines.push(format!("  farm    {}", shown(&farm.params)));
+    }
+    for (place, road) in &farm.roads {
+        lines.push(format!("  reached  {road} ({place})"));
+    }
+    lines.extend(
+        changes(farm, method)
+            .into_iter()
+            .map(|text| format!("  changes  {text}")),
+    );
+    lines.extend(
+        ignored(farm)
+            .into_iter()
+            .map(|text| format!("  ignored  {text}")),
+    );
+    lines
+}
+
+/// What is another thing than under `mod_proxy_balancer`.
+fn changes(farm: &Farm, method: &str) -> Vec<String> {
+    let mut changes = Vec::new();
+    let stock = ["byrequests", "bybusyness", "bytraffic"].contains(&method);
+    if stock {
+        changes.push(format!(
+            "{method} keeps httpd's rule, on counters exact over all children"
+        ));
+    } else if method::by_name(method).is_none() {
+        let known = if OF_HTTPD.contains(&method) {
+            ""
+        } else {
+            "; none of that name refuses the start"
+        };
+        changes.push(format!(
+            "{method} is asked of the module that provides it{known}"
+        ));
+    }
+    changes.push(format!(
+        "http://{}/ names it too, in every proxied URL",
+        farm.name
+    ));
+    changes.push(
+        "a member in error is probed by one request after its retry=, not by all of them"
+            .to_owned(),
+    );
+    changes.push(
+        "a request broken before its answer is replayed at most once, and never a POST".to_owned(),
+    );
+    changes
+}
+
+/// What is written and does nothing.
+fn ignored(farm: &Farm) -> Vec<String> {
+    let mut ignored = Vec::new();
+    let routes = farm
+        .members
+        .iter()
+        .any(|member| find(&member.params, "route").is_some());
+    let issued = farm
+        .param("stickyissue")
+        .is_some_and(|on| on.eq_ignore_ascii_case("on"));
+    if farm.param("stickysession").is_some() && !routes && !issued {
+        ignored.push("stickysession: no member has a route=".to_owned());
+    }
+    for (key, needed, value) in READERS {
+        let read = farm
+            .param(needed)
+            .is_some_and(|now| value.is_none_or(|value| now == value));
+        if farm.param(key).is_some() && !read {
+            let value = value.map_or_else(String::new, |value| format!("={value}"));
+            ignored.push(format!("{key}: without {needed}{value} nothing reads it"));
+        }
+    }
+    if farm.members.is_empty() {
+        ignored.push("requests to it: without a member they are answered 503".to_owned());
+    }
+    ignored
+}

@@ -1,0 +1,502 @@
+//! What the lines mean: the farms, who leads to them, what is refused and what is passed over. The
+//! engine reads each line as the module does at start.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use athena_engine::config::line::{self, Line};
+use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::config::rewrite::{self, Plain};
+use athena_engine::config::target::{self, Target};
+use athena_engine::config::words;
+
+use super::lines::{Node, Place};
+
+/// What there is to tell.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// `AthEngine On` stands there.
+    pub engine: bool,
+    pub farms: Vec<Farm>,
+    /// What stops httpd from starting.
+    pub refused: Vec<(Place, String)>,
+    /// What does not do what it seems to.
+    pub ignored: Vec<(Place, String)>,
+}
+
+type Pairs = Vec<(String, String)>;
+
+/// One farm.
+#[derive(Debug)]
+pub struct Farm {
+    pub name: String,
+    /// `main`, or the virtual host's name.
+    pub server: String,
+    pub place: Place,
+    pub members: Vec<Member>,
+    /// `mod_proxy`'s parameters and ours, in order.
+    pub params: Pairs,
+    /// The lines that lead to it.
+    pub roads: Vec<(Place, String)>,
+}
+
+/// One member.
+#[derive(Debug)]
+pub struct Member {
+    pub url: String,
+    pub params: Pairs,
+}
+
+impl Farm {
+    /// The value that holds of a parameter: the last one written.
+    pub fn param(&self, key: &str) -> Option<&str> {
+        find(&self.params, key)
+    }
+
+    /// `balancer://NAME`, with its server where that is not the main one.
+    pub fn title(&self) -> String {
+        match self.server.as_str() {
+            "main" => self.name.clone(),
+            server => format!("{}@{server}", self.name),
+        }
+    }
+}
+
+/// The last value of a key.
+pub fn find<'a>(params: &'a Pairs, key: &str) -> Option<&'a str> {
+    let mut found = params.iter().rev();
+    found
+        .find(|(name, _)| name.eq_ignore_ascii_case(key))
+        .map(|(_, value)| value.as_str())
+}
+
+/// Reads a configuration's lines, as if the engine were on.
+pub fn read(nodes: Vec<Node>) -> Findings {
+    let mut walk = Walk::default();
+    let nodes = walk.modernise(nodes);
+    walk.findings.engine = nodes.iter().fold(false, |on, node| match node {
+        node if node.is("AthEngine") => node.args.eq_ignore_ascii_case("on"),
+        _ => on,
+    });
+    let (hosts, main): (Vec<_>, Vec<_>) =
+        nodes.into_iter().partition(|node| node.is("<VirtualHost"));
+    let mut servers = vec![("main".to_owned(), main)];
+    servers.extend(hosts.into_iter().map(|host| {
+        let named = host.children.iter().find(|node| node.is("ServerName"));
+        let name = named.map_or_else(|| host.place.to_string(), |node| node.args.clone());
+        (name, host.children)
+    }));
+    for (server, nodes) in &servers {
+        walk.define(server, nodes);
+    }
+    for (server, nodes) in &servers {
+        walk.lines(nodes, &Around::of(server));
+    }
+    walk.refuse_hidden_members();
+    walk.findings
+}
+
+#[derive(Default)]
+struct Walk {
+    findings: Findings,
+    /// Farms that `AthFarm` or `LBServerCluster` declared: these may have a dot in their name.
+    declared: BTreeSet<String>,
+    /// Where each farm of a server stands in the findings.
+    farms: BTreeMap<(String, String), usize>,
+    /// Servers that inherit nothing of the main one.
+    alone: BTreeSet<String>,
+}
+
+/// What surrounds a line.
+#[derive(Clone)]
+struct Around<'a> {
+    server: &'a str,
+    proxy: Option<String>,
+    location: Option<String>,
+}
+
+impl<'a> Around<'a> {
+    fn of(server: &'a str) -> Self {
+        Self {
+            server,
+            proxy: None,
+            location: None,
+        }
+    }
+}
+
+impl Walk {
+    /// Turns the old directives into `mod_proxy`'s lines, at the same place.
+    fn modernise(&mut self, nodes: Vec<Node>) -> Vec<Node> {
+        let mut modern = Vec::new();
+        for mut node in nodes {
+            let plain = match node.name.to_ascii_lowercase().as_str() {
+                "athfarm" => rewrite::ath_farm(&node.args),
+                "lbservercluster" => rewrite::lb_server_cluster(&node.args),
+                "lbproxypass" => rewrite::lb_proxy_pass(&node.args),
+                "<virtualhost" => {
+                    node.children = self.modernise(node.children);
+                    modern.push(node);
+                    continue;
+                }
+                _ => {
+                    modern.push(node);
+                    continue;
+                }
+            };
+            match plain {
+                Ok(lines) => {
+                    if !node.is("LBProxyPass")
+                        && let Some(farm) = words::split(&node.args).next()
+                    {
+                        self.declared.insert(farm.to_ascii_lowercase());
+                    }
+                    modern.extend(lines.into_iter().map(|line| placed(line, &node.place)));
+                }
+                Err(error) => self.refuse(&node, error.to_string()),
+            }
+        }
+        modern
+    }
+
+    fn refuse(&mut self, node: &Node, why: String) {
+        self.findings.refused.push((node.place.clone(), why));
+    }
+
+    /// Notes the farms that a server defines.
+    fn define(&mut self, server: &str, nodes: &[Node]) {
+        let off = |name: &str| {
+            let mut found = nodes.iter().rev();
+            found
+                .find(|node| node.is(name))
+                .is_some_and(|node| node.args.eq_ignore_ascii_case("off"))
+        };
+        if off("BalancerInherit") && off("ProxyPassInherit") {
+            self.alone.insert(server.to_owned());
+        }
+        for node in nodes {
+            let names = ["<Proxy", "BalancerMember", "ProxyPass", "ProxyPassMatch"];
+            let [proxy, member, ..] = names;
+            if !names.iter().any(|name| node.is(name)) {
+                continue;
+            }
+            let most = if node.is(proxy) || node.is(member) {
+                1
+            } else {
+                usize::MAX
+            };
+            for word in words::split(node.args.trim_end_matches('>')).take(most) {
+                let Some(farm) = balancer(&word) else {
+                    continue;
+                };
+                let inherited = self.farm_id("main", &farm).is_some();
+                if (most == 1 || !inherited) && self.farm_id(server, &farm).is_none() {
+                    let key = (server.to_owned(), farm.clone());
+                    self.farms.insert(key, self.findings.farms.len());
+                    self.findings.farms.push(Farm {
+                        name: farm,
+                        server: server.to_owned(),
+                        place: node.place.clone(),
+                        members: Vec::new(),
+                        params: Vec::new(),
+                        roads: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn farm_id(&self, server: &str, farm: &str) -> Option<usize> {
+        let key = (server.to_owned(), farm.to_owned());
+        self.farms.get(&key).copied()
+    }
+
+    /// The farm that a server means by a name: its own, or else the main server's.
+    fn known(&self, server: &str, farm: &str) -> Option<usize> {
+        self.farm_id(server, farm)
+            .or_else(|| self.farm_id("main", farm))
+    }
+
+    /// The farm that a URL names in a server, in any spelling.
+    fn farm_of(&self, url: &str, server: &str) -> Option<String> {
+        let target = Target::parse(url.as_bytes())?;
+        let name = target::farm_name(&target, |name| self.declared.contains(name))?.into_owned();
+        self.known(server, &name).map(|_| name)
+    }
+
+    fn lines(&mut self, nodes: &[Node], around: &Around<'_>) {
+        for node in nodes {
+            if let Some(line) = Line::from_directive(&node.name) {
+                self.line(node, line, around);
+            }
+            if node.is("AthParams") {
+                self.taken_before(node, around);
+            }
+            self.road(node, around);
+            let mut inner = around.clone();
+            let first = words::split(node.args.trim_end_matches('>')).next();
+            let first = first.map(|word| word.into_owned());
+            match node.name.to_ascii_lowercase().as_str() {
+                "<proxy" => inner.proxy = first,
+                "<proxymatch" => inner.proxy = None,
+                "<location" | "<locationmatch" => inner.location = first,
+                _ => {}
+            }
+            self.lines(&node.children, &inner);
+        }
+    }
+
+    fn line(&mut self, node: &Node, line: Line, around: &Around<'_>) {
+        let section = match line {
+            Line::BalancerMember | Line::ProxySet => around.proxy.as_deref(),
+            Line::ProxyPass | Line::ProxyPassMatch => around.location.as_deref(),
+            Line::Proxy => None,
+        };
+        let farm_of = |url: &str| self.farm_of(url, around.server);
+        let taken = line::take(line, &node.args, section, farm_of)
+            .and_then(|taken| line::check(line, &taken).map(|()| taken));
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(error) => return self.refuse(node, error.to_string()),
+        };
+        let native = taken.native(line);
+        let refused = if line == Line::BalancerMember {
+            let mut params = MemberParams::default();
+            first_refusal(&taken.params, |key, value| params.set(key, value))
+        } else {
+            let mut params = FarmParams::default();
+            first_refusal(&taken.params, |key, value| params.set(key, value))
+        };
+        if let Some(error) = refused {
+            self.refuse(node, format!("{} {error}", line.shown()));
+        }
+        let farm = taken.farm.as_deref();
+        let Some(farm) = farm.and_then(|farm| self.known(around.server, farm)) else {
+            return;
+        };
+        let Some(farm) = self.findings.farms.get_mut(farm) else {
+            return;
+        };
+        let params = native.into_iter().chain(taken.params);
+        match taken.member {
+            Some(url) => farm.members.push(Member {
+                url,
+                params: params.collect(),
+            }),
+            None => farm.params.extend(params),
+        }
+    }
+
+    /// `AthParams DIRECTIVE FARM MEMBER key=value…`: what a loaded module has taken off a line and
+    /// found right, in its own dump.
+    fn taken_before(&mut self, node: &Node, around: &Around<'_>) {
+        let mut words = words::split(&node.args).skip(1);
+        let (Some(farm), Some(member)) = (words.next(), words.next()) else {
+            return;
+        };
+        let params = words.filter_map(|word| {
+            let (key, value) = word.split_once('=')?;
+            Some((key.to_owned(), value.to_owned()))
+        });
+        let farm = self.known(around.server, &farm);
+        let Some(farm) = farm.and_then(|farm| self.findings.farms.get_mut(farm)) else {
+            return;
+        };
+        match farm.members.iter_mut().rev().find(|m| m.url == member) {
+            Some(member) => member.params.extend(params),
+            None => farm.params.extend(params),
+        }
+    }
+
+    /// A line that leads requests to a farm, or seems to.
+    fn road(&mut self, node: &Node, around: &Around<'_>) {
+        let names = ["ProxyPass", "ProxyPassMatch", "RewriteRule", "SetHandler"];
+        if !names.iter().any(|name| node.is(name)) || node.is("RewriteRule") && !proxies(&node.args)
+        {
+            return;
+        }
+        for word in words::split(&node.args) {
+            let url = word.strip_prefix("proxy:").unwrap_or(&word);
+            let Some(found) = Target::parse(url.as_bytes()) else {
+                continue;
+            };
+            let host = found.host.to_ascii_lowercase();
+            let named = self.farm_of(url, around.server);
+            if let Some(farm) = named.and_then(|farm| self.known(around.server, &farm)) {
+                if let Some(farm) = self.findings.farms.get_mut(farm) {
+                    let road = format!("{} {}", node.name, node.args);
+                    farm.roads.push((node.place.clone(), road));
+                }
+                continue;
+            }
+            let why = if self.known(around.server, &host).is_some() {
+                "a farm is named without user, with no port but the scheme's own, and with a dot \
+                 in its name as balancer:// only: this is a host of that name"
+            } else if found.port.is_none() && !found.userinfo && target::looks_like_farm(found.host)
+            {
+                "no farm here has this name: it is looked up as a host"
+            } else {
+                continue;
+            };
+            let ignored = format!("{} {url}: {why}", node.name);
+            self.findings.ignored.push((node.place.clone(), ignored));
+        }
+    }
+
+    /// `mod_proxy`'s merge drops the members that a virtual host gives to a farm it inherits.
+    fn refuse_hidden_members(&mut self) {
+        let mut hidden = Vec::new();
+        for farm in &self.findings.farms {
+            let inherits = farm.server != "main" && !self.alone.contains(&farm.server);
+            if inherits && !farm.members.is_empty() && self.farm_id("main", &farm.name).is_some() {
+                let why = format!(
+                    "farm {} is inherited from the main server, and httpd would drop the members \
+                     that virtual host {} adds to it: give it another name here, or write \
+                     BalancerInherit Off and ProxyPassInherit Off",
+                    farm.name, farm.server
+                );
+                hidden.push((farm.place.clone(), why));
+            }
+        }
+        self.findings.refused.extend(hidden);
+    }
+}
+
+fn first_refusal<E>(params: &Pairs, mut set: impl FnMut(&str, &str) -> Result<(), E>) -> Option<E> {
+    params.iter().find_map(|(key, value)| set(key, value).err())
+}
+
+fn placed(line: Plain, place: &Place) -> Node {
+    let (name, args, children) = match line {
+        Plain::Directive { name, args } => (name, args, Vec::new()),
+        Plain::Section {
+            name,
+            args,
+            children,
+        } => (name, args, children),
+    };
+    Node {
+        name: name.to_owned(),
+        args,
+        place: place.clone(),
+        children: children
+            .into_iter()
+            .map(|line| placed(line, place))
+            .collect(),
+    }
+}
+
+fn balancer(url: &str) -> Option<String> {
+    let target = Target::parse(url.as_bytes())?;
+    let is_balancer = target.scheme.eq_ignore_ascii_case("balancer");
+    is_balancer.then(|| target.host.to_ascii_lowercase())
+}
+
+/// `[P]` or `[proxy]` among a RewriteRule's flags.
+fn proxies(args: &str) -> bool {
+    words::split(args).nth(2).is_some_and(|flags| {
+        let mut flags = flags.trim_matches(['[', ']']).split(',');
+        flags.any(|flag| matches!(flag.trim().to_ascii_lowercase().as_str(), "p" | "proxy"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::lines::{Kind, parse};
+    use super::*;
+
+    fn findings(text: &str) -> Findings {
+        read(parse(text, Path::new("f"), Kind::File))
+    }
+
+    #[test]
+    fn farms_members_and_the_roads_to_them() {
+        let found = findings(
+            "AthEngine On\n<Proxy balancer://A>\nBalancerMember http://m:1 route=a slowstart=3\n\
+             ProxySet lbmethod=leasttime ejectafter=3\n</Proxy>\nAthFarm b.c http://n:1\n\
+             <VirtualHost *>\nServerName v\nProxyPass /a http://a/ nofailover=On\n\
+             RewriteRule ^ http://b.c/ [P]\nRewriteRule ^ http://a/\n</VirtualHost>\n",
+        );
+        assert!(found.engine && found.refused.is_empty() && found.ignored.is_empty());
+        let [a, b] = found.farms.as_slice() else {
+            panic!("{:?}", found.farms)
+        };
+        assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b.c"));
+        assert_eq!(find(&a.members[0].params, "slowstart"), Some("3"));
+        assert_eq!(a.param("ejectafter"), Some("3"));
+        assert_eq!(a.param("nofailover"), Some("On"));
+        assert_eq!((a.roads.len(), b.roads.len()), (1, 1));
+        assert_eq!(a.roads[0].0.line, 9);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let table = [
+            (
+                "<Proxy balancer://a>\nBalancerMember m:1\n</Proxy>",
+                2,
+                "a member is a URL",
+            ),
+            (
+                "<Proxy balancer://a>\nBalancerMember http://m lbset=abc\n</Proxy>",
+                2,
+                "lbset=abc",
+            ),
+            (
+                "<Proxy balancer://a>\nBalancerMember http://m fallback=x\n</Proxy>",
+                2,
+                "ProxySet",
+            ),
+            (
+                "<Proxy balancer://a>\nProxySet ejectafter=0\n</Proxy>",
+                2,
+                "ejectafter=0",
+            ),
+            (
+                "<Proxy balancer://a>\nProxySet maxconn=x\n</Proxy>",
+                2,
+                "maxconn=x",
+            ),
+            ("ProxyPass /x http://h/ ejectafter=2", 1, "h/ is none"),
+            ("AthFarm 10.0.0.1 http://m", 1, "a farm's name"),
+            (
+                "<Proxy balancer://a>\nBalancerMember http://m\n</Proxy>\n<VirtualHost *>\n\
+                 <Proxy balancer://a>\nBalancerMember http://n\n</Proxy>\n</VirtualHost>",
+                5,
+                "is inherited",
+            ),
+        ];
+        for (text, line, word) in table {
+            let found = findings(text);
+            let [(place, why)] = found.refused.as_slice() else {
+                panic!("{text}: {:?}", found.refused)
+            };
+            assert_eq!(place.line, line, "{text}");
+            assert!(why.contains(word), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_leads_nowhere() {
+        let found = findings(
+            "<Proxy balancer://a>\nBalancerMember http://m\n</Proxy>\nProxyPass /a http://a:8080/\n\
+             ProxyPass /b http://bb/\nProxyPass /c http://www.example.com/\n",
+        );
+        let places: Vec<_> = found.ignored.iter().map(|(place, _)| place.line).collect();
+        assert_eq!(places, [4, 5]);
+    }
+
+    #[test]
+    fn what_a_loaded_module_has_taken_is_there() {
+        let found = findings(
+            "<Proxy balancer://a>\nBalancerMember http://m\nAthParams BalancerMember a http://m \
+             \"slowstart=3\"\nAthParams Proxy a \"\" \"ejectafter=2\"\n</Proxy>",
+        );
+        assert_eq!(
+            find(&found.farms[0].members[0].params, "slowstart"),
+            Some("3")
+        );
+        assert_eq!(found.farms[0].param("ejectafter"), Some("2"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Where a configuration's lines come from: httpd itself where it can tell, else the file alone.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::lines::{Kind, Node, parse};
+use crate::error::Error;
+
+/// Its lines, and how they were read.
+pub struct Source {
+    pub nodes: Vec<Node>,
+    /// In one line.
+    pub how: String,
+    /// What httpd itself refuses.
+    pub refused: Option<String>,
+}
+
+/// Reads the configuration that begins with a file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(file: &Path) -> Result<Source, Error> {
+    let unreadable = |error| Error::File {
+        path: file.to_owned(),
+        error,
+    };
+    let file = file.canonicalize().map_err(unreadable)?;
+    let why = match dump(&file) {
+        Ok(text) => {
+            return Ok(Source {
+                nodes: parse(&text, &file, Kind::Dump),
+                how: "read by apachectl -t -D DUMP_CONFIG, with all that it includes".to_owned(),
+                refused: None,
+            });
+        }
+        Err(why) => why,
+    };
+    let text = std::fs::read(&file).map_err(unreadable)?;
+    // Of a part of a configuration httpd lacks modules; that is no fault of the part.
+    let part = !why.contains(SYNTAX_ERROR) || why.contains("Invalid command");
+    Ok(Source {
+        nodes: parse(&String::from_utf8_lossy(&text), &file, Kind::File),
+        how: format!(
+            "read as this one file, without what it includes, conditions taken to hold and \
+             variables as they stand: {why}"
+        ),
+        refused: (!part).then_some(why),
+    })
+}
+
+/// httpd's number for a line that it refuses.
+const SYNTAX_ERROR: &str = "AH00526";
+
+/// What `mod_info` prints of the parsed configuration, or why it does not.
+fn dump(file: &Path) -> Result<String, String> {
+    let mut command = Command::new("apachectl");
+    command
+        .arg("-f")
+        .arg(file)
+        .args(["-t", "-D", "DUMP_CONFIG"]);
+    let done = command
+        .output()
+        .map_err(|error| format!("apachectl: {error}"))?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        let lines = || said.lines().filter(|line| !line.starts_with("Action '"));
+        // The fault comes last, in two lines if it is one of syntax; warnings stand before it.
+        let count = 1 + usize::from(said.contains(SYNTAX_ERROR));
+        let skipped = lines().count().saturating_sub(count);
+        let fault: Vec<_> = lines().skip(skipped).map(str::trim).collect();
+        return Err(fault.join(" "));
+    }
+    if !text.contains("# In file: ") {
+        return Err("apachectl -D DUMP_CONFIG needs mod_info".to_owned());
+    }
+    Ok(text)
+}
