@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use ureq::Agent;
+use ureq::http::Request;
+use ureq::http::request::Builder;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::cli::Server;
@@ -42,34 +44,93 @@ impl Api {
     /// All farms, or the one of that name.
     pub fn farms(&self, name: Option<&str>) -> Result<Vec<Farm>, Error> {
         match name {
-            None => Ok(self.document::<Farms>("/api/v1/farms")?.farms),
-            Some(name) => Ok(vec![self.document(&farm_path(name))?]),
+            None => Ok(self.get("/api/v1/farms")?.document::<Farms>()?.farms),
+            Some(name) => Ok(vec![self.get(&farm_path(name))?.document()?]),
         }
     }
 
-    /// The text of a document.
-    pub fn text(&self, path: &str) -> Result<String, Error> {
-        let url = format!("{}{path}", self.base);
+    /// What stands at a path.
+    pub fn get(&self, path: &str) -> Result<Answer, Error> {
+        self.ask(Request::get(self.url(path)), String::new())
+    }
+
+    /// A document sent to a path, which must be as it was under that tag.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        tag: Option<&str>,
+        document: &str,
+    ) -> Result<Answer, Error> {
+        let mut request = Request::builder().method(method).uri(self.url(path));
+        if let Some(tag) = tag {
+            request = request.header("If-Match", tag);
+        }
+        if !document.is_empty() {
+            request = request.header("Content-Type", "application/json");
+        }
+        self.ask(request, document.to_owned())
+    }
+
+    /// Lines of queries sent to a path.
+    pub fn post_lines(&self, path: &str, lines: &str) -> Result<(), Error> {
+        let request = Request::post(self.url(path)).header("Content-Type", "text/plain");
+        self.ask(request, lines.to_owned()).map(drop)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn ask(&self, request: Builder, body: String) -> Result<Answer, Error> {
+        let url = request.uri_ref().map(ToString::to_string);
+        let url = url.unwrap_or_else(|| self.base.clone());
         let unreachable = |error| Error::Unreachable {
             url: url.clone(),
             error,
         };
-        let mut answer = self.agent.get(&url).call().map_err(unreachable)?;
+        let request = request
+            .body(body)
+            .map_err(|error| unreachable(error.into()))?;
+        let mut answer = self.agent.run(request).map_err(unreachable)?;
         let status = answer.status().as_u16();
+        let tag = answer
+            .headers()
+            .get("ETag")
+            .and_then(|tag| tag.to_str().ok());
+        let tag = tag.map(str::to_owned);
         let body = answer.body_mut().with_config().limit(ANSWER_MAX);
         let text = body.read_to_string().map_err(unreachable)?;
         if (200..300).contains(&status) {
-            Ok(text)
+            Ok(Answer {
+                url,
+                status,
+                tag,
+                text,
+            })
         } else {
             let said = one_line(&text);
             Err(Error::Refused { url, status, said })
         }
     }
+}
 
-    fn document<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let text = self.text(path)?;
-        serde_json::from_str(&text).map_err(|error| Error::Strange {
-            url: format!("{}{path}", self.base),
+/// An answer that says yes.
+pub struct Answer {
+    url: String,
+    /// The status code.
+    pub status: u16,
+    /// Its `ETag`.
+    pub tag: Option<String>,
+    /// Its body.
+    pub text: String,
+}
+
+impl Answer {
+    /// The document in it.
+    pub fn document<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(&self.text).map_err(|error| Error::Strange {
+            url: self.url.clone(),
             error,
         })
     }

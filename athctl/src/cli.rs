@@ -1,12 +1,15 @@
 //! Commands and options, and what is made from them: completions and manual pages.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::api::farm_path;
 use crate::error::Error;
 use crate::monitor::Threshold;
 
@@ -19,6 +22,7 @@ use crate::monitor::Threshold;
 Examples:
   athctl status                              all farms and members, as a table
   athctl status farm_one --json              one farm, as the engine tells it
+  athctl set farm_one/10.0.0.1:8080 weight=2 a change, in all children at once
   athctl monitor --warning 1 --critical 50%  for Nagios and its kin
   athctl top                                 live, full screen
   athctl check /etc/apache2/apache2.conf     what a configuration means here
@@ -60,6 +64,39 @@ Examples:
   athctl monitor                             any member out: WARNING, none left: CRITICAL
   athctl monitor farm_one -w 2 -c 50%")]
     Monitor(Monitor),
+    /// Changes a farm or a member
+    #[command(after_help = "\
+The change is refused when somebody else has changed the same between its reading and its writing.
+
+Examples:
+  athctl set farm_one/10.0.0.1:8080 weight=2.5 lbset=1
+  athctl set farm_one/10.0.0.1:8080 on=off
+  athctl set farm_one method=leasttime")]
+    Set(Set),
+    /// Gives a member no new clients
+    #[command(after_help = "\
+Examples:
+  athctl drain farm_one/10.0.0.1:8080 --wait --most 600 && reboot-it
+  athctl set farm_one/10.0.0.1:8080 drain=off      takes it back")]
+    Drain(Drain),
+    /// Adds a member to a farm, in all children and over restarts
+    #[command(after_help = "\
+AthMemberAllow must name its host. Keys are those of a BalancerMember line.
+
+Example:
+  athctl add farm_one http://10.0.0.9:8080 route=c loadfactor=2 slowstart=30")]
+    Add(Add),
+    /// Removes a member that was added; it drains first
+    #[command(after_help = "\
+Examples:
+  athctl remove farm_one/10.0.0.9:8080 --wait
+  athctl remove farm_one/10.0.0.9:8080 --force     at once; what is under way still ends")]
+    Remove(Remove),
+    /// Makes what people set and members pushed on one engine hold on another as well
+    #[command(after_help = "\
+Example:
+  athctl mirror --from http://one/athena --to http://two/athena --watch")]
+    Mirror(Mirror),
     /// What a configuration of httpd means with mod_athena; fails if something would be refused
     #[command(after_help = "\
 For each farm: its members and parameters, the lines that lead to it, what changes and what is
@@ -101,6 +138,158 @@ pub struct Status {
     /// The engine's own document
     #[arg(long)]
     pub json: bool,
+    /// A line for each member: %h its name, %s what is set, %c in flight; the manual has all letters
+    #[arg(long, conflicts_with = "json")]
+    pub format: Option<String>,
+    /// What the lines of --format are about
+    #[arg(long, requires = "format", default_value = "members")]
+    pub of: Of,
+}
+
+/// What a line of `status --format` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Of {
+    Members,
+    Farms,
+    Engine,
+}
+
+impl Of {
+    /// Its name below `/status/`.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Members => "phys",
+            Self::Farms => "farm",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+/// A farm, or a member of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `NAME`, or `NAME@SERVER`.
+    pub farm: String,
+    pub member: Option<String>,
+}
+
+impl Target {
+    /// Where its document is.
+    pub fn path(&self) -> String {
+        let farm = farm_path(&self.farm);
+        match &self.member {
+            None => farm,
+            Some(member) => format!("{farm}/members/{member}"),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.farm)?;
+        self.member
+            .iter()
+            .try_for_each(|member| write!(f, "/{member}"))
+    }
+}
+
+impl FromStr for Target {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A member's name may have a path.
+        let (farm, member) = match text.split_once('/') {
+            Some((farm, member)) => (farm, Some(member.to_owned())),
+            None => (text, None),
+        };
+        if farm.is_empty() || member.as_ref().is_some_and(String::is_empty) {
+            return Err("must be FARM or FARM/MEMBER");
+        }
+        Ok(Self {
+            farm: farm.to_owned(),
+            member,
+        })
+    }
+}
+
+fn member(text: &str) -> Result<Target, &'static str> {
+    let target = text.parse::<Target>().ok();
+    let of_member = target.filter(|target| target.member.is_some());
+    of_member.ok_or("must be FARM/MEMBER")
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let pair = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
+}
+
+#[derive(Debug, Args)]
+pub struct Set {
+    /// FARM, or FARM/MEMBER
+    pub target: Target,
+    /// Of a farm on, method, forward, fallback; of a member weight, lbset, on, drain and more
+    #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
+    pub values: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// FARM/MEMBER
+    #[arg(value_parser = member)]
+    pub target: Target,
+    /// Until it is empty: nothing under way, and no request of its sessions for a while
+    #[arg(long)]
+    pub wait: bool,
+    /// That while, in seconds
+    #[arg(long, requires = "wait", default_value = "5", value_parser = seconds)]
+    pub quiet: Duration,
+    /// Fails if it is not empty after so many seconds
+    #[arg(long, requires = "wait", value_name = "SECONDS", value_parser = seconds)]
+    pub most: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    /// The farm: NAME, or NAME@SERVER
+    pub farm: String,
+    /// The member's URL
+    #[arg(value_name = "URL", value_hint = ValueHint::Url)]
+    pub member: String,
+    /// Its parameters
+    #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+    pub values: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// FARM/MEMBER
+    #[arg(value_parser = member)]
+    pub target: Target,
+    /// Does not drain it
+    #[arg(long)]
+    pub force: bool,
+    /// Until it is gone
+    #[arg(long)]
+    pub wait: bool,
+    /// Fails if it is not gone after so many seconds
+    #[arg(long, requires = "wait", value_name = "SECONDS", value_parser = seconds)]
+    pub most: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub struct Mirror {
+    /// The engine that is read: its server and AthPath
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub from: String,
+    /// The engine that is made equal
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub to: String,
+    /// Goes on for ever, also while one of them does not answer
+    #[arg(long)]
+    pub watch: bool,
+    /// Seconds from one look to the next
+    #[arg(long, requires = "watch", default_value = "1", value_parser = seconds)]
+    pub interval: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -258,6 +447,19 @@ mod tests {
         for text in ["", "+", "++1", "-1", "x", "1h", "+18446744073709551615"] {
             assert!(expiry(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn targets() {
+        let read = |text: &str| text.parse::<Target>().map(|target| target.path());
+        assert_eq!(read("f@v").as_deref(), Ok("/api/v1/farms/f@v"));
+        assert_eq!(
+            read("f/m:1/p").as_deref(),
+            Ok("/api/v1/farms/f/members/m:1/p")
+        );
+        assert!(read("f/").is_err() && read("/m").is_err() && read("").is_err());
+        assert!(member("f").is_err());
+        assert_eq!(member("f/m").unwrap().to_string(), "f/m");
     }
 
     #[test]

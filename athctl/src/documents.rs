@@ -20,6 +20,8 @@ pub struct Farm {
     pub elected: u64,
     #[serde(default)]
     pub refused: u64,
+    #[serde(default)]
+    pub queued: u64,
     pub members: Vec<Member>,
 }
 
@@ -40,8 +42,6 @@ pub struct Member {
     #[serde(default)]
     pub error: Option<String>,
     pub inflight: u64,
-    #[serde(default)]
-    pub queued: Option<u64>,
     pub elected: u64,
     pub served: u64,
     pub failed: u64,

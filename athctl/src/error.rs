@@ -51,6 +51,9 @@ pub enum Error {
         /// What is wrong with it.
         error: KeyError,
     },
+    /// What was asked for cannot be, or has not come to be.
+    #[error("{0}")]
+    Wrong(String),
     /// A cookie that cannot be made, or is not accepted.
     #[error("{0}")]
     Cookie(String),

@@ -7,8 +7,12 @@ mod check;
 mod cli;
 mod cookie;
 mod documents;
+mod drain;
 mod error;
+mod members;
+mod mirror;
 mod monitor;
+mod set;
 mod status;
 mod top;
 
@@ -26,6 +30,11 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(&api, options),
         // Its exit code says more than whether it worked.
         Command::Monitor(options) => return monitor::run(&api, options),
+        Command::Set(options) => set::run(&api, options),
+        Command::Drain(options) => drain::run(&api, options),
+        Command::Add(options) => members::add(&api, options),
+        Command::Remove(options) => members::remove(&api, options),
+        Command::Mirror(options) => mirror::run(&cli.server, options),
         // Refusals are what was asked for, not an error.
         Command::Check { file } => match check::run(file) {
             Ok(code) => return code,

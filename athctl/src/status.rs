@@ -1,7 +1,9 @@
 //! `athctl status`: farms and members, for a person or a script.
 
+use athena_engine::query::quoted;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::api::{Api, farm_path};
 use crate::cli::Status;
@@ -13,7 +15,13 @@ pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
     let farm = options.farm.as_deref();
     if options.json {
         let path = farm.map_or_else(|| "/api/v1/farms".to_owned(), farm_path);
-        println!("{}", api.text(&path)?.trim_end());
+        println!("{}", api.get(&path)?.text.trim_end());
+        return Ok(());
+    }
+    if let Some(format) = &options.format {
+        let query = query(farm, format);
+        let path = format!("/status/{}/?{query}", options.of.path());
+        print!("{}", api.get(&path)?.text);
         return Ok(());
     }
     let farms = api.farms(farm)?;
@@ -27,6 +35,15 @@ pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
         println!("This engine has no farms.");
     }
     Ok(())
+}
+
+/// What the engine's status path is asked, with all of it escaped.
+fn query(farm: Option<&str>, format: &str) -> String {
+    let mut query = format!("f={}", quoted(format));
+    if let Some(farm) = farm {
+        query = format!("n={},{query}", quoted(farm));
+    }
+    format!("E{}", utf8_percent_encode(&query, NON_ALPHANUMERIC))
 }
 
 fn headline(farm: &Farm) -> String {

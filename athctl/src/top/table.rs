@@ -13,7 +13,6 @@ pub struct Row {
     pub usable: bool,
     pub weight: f64,
     pub inflight: u64,
-    pub queued: Option<u64>,
     /// Failures a second.
     pub failures: f64,
     pub first_byte: Option<f64>,
@@ -30,7 +29,6 @@ impl Row {
             usable: member.usable,
             weight: member.weight,
             inflight: member.inflight,
-            queued: member.queued,
             failures,
             first_byte: member.ttfb_ewma_ms,
             rates,
@@ -62,20 +60,18 @@ pub enum Column {
     Weight,
     Rate,
     InFlight,
-    Queued,
     Failures,
     FirstByte,
 }
 
 impl Column {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Farm,
         Self::Member,
         Self::State,
         Self::Weight,
         Self::Rate,
         Self::InFlight,
-        Self::Queued,
         Self::Failures,
         Self::FirstByte,
     ];
@@ -88,7 +84,6 @@ impl Column {
             Self::Weight => "weight",
             Self::Rate => "req/s",
             Self::InFlight => "in flight",
-            Self::Queued => "queued",
             Self::Failures => "fail/s",
             Self::FirstByte => "first byte ms",
         }
@@ -117,7 +112,6 @@ impl Column {
             Self::Weight => b.weight.total_cmp(&a.weight),
             Self::Rate => b.rate().total_cmp(&a.rate()),
             Self::InFlight => b.inflight.cmp(&a.inflight),
-            Self::Queued => b.queued.cmp(&a.queued),
             Self::Failures => b.failures.total_cmp(&a.failures),
             Self::FirstByte => {
                 let known = |row: &Row| row.first_byte.unwrap_or(-1.0);

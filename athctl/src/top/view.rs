@@ -32,9 +32,6 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State) {
         .min(selected);
     let first = *offset;
     let visible = state.rows.iter().skip(first).take(height);
-    let queues = state.rows.iter().any(|row| row.queued.is_some());
-    let shown = |column: &&Column| queues || **column != Column::Queued;
-    let columns: Vec<Column> = Column::ALL.iter().filter(shown).copied().collect();
     let rows = visible.enumerate().map(|(at, row)| {
         let mark = Style::default().add_modifier(Modifier::REVERSED);
         let style = if first + at == selected {
@@ -42,10 +39,10 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State) {
         } else {
             Style::default()
         };
-        let cells = columns.iter().map(|column| cell(*column, row));
+        let cells = Column::ALL.iter().map(|column| cell(*column, row));
         TableRow::new(cells.chain([Cell::new(sparkline(&row.rates))])).style(style)
     });
-    let titles = columns.iter().map(|column| {
+    let titles = Column::ALL.iter().map(|column| {
         let mark = match (*column == state.sort, state.reversed) {
             (true, false) => "▾",
             (true, true) => "▴",
@@ -55,7 +52,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State) {
     });
     let header = TableRow::new(titles).style(Style::default().add_modifier(Modifier::BOLD));
     let history = u16::try_from(HISTORY).unwrap_or_default();
-    let widths = columns.iter().map(|column| width(*column));
+    let widths = Column::ALL.iter().map(|column| width(*column));
     let table = Table::new(rows, widths.chain([Constraint::Length(history)])).header(header);
     frame.render_widget(table, middle);
 }
@@ -70,6 +67,10 @@ fn totals(state: &State) -> Line<'static> {
         state.farms.len(),
         state.rate()
     ))];
+    let queued: u64 = state.farms.iter().map(|farm| farm.queued).sum();
+    if queued > 0 {
+        spans.push(Span::raw(format!(", {queued} queued")));
+    }
     if state.paused {
         spans.push(Span::raw(", paused"));
     }
@@ -102,9 +103,6 @@ fn cell(column: Column, row: &Row) -> Cell<'_> {
         Column::Weight => row.weight.to_string(),
         Column::Rate => format!("{:.1}", row.rate()),
         Column::InFlight => row.inflight.to_string(),
-        Column::Queued => row
-            .queued
-            .map_or_else(String::new, |queued| queued.to_string()),
         Column::Failures => format!("{:.1}", row.failures),
         Column::FirstByte => row
             .first_byte
@@ -195,7 +193,7 @@ mod tests {
             words,
             ["shop", "m1:80", "ok", "1", "40.0", "3", "0.0", "1.5", "█"]
         );
-        assert!(screen[1].starts_with("farm▾") && !screen[1].contains("queued"));
+        assert!(screen[1].starts_with("farm▾"));
         assert!(screen[5].starts_with("q quit"));
     }
 

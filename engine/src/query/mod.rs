@@ -33,6 +33,7 @@ pub use kind::{Kind, Of};
 pub use letters::{Field, LETTERS, Letter};
 pub use mirror::Mirror;
 pub use request::{Balance, Request, Selection, Status};
+pub use split::quoted;
 pub use text::Text;
 pub use update::{Update, What};
 

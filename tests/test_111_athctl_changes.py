@@ -1,0 +1,134 @@
+"""athctl's changes of a real engine."""
+
+import subprocess
+import threading
+
+import pytest
+from harness.client import fetch
+from harness.engine import Engine
+from harness.farms import farm, served
+from harness.paths import ATHCTL
+from harness.waiting import wait_until
+from test_110_athctl import DEAD, athctl
+
+
+def named(urls, **options):
+    """A farm whose members are called m0, m1, …"""
+    section = served(urls, **options)
+    for n, url in enumerate(urls):
+        section = section.replace(f'"{url}"', f'"{url}" name=m{n} route=r{n}')
+    return section
+
+
+def test_set(httpd, backends):
+    members = backends(2)
+    server = httpd("prefork", conf=named(members.urls, settings="lbmethod=roundrobin"))
+    said = athctl(server, "set", "farm_one/m0", "weight=2.5", "lbset=0", "slowstart=none")
+    assert said == "lbset: 0 -> 0\nslowstart: none -> none\nweight: 1.0 -> 2.5\n"
+    assert Engine(server).column("weight") == [2.5, 1.0]
+    assert athctl(server, "set", "farm_one/m1", "on=off") == "on: on -> off\n"
+    assert {fetch(server.port, "/farm/x").member for _ in range(9)} == {0}
+    assert athctl(server, "set", "farm_one", "method=leasttime") == \
+        "method: roundrobin -> leasttime\n"
+    assert Engine(server).farm()["method"] == "leasttime"
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["set", "farm_one/m0", "weight=0"], "athctl: weight=0: must be"),
+    (["set", "farm_one/m0", "color=red"], "athctl: color: cannot be changed; what can: weight, "),
+    (["set", "farm_one/m9", "weight=1"], "404: farm farm_one has no member m9"),
+    (["set", "farm_one", "method=nosuch"], "422: "),
+    (["drain", "nosuch/m0"], "404: there is no farm nosuch"),
+    (["remove", "farm_one/m0"], "409: "),
+    (["add", "farm_one", "http://203.0.113.9"], "403: "),
+    (["status", "--format", "%z"], "400: "),
+])
+def test_refusals_in_one_line(httpd, arguments, said):
+    server = httpd("event", conf=named([DEAD]))
+    server.expect("ATH0254")
+    line = athctl(server, *arguments, code=1)
+    assert said in line and line.count("\n") == 1 and line.startswith("athctl: ")
+
+
+def test_drain_waits_for_what_is_in_flight(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=named(members.urls, settings="stickysession=sid"))
+    answers = []
+    path = "/farm/x?delay=1500"
+    cookie = {"Cookie": "sid=1.r0"}
+    slow = threading.Thread(
+        target=lambda: answers.append(fetch(server.port, path, headers=cookie)))
+    slow.start()
+    wait_until(lambda: Engine(server).column("inflight") == [1, 0], what="the slow request")
+    late = athctl(server, "drain", "farm_one/m0", "--wait", "--most", "1", code=1)
+    assert late == "athctl: farm_one/m0 is not done: 1 in flight, 0 requests of sessions\n"
+    assert Engine(server).column("drain") == [True, False]
+    said = athctl(server, "drain", "farm_one/m0", "--wait", "--quiet", "1")
+    assert said == "farm_one/m0 is empty\n" and Engine(server).in_flight() == 0
+    slow.join()
+    assert answers[0].member == 0
+
+
+def test_members_come_and_go(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf="AthMemberAllow http://127.0.0.1\n" + named(members.urls[:1]))
+    name = athctl(server, "add", "farm_one", members.urls[1], "weight=2", "route=b").strip()
+    assert name == f"farm_one/127.0.0.1:{members.ports[1]}"
+    added = Engine(server).members()[1]
+    assert (added["weight"], added["route"]) == (2.0, "b")
+    assert {fetch(server.port, "/farm/x").member for _ in range(6)} == {0, 1}
+    slow = threading.Thread(target=lambda: fetch(server.port, "/farm/x?delay=1200"))
+    athctl(server, "set", "farm_one/m0", "on=off")
+    slow.start()
+    wait_until(lambda: Engine(server).column("inflight")[1] == 1, what="the slow request")
+    assert athctl(server, "remove", name, "--wait") == f"{name} is removed\n"
+    slow.join()
+    assert len(Engine(server).members()) == 1
+
+
+def test_formats(httpd):
+    server = httpd("event", conf=named([DEAD, DEAD + "0"]) + farm([DEAD], name="other"))
+    assert athctl(server, "status", "farm_one", "--format", '%h "100%%" & %r') == \
+        'm0 "100%" & r0\nm1 "100%" & r1\n'
+    assert athctl(server, "status", "--of", "farms", "--format", "%n=%M") == \
+        "farm_one=2\nother=1\n"
+    assert athctl(server, "status", "--of", "engine", "--format", "%N,%M") == "2,3\n"
+
+
+def mirror(one, two, *options):
+    urls = [f"http://127.0.0.1:{server.port}/athena" for server in (one, two)]
+    command = [ATHCTL, "mirror", "--from", urls[0], "--to", urls[1], *options]
+    return [str(part) for part in command]
+
+
+def test_mirror(httpd, make_httpd):
+    one, two = (make_httpd("event", conf=named([DEAD, DEAD + "0"])).start() for _ in range(2))
+    athctl(one, "set", "farm_one/m1", "weight=7", "drain=on")
+    run = subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "1 line sent\n"), run
+    assert Engine(two).column("weight") == [1.0, 7.0]
+    assert Engine(two).column("drain") == [False, True]
+    run = subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
+    assert run.stdout == "both say the same\n"
+
+
+def test_mirror_survives_either_side(make_httpd):
+    one, two = (make_httpd("event", conf=named([DEAD])).start() for _ in range(2))
+    watch = subprocess.Popen(mirror(one, two, "--watch"), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+    try:
+        for weight, lost in [(2, two), (3, one), (4, two)]:
+            lost.stop()
+            told = (f":{lost.port}/" in line and "; again in 1 s" in line for line in watch.stderr)
+            assert any(told)
+            lost.start()
+            athctl(one, "set", "farm_one/m0", f"weight={weight}")
+            wait_until(lambda weight=weight: Engine(two).column("weight") == [weight],
+                       what=f"weight {weight} mirrored")
+            athctl(two, "set", "farm_one/m0", "weight=9")
+            wait_until(lambda weight=weight: Engine(two).column("weight") == [weight],
+                       what="the mirrored one made equal again")
+        assert watch.poll() is None
+    finally:
+        watch.kill()
+        watch.communicate()
