@@ -139,9 +139,10 @@ pub fn tell(tag: &str, farm: &Farm, member: Option<&Member>, said: &str, author:
 
 /// Locks one farm.
 pub fn hold(farm: &Farm) -> Result<FarmLock<'static>, Refusal> {
-    current()?
-        .lock(farm.seat.id, PATIENCE)
-        .map_err(|error| later(error.to_string()))
+    let held = current()?.lock(farm.seat.id, PATIENCE);
+    let held = held.map_err(|error| later(error.to_string()))?;
+    // Nor has it become one while this waited.
+    current().map(|_| held)
 }
 
 /// The board, unless it is a later generation's.
@@ -163,7 +164,9 @@ fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
     farms.dedup();
     let lock = |farm| board.lock(farm, PATIENCE);
     let held = farms.into_iter().map(lock).collect::<Result<_, _>>();
-    held.map_err(|error| later(error.to_string()))
+    let held = held.map_err(|error| later(error.to_string()))?;
+    // Nor has it become one while this waited.
+    current().map(|_| held)
 }
 
 /// Whether farms forward to farms that exist, and not in a circle, after these steps.
@@ -248,7 +251,11 @@ impl<'a> Step<'a> {
                     _ => Ok(()),
                 }
             }
-            Self::Member(farm, _, before, after, _) => {
+            Self::Member(farm, member, before, after, _) => {
+                if !member.is_current() {
+                    let reason = format!("member {} was removed", member.name);
+                    return Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason));
+                }
                 let (was, is) = (&before.extras, &after.extras);
                 if was.route != is.route {
                     sticky::check_route(farm, is.route.as_bytes()).map_err(invalid)?;

@@ -160,6 +160,12 @@ impl Member {
 
     /// Whether it is still there: members that were added can be removed.
     pub fn is_current(&self) -> bool {
+        self.tenure == 0 || self.record().admin.tenure.load(Ordering::Relaxed) == self.tenure
+    }
+
+    /// As [`Self::is_current`], for a request that it was just given: if so, its seat is not another's
+    /// before the request has ended.
+    pub fn keeps(&self) -> bool {
         self.tenure == 0 || self.seat.is_still(self.tenure)
     }
 
@@ -422,6 +428,11 @@ impl Farm {
     /// The member behind a board index.
     pub fn member_by_id(&self, id: MemberId) -> Option<&Member> {
         self.members.get(self.roll.position(id)?)
+    }
+
+    /// The same, also one that was removed after it had been elected.
+    pub fn elected(&self, id: MemberId) -> Option<&Member> {
+        self.members.last(self.roll.position(id)?)
     }
 
     /// The member behind one of mod_proxy's workers.

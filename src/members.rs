@@ -67,6 +67,13 @@ impl Members {
             .or_else(|| self.place(place)?.get())
     }
 
+    /// Who has a place, or had it a moment ago.
+    pub fn last(&self, place: usize) -> Option<&Member> {
+        self.configured
+            .get(place)
+            .or_else(|| self.place(place)?.last())
+    }
+
     /// Takes an empty place. True for the one that did.
     pub fn join(&self, place: usize, member: Member) -> bool {
         self.place(place).is_some_and(|place| place.take(member))
@@ -95,8 +102,13 @@ impl<'a> IntoIterator for &'a Members {
 impl Place {
     /// Who has it now.
     fn get(&self) -> Option<&Member> {
+        self.last().filter(|member| member.is_current())
+    }
+
+    /// Who took it last.
+    fn last(&self) -> Option<&Member> {
         // SAFETY: null, or a member that `take` gave up for good.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }.filter(|member| member.is_current())
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
 
     /// Takes it, unless somebody has it. Who had it before stays in memory as long as the process:

@@ -382,7 +382,7 @@ pub fn election<'a>(farm: &'a Farm, method: &'a Asked<'a>, tried: &'a [MemberId]
 }
 
 fn seated(farm: &Farm, elected: Elected) -> Result<(*const Member, Reason), Nobody> {
-    farm.member_by_id(elected.id)
+    farm.elected(elected.id)
         .map(|member| (std::ptr::from_ref(member), elected.reason))
         .ok_or(Nobody::Usable)
 }
@@ -406,7 +406,7 @@ fn take(
     if !unsafe { account::open(r, record, farm, elected) } {
         return Err(Nobody::Full);
     }
-    if !elected.is_current() {
+    if !elected.keeps() {
         // Removed in between: its seat may be another's.
         record.member.set(member);
         account::withdraw(record);

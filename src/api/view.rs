@@ -69,6 +69,8 @@ pub struct MemberView {
     pub maxconn: Option<u32>,
     pub slowstart: Option<u32>,
     pub forward: Option<String>,
+    /// It was added at run time, and can be removed.
+    pub added: bool,
     /// All state letters, for the manager's page.
     #[serde(skip)]
     pub flags: u32,
@@ -160,6 +162,7 @@ impl MemberView {
             on: !has(flags::DISABLED | flags::STOPPED) && !drain::is_over(farm, member),
             up,
             reporting: !has(flags::OUT),
+            added: member.tenure != 0,
             drain: has(flags::DRAIN),
             standby: has(flags::STANDBY),
             spare: has(flags::SPARE),

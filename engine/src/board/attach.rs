@@ -1,6 +1,8 @@
 //! A configuration pass: every configured farm and member finds its record, and the records say
 //! what is configured.
 
+use std::time::Duration;
+
 use super::Board;
 use super::added::{self, LoadedAdded};
 use super::directory::{Assigned, FarmEntry, Joined, Life};
@@ -14,6 +16,9 @@ use super::record::{FarmRecord, MemberRecord, NAME_MAX, flags};
 use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings};
 use crate::sync::{AtomicU8, AtomicU32, Ordering};
 use crate::{FarmId, MemberId, Micros, stats};
+
+/// A change takes far less.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a full start brings along: the last run's figures, and the time it is now.
 pub(super) struct Import {
@@ -55,7 +60,24 @@ impl Board {
     ///
     /// Names that do not fit or occur twice, or no room to grow; the board then is as before.
     pub fn attach(&mut self, specs: &[FarmSpec]) -> Result<Attached, BoardError> {
-        self.advance(specs, None)
+        self.end_changes();
+        let attached = self.advance(specs, None);
+        if attached.is_err() {
+            // The generation that is there goes on.
+            self.describe();
+        }
+        attached
+    }
+
+    /// Children of the generation that ends change nothing any more: whoever has a farm's lock and is
+    /// at it is waited for, and whoever gets it later sees that another generation has begun.
+    fn end_changes(&self) {
+        let next = self.directory.generation + 1;
+        self.view.header.generation.store(next, Ordering::SeqCst);
+        for farm in (0..).take(self.directory.farms.len()) {
+            // Who takes longer is stopped, or hostile.
+            drop(self.lock(FarmId(farm), PATIENCE));
+        }
     }
 
     pub(super) fn advance(
