@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use athena_engine::config::line::{Line, check, take};
 use athena_engine::config::mark;
 use athena_engine::config::rewrite;
-use athena_engine::config::target::{self, Target};
+use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
 use athena_engine::config::words;
 
 use self::nodes::{each, to_str};
@@ -431,12 +431,12 @@ impl Walk {
             let Some(found) = Target::parse(url.as_bytes()) else {
                 continue;
             };
-            let proxied = lower != "rewriterule" || proxies(&args);
+            let proxied = lower != "rewriterule" || rule_proxies(&args);
             if proxied
                 && !found.userinfo
                 && found.port.is_none()
                 && target::looks_like_farm(found.host)
-                && !is_balancer(&found)
+                && !found.is_balancer()
                 && !self.known(&found.host.to_ascii_lowercase(), server)
             {
                 self.findings.strangers.push(format!(
@@ -481,25 +481,6 @@ unsafe fn holds_rules(first: *mut Node) -> bool {
         });
     }
     rules
-}
-
-/// `[P]` or `[proxy]` among a RewriteRule's flags.
-fn proxies(args: &str) -> bool {
-    words::split(args).nth(2).is_some_and(|flags| {
-        flags
-            .trim_matches(['[', ']'])
-            .split(',')
-            .any(|flag| matches!(flag.trim().to_ascii_lowercase().as_str(), "p" | "proxy"))
-    })
-}
-
-fn balancer_name(url: &str) -> Option<String> {
-    let target = Target::parse(url.as_bytes())?;
-    is_balancer(&target).then(|| target.host.to_ascii_lowercase())
-}
-
-fn is_balancer(target: &Target<'_>) -> bool {
-    target.scheme.eq_ignore_ascii_case("balancer")
 }
 
 fn is_on(word: &str) -> bool {

@@ -93,7 +93,7 @@ def test_monitor_without_an_engine():
 def test_check_reads_what_httpd_reads(httpd):
     """With what it includes, and what the loaded module has taken off its lines already."""
     conf = served([DEAD], each="route=a slowstart=3", settings="stickysession=SID ejecttime=9")
-    server = httpd("event", conf=conf + 'ProxyPass "/x/" "http://farm_one:81/"\n', modules=["info"])
+    server = httpd("event", conf=conf + 'ProxyPass "/x/" "http://farm_one:81/"\n')
     said = athctl(9, "check", server.directory / "httpd.conf")
     assert "-D DUMP_CONFIG" in said.splitlines()[0] and "AthEngine is not On" not in said
     assert f"  member   {DEAD} route=a slowstart=3\n" in said
@@ -117,7 +117,7 @@ def test_check_refuses_what_the_module_refuses(tmp_path):
 
 
 def test_check_tells_what_httpd_refuses(httpd):
-    server = httpd("event", conf=farm([DEAD]), modules=["info"])
+    server = httpd("event", conf=farm([DEAD]))
     file = server.directory / "httpd.conf"
     file.write_text(file.read_text() + "KeepAlive Perhaps More\n")
     assert "\nrefused: AH00526: Syntax error" in athctl(9, "check", file, code=1)

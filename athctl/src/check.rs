@@ -16,9 +16,6 @@ use athena_engine::method;
 use crate::error::Error;
 use farms::{Farm, Findings, find};
 
-/// What other modules of httpd provide, chosen by their own code.
-const OF_HTTPD: &[&str] = &["heartbeat"];
-
 /// Parameters that another one makes use of; `None`: with any value.
 const READERS: [(&str, &str, Option<&str>); 5] = [
     ("score", "lbmethod", Some("stats")),
@@ -122,13 +119,8 @@ fn changes(farm: &Farm, method: &str) -> Vec<String> {
             "{method} keeps httpd's rule, on counters exact over all children"
         ));
     } else if method::by_name(method).is_none() {
-        let known = if OF_HTTPD.contains(&method) {
-            ""
-        } else {
-            "; none of that name refuses the start"
-        };
         changes.push(format!(
-            "{method} is asked of the module that provides it{known}"
+            "the module that provides {method} is asked for each member; without it httpd does not start"
         ));
     }
     changes.push(format!(

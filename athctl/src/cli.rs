@@ -103,7 +103,7 @@ For each farm: its members and parameters, the lines that lead to it, what chang
 ignored. Nothing is loaded or changed.
 
 Examples:
-  athctl check /etc/apache2/apache2.conf     all of it, where httpd has mod_info
+  athctl check /etc/apache2/apache2.conf     all of it, as httpd reads it
   athctl check sites-available/shop.conf     one file by itself")]
     Check {
         /// Where the configuration begins

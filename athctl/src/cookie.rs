@@ -41,7 +41,7 @@ pub fn run(what: &Cookie) -> Result<(), Error> {
         } => {
             let claims = verify(&keys(key)?, farm, cookie, at.unwrap_or_else(now));
             let refused =
-                |refusal: Refusal| Error::Cookie(format!("the cookie is {}", refusal.word()));
+                |refusal: Refusal| Error::Wrong(format!("the cookie is {}", refusal.word()));
             println!("{}", claims.map_err(refused)?);
         }
         Cookie::Keygen { key } => keygen(key)?,
@@ -51,7 +51,7 @@ pub fn run(what: &Cookie) -> Result<(), Error> {
 
 /// Claims as the format has no place for.
 fn unfit() -> Error {
-    Error::Cookie(
+    Error::Wrong(
         "these claims do not fit a cookie: 1 to 8 farms, printable ASCII, 2048 bytes in all; \
          docs/cookie.md has the format"
             .to_owned(),

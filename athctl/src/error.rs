@@ -54,7 +54,4 @@ pub enum Error {
     /// What was asked for cannot be, or has not come to be.
     #[error("{0}")]
     Wrong(String),
-    /// A cookie that cannot be made, or is not accepted.
-    #[error("{0}")]
-    Cookie(String),
 }

@@ -51,6 +51,14 @@ pub fn read(file: &Path) -> Result<Source, Error> {
 /// httpd's number for a line that it refuses.
 const SYNTAX_ERROR: &str = "AH00526";
 
+/// Where distributions and httpd itself put modules: `mod_info` comes along where it is not loaded.
+const MODULES: [&str; 4] = [
+    "/usr/lib/apache2/modules",
+    "/usr/lib64/httpd/modules",
+    "/usr/lib/httpd/modules",
+    "/usr/local/apache2/modules",
+];
+
 /// What `mod_info` prints of the parsed configuration, or why it does not.
 fn dump(file: &Path) -> Result<String, String> {
     let mut command = Command::new("apachectl");
@@ -58,6 +66,11 @@ fn dump(file: &Path) -> Result<String, String> {
         .arg("-f")
         .arg(file)
         .args(["-t", "-D", "DUMP_CONFIG"]);
+    let info = MODULES.map(|place| format!("{place}/mod_info.so"));
+    if let Some(info) = info.iter().find(|info| Path::new(info).exists()) {
+        let load = format!("LoadModule info_module \"{info}\"");
+        command.args(["-C", &load]);
+    }
     let done = command
         .output()
         .map_err(|error| format!("apachectl: {error}"))?;

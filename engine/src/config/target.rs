@@ -1,5 +1,6 @@
 //! What selects a farm: the host of a reverse-proxy request's URL.
 
+use super::words;
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
@@ -65,7 +66,7 @@ impl<'a> Target<'a> {
     }
 
     /// Whether the target is spelt `balancer://NAME`, a balancer to `mod_proxy`.
-    fn is_balancer(&self) -> bool {
+    pub fn is_balancer(&self) -> bool {
         self.scheme.eq_ignore_ascii_case("balancer")
     }
 }
@@ -84,6 +85,24 @@ pub fn farm_name<'a>(
     let name = lower(target.host);
     let is_farms = !name.contains('.') || target.is_balancer() || is_declared(&name);
     is_farms.then_some(name)
+}
+
+/// The farm of a target spelt `balancer://NAME`, in lower case; whatever there is of user and port.
+pub fn balancer_name(url: &str) -> Option<String> {
+    let target = Target::parse(url.as_bytes())?;
+    target
+        .is_balancer()
+        .then(|| target.host.to_ascii_lowercase())
+}
+
+/// Whether a `RewriteRule` proxies: `[P]` or `[proxy]` among its flags.
+pub fn rule_proxies(args: &str) -> bool {
+    words::split(args).nth(2).is_some_and(|flags| {
+        flags
+            .trim_matches(['[', ']'])
+            .split(',')
+            .any(|flag| matches!(flag.trim().to_ascii_lowercase().as_str(), "p" | "proxy"))
+    })
 }
 
 /// Whether a member is written as a URL (`unix:/socket|http://host/` is one, too).
@@ -271,6 +290,16 @@ mod tests {
             let target = Target::parse(url).unwrap();
             let name = farm_name(&target, |name| name == "shop.example");
             assert_eq!(name.as_deref(), *expected, "{}", url.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn flags_of_rules() {
+        for args in ["^ http://a/ [P]", "^ \"http://a/\" \"[L, proxy]\"", "^ x p"] {
+            assert!(rule_proxies(args), "{args}");
+        }
+        for args in ["^ http://a/", "^ http://a/ [PT]", "^ P", "[P]"] {
+            assert!(!rule_proxies(args), "{args}");
         }
     }
 

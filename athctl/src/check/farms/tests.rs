@@ -1,0 +1,98 @@
+use std::path::Path;
+
+use super::super::lines::{Kind, parse};
+use super::*;
+
+fn findings(text: &str) -> Findings {
+    read(parse(text, Path::new("f"), Kind::File))
+}
+
+#[test]
+fn farms_members_and_the_roads_to_them() {
+    let found = findings(
+        "AthEngine On\n<Proxy balancer://A>\nBalancerMember http://m:1 route=a slowstart=3\n\
+         ProxySet lbmethod=leasttime ejectafter=3\n</Proxy>\nAthFarm b.c http://n:1\n\
+         <VirtualHost *>\nServerName v\nProxyPass /a http://a/ nofailover=On\n\
+         RewriteRule ^ http://b.c/ [P]\nRewriteRule ^ http://a/\n</VirtualHost>\n",
+    );
+    assert!(found.engine && found.refused.is_empty() && found.ignored.is_empty());
+    let [a, b] = found.farms.as_slice() else {
+        panic!("{:?}", found.farms)
+    };
+    assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b.c"));
+    assert_eq!(find(&a.members[0].params, "slowstart"), Some("3"));
+    assert_eq!(a.param("ejectafter"), Some("3"));
+    assert_eq!(a.param("nofailover"), Some("On"));
+    assert_eq!((a.roads.len(), b.roads.len()), (1, 1));
+    assert_eq!(a.roads[0].0.line, 9);
+}
+
+#[test]
+fn what_is_refused() {
+    let table = [
+        (
+            "<Proxy balancer://a>\nBalancerMember m:1\n</Proxy>",
+            2,
+            "a member is a URL",
+        ),
+        (
+            "<Proxy balancer://a>\nBalancerMember http://m lbset=abc\n</Proxy>",
+            2,
+            "lbset=abc",
+        ),
+        (
+            "<Proxy balancer://a>\nBalancerMember http://m fallback=x\n</Proxy>",
+            2,
+            "ProxySet",
+        ),
+        (
+            "<Proxy balancer://a>\nProxySet ejectafter=0\n</Proxy>",
+            2,
+            "ejectafter=0",
+        ),
+        (
+            "<Proxy balancer://a>\nProxySet maxconn=x\n</Proxy>",
+            2,
+            "maxconn=x",
+        ),
+        ("ProxyPass /x http://h/ ejectafter=2", 1, "h/ is none"),
+        ("AthFarm 10.0.0.1 http://m", 1, "a farm's name"),
+        (
+            "<Proxy balancer://a>\nBalancerMember http://m\n</Proxy>\n<VirtualHost *>\n\
+             <Proxy balancer://a>\nBalancerMember http://n\n</Proxy>\n</VirtualHost>",
+            5,
+            "is inherited",
+        ),
+    ];
+    for (text, line, word) in table {
+        let found = findings(text);
+        let [(place, why)] = found.refused.as_slice() else {
+            panic!("{text}: {:?}", found.refused)
+        };
+        assert_eq!(place.line, line, "{text}");
+        assert!(why.contains(word), "{why}");
+    }
+}
+
+#[test]
+fn what_leads_nowhere() {
+    let found = findings(
+        "<Proxy balancer://a>\nBalancerMember http://m\n</Proxy>\nProxyPass /a http://a:8080/\n\
+         ProxyPass /b http://bb/\nProxyPass /c http://www.example.com/\n",
+    );
+    let places: Vec<_> = found.ignored.iter().map(|(place, _)| place.line).collect();
+    assert_eq!(places, [4, 5]);
+}
+
+#[test]
+fn what_a_loaded_module_has_taken_is_there() {
+    let found = findings(
+        "<Proxy balancer://a>\nBalancerMember http://m\nAthParams BalancerMember a http://m \
+         \"slowstart=3\"\nAthParams Proxy a \"\" \"ejectafter=2\"\n</Proxy>",
+    );
+    assert_eq!(
+        find(&found.farms[0].members[0].params, "slowstart"),
+        Some("3")
+    );
+    assert_eq!(found.farms[0].param("ejectafter"), Some("2"));
+}
