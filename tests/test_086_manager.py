@@ -119,7 +119,7 @@ def test_the_page_shows_what_is_in_force(httpd, backends):
     assert (shown["w_status_I"], shown["w_status_R"], shown["w_ls"]) == ("1", "1", "5")
     html = fetch(server.port, PAGE).body.decode()
     assert "Method <b>roundrobin</b>" in html and "a&amp;b" in html
-    assert "is as it was" in change(server, 1).body.decode()
+    assert ": as it was" in change(server, 1).body.decode()
     assert fetch(server.port, PAGE, method="HEAD").status == 200
 
 

@@ -157,6 +157,30 @@ def test_a_farm_and_everything_of_a_member(httpd, backends, page):
     assert Engine(server).farm()["method"] == "leastconn"
 
 
+def test_a_member_is_added_and_removed_under_traffic(httpd, backends, page, traffic):
+    members = backends(3)
+    server = httpd("prefork", balancer=False, children=16, conf="AthMemberAllow http://127.0.0.1\n"
+                   + served(members.urls[:2], settings="lbmethod=roundrobin"))
+    traffic(server.port)
+    page.open(address(server))
+    assert not page.all("[name=remove]"), "configured ones stay"
+    for gone in ("0", "1"):
+        page.click(".title details:first-of-type summary")
+        page.fill("[name=add]", members.urls[2])
+        page.fill("[name=add_name]", "third")
+        page.fill("[name=add_weight]", "2")
+        page.click(".title details:first-of-type .panel button")
+        said(page, "third added")
+        assert Engine(server).column("weight") == [1.0, 1.0, 2.0]
+        wait_until(lambda: not gets_nothing(members, 2), what="its share")
+        page.click("[data-member=third] details:nth-of-type(3) summary")
+        page.click(f"[data-member=third] [name=remove][value='{gone}']")
+        said(page, "removed")
+        wait_until(lambda: len(Engine(server).members()) == 2, what="gone")
+        wait_until(lambda: gets_nothing(members, 2), what="no more requests")
+        wait_until(lambda: not page.all("[data-member=third]"), what="gone from the page")
+
+
 def test_a_mistake_is_told_and_two_people_do_not_overwrite_each_other(httpd, backends, page):
     members = backends(1)
     server = start(httpd, members)

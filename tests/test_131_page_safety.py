@@ -149,6 +149,21 @@ def test_what_a_page_elsewhere_makes_a_browser_send(httpd, backends):
     assert Engine(server).column("on") == [True]
 
 
+@pytest.mark.parametrize("field", ["add", "b_forward", "b_fallback"])
+@pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://127.0.0.1.evil.test/",
+                                 "http://127.0.0.1@evil.test/", "unix:/run/x.sock|http://127.0.0.1/"])
+def test_requests_go_where_the_configuration_allows(httpd, backends, field, url):
+    members = backends(1)
+    server = httpd("event", balancer=False,
+                   conf="AthMemberAllow http://127.0.0.1\n" + served(members.urls))
+    server.expect(REFUSED)
+    before = Engine(server).farms()
+    form = next(form for form in load(server).forms if "w" not in form)
+    form.pop("seen", None)
+    assert post(server, {**form, field: url}).status in (400, 403, 422)
+    assert Engine(server).farms() == before
+
+
 def test_a_get_changes_nothing(httpd, backends):
     members = backends(1)
     server = start(httpd, members)

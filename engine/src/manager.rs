@@ -37,6 +37,12 @@ pub struct Form {
     pub nonce: String,
     /// `seen`: the tag of what the page showed; empty where any will do.
     pub seen: String,
+    /// `add`: the URL of a member to add.
+    pub add: Option<String>,
+    /// `add_KEY`: what its line says.
+    pub line: Vec<(String, String)>,
+    /// `remove`: the member goes, with `1` at once.
+    pub remove: Option<bool>,
     /// What changes of the farm.
     pub of_farm: FarmChange,
     /// What changes of the member.
@@ -52,6 +58,9 @@ pub enum FormError {
     /// A field twice.
     #[error("field {0:?} stands twice")]
     Twice(String),
+    /// Fields that do not go together.
+    #[error("a form changes, adds or removes: one of these")]
+    Mixed,
     /// A value that is not allowed.
     #[error("{field}={value}: {must}")]
     Value {
@@ -83,6 +92,12 @@ impl Form {
             form.take(field, value)?;
             seen.push(field.to_owned());
         }
+        let changes =
+            form.of_farm != FarmChange::default() || form.of_member != MemberChange::default();
+        let adds = form.add.is_some() || !form.line.is_empty();
+        if usize::from(changes) + usize::from(adds) + usize::from(form.remove.is_some()) > 1 {
+            return Err(FormError::Mixed);
+        }
         Ok(form)
     }
 
@@ -92,6 +107,11 @@ impl Form {
             "w" => &mut self.member,
             "nonce" => &mut self.nonce,
             "seen" => &mut self.seen,
+            "add" => self.add.get_or_insert_default(),
+            "remove" => {
+                self.remove = Some(switch(field, value)?);
+                return Ok(());
+            }
             _ => return self.change(field, value),
         };
         value.clone_into(place);
@@ -105,15 +125,16 @@ impl Form {
             must,
         };
         if let Some((flag, ..)) = STATES.iter().find(|(_, name, _)| *name == field) {
-            let on = match value {
-                "1" => true,
-                "0" => false,
-                _ => return Err(wrong("must be 0 or 1".to_owned())),
-            };
-            self.of_member.flag(*flag, on);
+            self.of_member.flag(*flag, switch(field, value)?);
             return Ok(());
         }
         let (of, key) = field.split_once('_').unwrap_or_default();
+        if of == "add" {
+            if !value.is_empty() {
+                self.line.push((key.to_owned(), value.to_owned()));
+            }
+            return Ok(());
+        }
         let key = SHORT
             .iter()
             .find(|(short, _)| *short == key)
@@ -128,6 +149,18 @@ impl Form {
             ParamError::Value { must, .. } => wrong(must),
             _ => FormError::Unknown(field.to_owned()),
         })
+    }
+}
+
+fn switch(field: &str, value: &str) -> Result<bool, FormError> {
+    match value {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ => Err(FormError::Value {
+            field: field.to_owned(),
+            value: value.to_owned(),
+            must: "must be 0 or 1".to_owned(),
+        }),
     }
 }
 
@@ -188,6 +221,23 @@ mod tests {
         for field in ["b_weight", "w_method", "x_on", "b_", "_on", ""] {
             let unknown = FormError::Unknown(field.to_owned());
             assert_eq!(Form::of([(field, "1")]), Err(unknown));
+        }
+    }
+
+    #[test]
+    fn a_form_does_one_thing() {
+        let add = Form::of([("add", "http://x"), ("add_weight", "2"), ("add_name", "")]).unwrap();
+        assert_eq!(add.add.as_deref(), Some("http://x"));
+        assert_eq!(add.line, [("weight".to_owned(), "2".to_owned())]);
+        let remove = Form::of([("w", "http://x"), ("remove", "1")]).unwrap();
+        assert_eq!(remove.remove, Some(true));
+        assert_eq!(refused("remove", "yes"), "remove=yes: must be 0 or 1");
+        for mixed in [
+            [("add", "http://x"), ("remove", "0")],
+            [("add_weight", "2"), ("w_on", "off")],
+            [("remove", "1"), ("b_on", "off")],
+        ] {
+            assert_eq!(Form::of(mixed), Err(FormError::Mixed));
         }
     }
 

@@ -40,7 +40,7 @@
       now.set(key(farm), {
         elected: farm.elected, refused: farm.refused,
         failed: sum(farm.members, member => member.failed),
-        inflight: sum(farm.members, member => member.inflight),
+        queued: farm.queued, inflight: sum(farm.members, member => member.inflight),
         rate: seconds ? rate : null,
         ttfb: timed.length
           ? sum(timed, member => member.ttfb_ewma_ms * weigh(member)) / sum(timed, weigh) : null,
@@ -195,7 +195,8 @@
     const farm = form.closest("[data-farm]")?.id;
     try {
       await take(await fetch(form.action, { method: "POST", body: fields }), true);
-      known = null;
+      // What follows from it by itself may already have happened.
+      known = "";
       const section = document.getElementById(farm);
       const row = [...section.querySelectorAll("[data-member]")]
         .find(row => row.dataset.member === member);

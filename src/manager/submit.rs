@@ -1,15 +1,17 @@
 //! A form that was submitted: from the page itself, or not at all.
 
 use athena_engine::change::{FarmChange, MemberChange};
+use athena_engine::config::addition;
 use athena_engine::manager::Form;
 use subtle::ConstantTimeEq;
 
 use super::{Shown, nonce};
 use crate::api::etag;
 use crate::change::{self, Author, Change, Refusal, Wish};
+use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::naming::text;
-use crate::{body, paths};
+use crate::{added, body, paths};
 
 /// A form has a few hundred bytes.
 const MOST: usize = 8192;
@@ -41,24 +43,67 @@ pub unsafe fn submit(
         let reason = "the nonce is not the page's: load the page again";
         return Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason));
     }
-    apply(shown, &form, author)
+    let member = named_member(shown.farm, &form)?;
+    let unchanged = || {
+        if form.seen.is_empty() || form.seen == etag::of(shown.farm, member) {
+            return Ok(());
+        }
+        let reason = "somebody else has changed it since: load the page again";
+        Err(Refusal::new(ffi::HTTP_PRECONDITION_FAILED, reason))
+    };
+    let about = member.map_or_else(
+        || format!("Farm {}", shown.name),
+        |member| format!("{} of farm {}", member.name, shown.name),
+    );
+    let said = match (&form.add, form.remove, member) {
+        (Some(url), ..) => add(shown.farm, url, &form, author)?,
+        (None, Some(force), Some(member)) => {
+            if added::remove(shown.farm, member, force, author)? {
+                "removed".to_owned()
+            } else {
+                "drains, and is removed then".to_owned()
+            }
+        }
+        _ => apply(shown.farm, member, &form, author, unchanged)?,
+    };
+    Ok(format!("{about}: {said}"))
+}
+
+/// The member that a form is about, if it is about one.
+fn named_member(farm: &'static Farm, form: &Form) -> Result<Option<&'static Member>, Refusal> {
+    let of_farm = form.of_member == MemberChange::default() && form.remove.is_none();
+    if form.member.is_empty() && of_farm {
+        return Ok(None);
+    }
+    let url = form.member.as_bytes();
+    let named = farm
+        .members
+        .iter()
+        .find(|member| member.url().to_bytes() == url);
+    if named.is_none() {
+        let reason = format!("w={}: no member of farm {}", form.member, farm.name);
+        return Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason));
+    }
+    Ok(named)
+}
+
+/// Adds a member.
+fn add(farm: &Farm, url: &str, form: &Form, author: &Author) -> Result<String, Refusal> {
+    let fields = form.line.iter();
+    let line = addition::line(fields.map(|(key, value)| (key.as_str(), value.as_str())))
+        .map_err(|error| Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let member = added::add(farm, url, &line, author)?;
+    Ok(format!("{} added", member.name))
 }
 
 /// Puts the form's values in force.
-fn apply(shown: &Shown, form: &Form, author: &Author) -> Result<String, Refusal> {
-    let farm = shown.farm;
-    let named = || {
-        let url = form.member.as_bytes();
-        farm.members
-            .iter()
-            .find(|member| member.url().to_bytes() == url)
-            .ok_or_else(|| {
-                let reason = format!("w={}: no member of farm {}", form.member, farm.name);
-                Refusal::new(ffi::HTTP_NOT_FOUND, reason)
-            })
-    };
-    let of_member = !form.member.is_empty() || form.of_member != MemberChange::default();
-    let member = of_member.then(named).transpose()?;
+fn apply(
+    farm: &Farm,
+    member: Option<&Member>,
+    form: &Form,
+    author: &Author,
+    unchanged: impl FnOnce() -> Result<(), Refusal>,
+) -> Result<String, Refusal> {
     let mut wishes = Vec::with_capacity(2);
     if member.is_none() || form.of_farm != FarmChange::default() {
         let change = Change::Farm(&form.of_farm);
@@ -68,23 +113,14 @@ fn apply(shown: &Shown, form: &Form, author: &Author) -> Result<String, Refusal>
         let change = Change::Member(member, &form.of_member);
         wishes.push(Wish { farm, change });
     }
-    let unchanged = || {
-        if form.seen.is_empty() || form.seen == etag::of(farm, member) {
-            return Ok(());
-        }
-        let reason = "somebody else has changed it since: load the page again";
-        Err(Refusal::new(ffi::HTTP_PRECONDITION_FAILED, reason))
-    };
-    let said = change::apply_if(&wishes, author, unchanged)?;
-    let said: Vec<String> = said.into_iter().flatten().collect();
-    let about = member.map_or_else(
-        || format!("Farm {}", shown.name),
-        |member| format!("{} of farm {}", member.name, shown.name),
-    );
+    let said: Vec<String> = change::apply_if(&wishes, author, unchanged)?
+        .into_iter()
+        .flatten()
+        .collect();
     Ok(if said.is_empty() {
-        format!("{about} is as it was.")
+        "as it was".to_owned()
     } else {
-        format!("{about}: {}", said.join(", "))
+        said.join(", ")
     })
 }
 

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::page::{Page, plural};
 use super::{Shown, nonce};
+use crate::added;
 use crate::api::{FarmView, MemberView, etag};
 
 /// Where on the page a farm stands.
@@ -56,6 +57,7 @@ pub fn farm(page: &Page, shown: &Shown, view: &FarmView) -> Markup {
             dl .tiles {
                 (tile("rate", "Requests a second", None))
                 (tile("inflight", "In flight", Some(inflight)))
+                (tile("queued", "Waiting", u64::try_from(view.queued).ok()))
                 (tile("ttfb", "First byte, ms", None))
                 (tile("elected", "Requests", Some(view.elected)))
                 (tile("failed", "Failed attempts", Some(failed)))
@@ -96,16 +98,17 @@ fn members(forms: &Forms<'_>, id: &str, shown: &Shown, view: &FarmView) -> Marku
                 th scope="col" { span .hidden { "Change" } }
             } }
             tbody {
-                @for (number, (view_of, member)) in view.members.iter().zip(&shown.farm.members).enumerate() {
-                    @let tag = etag::of(shown.farm, Some(member));
-                    (row(forms, &format!("{id}-{number}"), view, view_of, &tag))
+                @for (number, (member, own)) in view.members.iter().zip(&shown.farm.members).enumerate() {
+                    @let id = format!("{id}-{number}");
+                    @let tag = etag::of(shown.farm, Some(own));
+                    (row(view, member, &member_actions(forms, &id, member, &tag, own.tenure != 0)))
                 }
             }
         }
     }
 }
 
-fn row(forms: &Forms<'_>, id: &str, farm: &FarmView, member: &MemberView, tag: &str) -> Markup {
+fn row(farm: &FarmView, member: &MemberView, actions: &Markup) -> Markup {
     let (state, word) = state(member);
     let all: u64 = farm.members.iter().map(|member| member.elected).sum();
     let share = (member.elected * 100).checked_div(all).unwrap_or(0);
@@ -142,7 +145,7 @@ fn row(forms: &Forms<'_>, id: &str, farm: &FarmView, member: &MemberView, tag: &
                 (weight(member))
                 @if member.lbset > 0 { span .of { " set " (member.lbset) } }
             }
-            td .actions { (member_actions(forms, id, member, tag)) }
+            td .actions { (actions) }
         }
     }
 }
@@ -210,7 +213,14 @@ impl Forms<'_> {
     }
 }
 
-fn member_actions(forms: &Forms<'_>, id: &str, member: &MemberView, tag: &str) -> Markup {
+/// `added`: at run time, so that it can be removed, too.
+fn member_actions(
+    forms: &Forms<'_>,
+    id: &str,
+    member: &MemberView,
+    tag: &str,
+    added: bool,
+) -> Markup {
     let button = |field, value, label| forms.button(Some(member), field, value, label);
     html! {
         @if member.on {
@@ -231,6 +241,16 @@ fn member_actions(forms: &Forms<'_>, id: &str, member: &MemberView, tag: &str) -
                 what: &member.name,
                 question: "It serves the sessions it has, and gets no new ones.",
             }, &button("w_drain", "on", "Drain")))
+        }
+        @if added {
+            (asked(&format!("{id}-remove"), &Asked {
+                word: "Remove",
+                what: &member.name,
+                question: "Drained, it goes when its requests and sessions have ended. Its figures go \
+                    with it.",
+            }, &html! {
+                (button("remove", "0", "Drain and remove")) (button("remove", "1", "Remove at once"))
+            }))
         }
         details id={ (id) "-set" } name="open" {
             summary { "Settings" span .hidden { " of " (member.name) } }
@@ -266,6 +286,27 @@ fn farm_actions(forms: &Forms<'_>, id: &str, shown: &Shown, view: &FarmView) -> 
     let tag = etag::of(shown.farm, None);
     html! {
         div .actions {
+            @if added::wanted(shown.farm.server_rec, true) > 0 {
+                details id={ (id) "-add" } name="open" {
+                    summary { "Add a member" span .hidden { " to farm " (shown.name) } }
+                    div .panel {
+                        form method="post" action=(forms.action) {
+                            (forms.hidden(None))
+                            label .wide {
+                                "URL"
+                                input name="add" placeholder="http://10.0.0.9:8080" required autocomplete="off";
+                            }
+                            (word("add_name", "Name", "its host and port", ""))
+                            (word("add_route", "Route", "none", ""))
+                            (number("add_weight", "Weight", "1", None::<u32>))
+                            (number("add_lbset", "Set", "0", None::<u32>))
+                            (number("add_maxconn", "Most at once", "as the farm says", None::<u32>))
+                            (number("add_slowstart", "Slow start, s", "as the farm says", None::<u32>))
+                            button { "Add" }
+                        }
+                    }
+                }
+            }
             @if view.on {
                 (asked(&format!("{id}-off"), &Asked {
                     word: "Disable",

@@ -5,6 +5,7 @@ import tempfile
 from contextlib import contextmanager
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -34,19 +35,24 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def click(self, selector):
-        """Clicks when the element is there and can be clicked."""
-        wait_until(lambda: self._clicked(selector), what=f"{selector} clicked")
-
-    def _clicked(self, selector):
-        found = [element for element in self.all(selector) if element.is_displayed()]
-        if found:
-            found[0].click()
-        return bool(found)
+        """Clicks the first such element when it can be clicked."""
+        self._use(selector, lambda element: element.click())
 
     def fill(self, selector, text):
-        (field,) = self.all(selector)
-        field.clear()
-        field.send_keys(text)
+        """Writes into a field in place of what it says."""
+        self._use(selector, lambda field: (field.clear(), field.send_keys(text)))
+
+    def _use(self, selector, action):
+        """The page may put a new element in the place of one just found: then that one is used."""
+        def used():
+            try:
+                shown = [element for element in self.all(selector) if element.is_displayed()]
+                if shown:
+                    action(shown[0])
+                return bool(shown)
+            except StaleElementReferenceException:
+                return False
+        wait_until(used, what=f"{selector} used")
 
     def shape(self, width, height, *, scheme="light", scale=1, script=True):
         """The window, the person's preferred colours, and whether scripts run."""
