@@ -24,7 +24,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         requests: if body { BODY_REQUESTS_MAX } else { 16 },
         diverse: choice & 16 != 0,
     };
-    let read = if body { Text::of_body(text) } else { Text::of_query(text) };
+    let read = if body {
+        Text::of_body(text)
+    } else {
+        Text::of_query(text)
+    };
     let Ok(read) = read else { return };
     match parse(kind, &read, limits) {
         Ok(requests) => assert!(requests.len() <= limits.requests),

@@ -50,7 +50,7 @@ pub enum Reason {
     #[error("the quoted value that begins here does not end")]
     Unclosed,
     /// An unknown escape.
-    #[error("\\{0} is no escape: there are \\\" \\\\ \\n \\r \\t")]
+    #[error("\\{} is no escape: there are \\\" \\\\ \\n \\r \\t", .0.escape_debug())]
     Escape(char),
     /// An embedded path that is none.
     #[error("{0:?} is not balance/, nor status/, update/ or mirror/ with farm/ or phys/")]
@@ -84,7 +84,7 @@ pub enum Reason {
     #[error("% needs a letter behind it; a percent sign itself is %%")]
     Percent,
     /// A letter that there is not, or not of this.
-    #[error("%{0} is not there: letters are {all}", all = letters::names(*.1))]
+    #[error("%{} is not there: letters are {}", .0.escape_debug(), letters::names(*.1))]
     Letter(char, super::Of),
     /// A statistic that is none.
     #[error(transparent)]

@@ -410,3 +410,18 @@ proptest! {
         prop_assert_eq!(crate::stats::read(&pushed).collect::<Vec<_>>(), stats);
     }
 }
+
+/// An answer is one line, whatever stands in the query.
+#[test]
+fn what_is_wrong_is_told_in_one_line() {
+    let limits = Limits {
+        requests: 16,
+        diverse: false,
+    };
+    for body in ["f=\"\\\n\"", "f=\"%\n\"", "h=\"a\n\"", "\"\n\"=1"] {
+        let text = Text::of_body(body.as_bytes());
+        let error = text.and_then(|text| parse(Kind::Status(Of::Phys), &text, limits).map(drop));
+        let told = error.expect_err(body).to_string();
+        assert!(!told.chars().any(char::is_control), "{told:?}");
+    }
+}
