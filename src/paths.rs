@@ -17,11 +17,20 @@ use crate::{api, manager, pool};
 
 const DEFAULT_PATH: &str = "/athena";
 
-/// The `pre_translate_name` hook: keeps `ProxyPass … mapping=encoded` from taking the path.
+/// The `pre_translate_name` hook: keeps `ProxyPass … mapping=encoded` from taking the path, and
+/// decodes it, `%2F` too, which httpd would refuse: clients write the slashes in a member's name so.
 pub unsafe extern "C" fn pre_translate_name(r: *mut ffi::request_rec) -> c_int {
     guard!("pre_translate_name", DECLINED, {
-        // SAFETY: httpd calls with a live request.
-        if unsafe { is_ours(r) } { OK } else { DECLINED }
+        // SAFETY: httpd calls with a live request, whose URI is its own.
+        unsafe {
+            if !is_ours(r) {
+                return DECLINED;
+            }
+            match ffi::ap_unescape_url_keep2f((*r).uri, 1) {
+                OK => ffi::DONE,
+                status => status,
+            }
+        }
     })
 }
 

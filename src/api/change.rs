@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use athena_engine::change::{FarmChange, Key, Kind, MemberChange};
 use athena_engine::config::param::ParamError;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::etag;
 use crate::body;
@@ -104,6 +104,14 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
+/// As the configuration writes it: in JSON, `5.0` is a whole number, too.
+pub fn number(number: &Number) -> String {
+    match number.as_f64() {
+        Some(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{:.0}", value + 0.0),
+        _ => number.to_string(),
+    }
+}
+
 fn read<C>(
     fields: &Map<String, Value>,
     keys: &[Key<C>],
@@ -120,7 +128,7 @@ fn read<C>(
         };
         let text = match (key.kind, value) {
             (Kind::Switch, Value::Bool(on)) => if *on { "on" } else { "off" }.to_owned(),
-            (Kind::Number, Value::Number(number)) => number.to_string(),
+            (Kind::Number, Value::Number(value)) => number(value),
             (Kind::Text, Value::String(text)) => text.clone(),
             (_, Value::Null) if key.clears => "none".to_owned(),
             (kind, value) => {

@@ -25,7 +25,7 @@ pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refus
     for (name, value) in fields.iter().filter(|(name, _)| *name != "url") {
         let text = match value {
             Value::Bool(on) => if *on { "on" } else { "off" }.to_owned(),
-            Value::Number(number) => number.to_string(),
+            Value::Number(number) => change::number(number),
             Value::String(text) => text.clone(),
             // As if it were not there.
             Value::Null => continue,

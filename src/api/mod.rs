@@ -20,6 +20,10 @@ use crate::{growth, metrics, pool, runtime};
 
 pub use view::{FarmView, MemberView};
 
+/// The API in OpenAPI's words, which the tests hold it to.
+const DESCRIPTION: &[u8] = include_bytes!("openapi.json");
+const JSON: &CStr = c"application/json";
+
 /// What a path names.
 enum Resource {
     Farms,
@@ -27,6 +31,7 @@ enum Resource {
     Members(&'static Farm),
     Member(&'static Farm, &'static Member),
     Events,
+    Description,
     /// Not of the API, but a document as well.
     Metrics,
 }
@@ -91,7 +96,10 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
             }
             (_, resource) => {
                 let allowed = match resource {
-                    Resource::Farms | Resource::Events | Resource::Metrics => c"GET, HEAD",
+                    Resource::Farms
+                    | Resource::Events
+                    | Resource::Description
+                    | Resource::Metrics => c"GET, HEAD",
                     Resource::Farm(_) => c"GET, HEAD, PATCH",
                     Resource::Members(_) => c"GET, HEAD, POST",
                     Resource::Member(..) => c"GET, HEAD, PATCH, DELETE",
@@ -116,6 +124,7 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
                 document(r, &MemberView::of(farm, member))
             }
             Resource::Events => document(r, &events::Document::new()),
+            Resource::Description => Ok(send(r, JSON, DESCRIPTION)),
             Resource::Metrics => Ok(metrics::answer(r)),
         }
     }
@@ -133,6 +142,7 @@ fn resource(path: &[u8]) -> Result<Resource, Refusal> {
     let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
     match (first, rest) {
         ("events", "") => return Ok(Resource::Events),
+        ("openapi.json", "") => return Ok(Resource::Description),
         ("farms", "") => return Ok(Resource::Farms),
         ("farms", _) => {}
         _ => return Err(nothing()),
@@ -167,7 +177,7 @@ unsafe fn document(r: *mut ffi::request_rec, document: &impl Serialize) -> Resul
     let text = serde_json::to_string(document)
         .map_err(|error| Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, error.to_string()))?;
     // SAFETY: the caller's promise.
-    Ok(unsafe { send(r, c"application/json", (text + "\n").as_bytes()) })
+    Ok(unsafe { send(r, JSON, (text + "\n").as_bytes()) })
 }
 
 /// What `If-Match` of a change may name.

@@ -1,0 +1,98 @@
+//! The API's description and the tables of what can be changed say the same, and so does the manual.
+//! What is answered, a real httpd is asked.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use athena_engine::change::{FarmChange, Key, Kind, MemberChange};
+use athena_engine::config::param::ParamError;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const DESCRIPTION: &str = include_str!("../../src/api/openapi.json");
+const MANUAL: &str = include_str!("../../docs/mod_athena.md");
+
+fn description() -> Value {
+    serde_json::from_str(DESCRIPTION).unwrap()
+}
+
+/// The properties of a schema.
+fn properties(schema: &str) -> Value {
+    description()["components"]["schemas"][schema]["properties"].clone()
+}
+
+/// What JSON calls the values of a key.
+fn types<C>(key: &Key<C>) -> BTreeSet<&'static str> {
+    let mut types = BTreeSet::from([match key.kind {
+        Kind::Switch => "boolean",
+        Kind::Number => "number",
+        Kind::Text => "string",
+    }]);
+    if key.clears {
+        types.insert("null");
+    }
+    types
+}
+
+/// The types of a property; a whole number is a number.
+fn described(property: &Value) -> BTreeSet<&str> {
+    let all = match &property["type"] {
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+        one => vec![one.as_str().unwrap()],
+    };
+    let general = |word| if word == "integer" { "number" } else { word };
+    all.into_iter().map(general).collect()
+}
+
+fn agrees<C: Default>(
+    schema: &str,
+    keys: &[Key<C>],
+    set: impl Fn(&mut C, &str, &str) -> Result<(), ParamError>,
+) {
+    let properties = properties(schema);
+    let named: BTreeSet<_> = properties.as_object().unwrap().keys().cloned().collect();
+    let known: BTreeSet<_> = keys.iter().map(|key| key.name.to_owned()).collect();
+    assert_eq!(named, known, "{schema}");
+    for key in keys {
+        let property = &properties[key.name];
+        assert_eq!(described(property), types(key), "{}", key.name);
+        if key.kind == Kind::Number {
+            let step = property["multipleOf"].as_f64().unwrap_or(1.0);
+            let bound = |name: &str| property[name].as_f64().unwrap();
+            let (least, most) = (bound("minimum"), bound("maximum"));
+            let read = |value: f64| set(&mut C::default(), key.name, &value.to_string()).is_ok();
+            let probes = [least - step, least, most, most + step].map(read);
+            assert_eq!(probes, [false, true, true, false], "{}", key.name);
+        }
+    }
+}
+
+#[test]
+fn what_can_be_changed_is_described_with_its_range_and_nothing_else_is() {
+    agrees("FarmChange", FarmChange::KEYS, FarmChange::set);
+    agrees("MemberChange", MemberChange::KEYS, MemberChange::set);
+}
+
+#[test]
+fn the_manual_has_each_path() {
+    for path in description()["paths"].as_object().unwrap().keys() {
+        let path = path.replace("{farm}", "NAME").replace("{member}", "MEMBER");
+        let row = format!("\n| `/athena/api/v1{path}` |");
+        assert!(MANUAL.contains(&row), "{path}");
+    }
+}
+
+#[test]
+fn answers_name_all_their_fields() {
+    for schema in [
+        "Farms", "Farm", "Cookies", "Member", "Events", "Event", "Problem",
+    ] {
+        let required = description()["components"]["schemas"][schema]["required"].clone();
+        let required: BTreeSet<String> = serde_json::from_value(required).unwrap();
+        let named: BTreeSet<_> = properties(schema)
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(required, named, "{schema}");
+    }
+}

@@ -1,0 +1,81 @@
+"""The API is what its OpenAPI document says, whatever schemathesis makes of that."""
+
+import json
+import subprocess
+
+import pytest
+from harness.api import Api
+from harness.farms import farm
+from harness.paths import ROOT
+
+DOCUMENT = json.loads((ROOT / "src/api/openapi.json").read_text())
+SEED, EXAMPLES = "7", "15"
+
+# What no schema can say: which parameters a newcomer can have, whether anybody has changed anything.
+CONFIG = """
+[[operations]]
+include-operation-id = "addMember"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "403", "409", "422"]
+[[operations]]
+include-operation-id = ["changeFarm", "changeMember", "removeMember"]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "403", "404", "409", "412"]
+"""
+
+
+def narrowed(members):
+    """The document for a server: which farms, members and methods it has, and no field unnamed."""
+    document = json.loads(json.dumps(DOCUMENT))
+    parts = document["components"]
+    schemas = parts["schemas"]
+    for schema in schemas.values():
+        if schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+    parts["parameters"]["farm"]["schema"] = {"enum": ["farm_one", "farm_two"]}
+    parts["parameters"]["member"]["schema"] = {"enum": members}
+    farms, of_members = (schemas[name]["properties"] for name in ("FarmChange", "MemberChange"))
+    farms["method"] = {"enum": ["roundrobin", "leastconn", "leasttime", "random", "traffic"]}
+    farms["fallback"] = {"enum": ["redirect:http://127.0.0.1:9/", "http://127.0.0.1:9/", None]}
+    for change in (farms, of_members):
+        change["forward"] = {"enum": ["farm_three", "http://127.0.0.1:9/", None]}
+    schemas["NewMember"]["properties"]["url"] = {
+        "enum": [f"http://127.0.0.1:{port}{path}" for port in range(11, 16) for path in ("", "/a")]}
+    return document
+
+
+@pytest.mark.parametrize("mpm", ["event", "prefork"])
+def test_the_api_is_what_it_says(httpd, directory, mpm):
+    urls = ["http://127.0.0.1:9", "http://127.0.0.1:9/a/b"]
+    server = httpd(mpm, conf="AthMemberAllow http://127.0.0.1\n" + "".join(
+        farm(urls, name=name) for name in ("farm_one", "farm_two", "farm_three")))
+    server.expect(r"ATH0254")
+    members = [member["name"] for member in Api(server).get("/farms/farm_one/members")]
+    (directory / "openapi.json").write_text(json.dumps(narrowed(members)))
+    (directory / "schemathesis.toml").write_text(CONFIG)
+    program = subprocess.run([ROOT / "ci/schemathesis"], check=True, text=True, capture_output=True)
+    run = subprocess.run(
+        [program.stdout.strip(), "--config-file", "schemathesis.toml", "run", "openapi.json",
+         "--url", f"http://127.0.0.1:{server.port}/athena/api/v1", "--checks", "all", "--no-color",
+         "--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure", "--warnings", "off"],
+        cwd=directory, text=True, capture_output=True)
+    print(run.stdout, run.stderr)
+    assert run.returncode == 0
+
+
+def test_the_document_is_served(httpd):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"]))
+    answer = Api(server).ask("GET", "/openapi.json")
+    assert (answer.status, answer.header("Content-Type")) == (200, "application/json")
+    assert json.loads(answer.body) == DOCUMENT
+    assert Api(server).ask("POST", "/openapi.json", {}).status == 405
+
+
+def test_a_slash_in_a_members_name_may_be_encoded(httpd):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9/a", "http://127.0.0.1:9/b%"]))
+    server.expect(r"AH10244: invalid URI path")
+    api = Api(server)
+    for name in ("127.0.0.1:9/a", "127.0.0.1:9%2Fa", "127.0.0.1%3a9%2f%61"):
+        assert api.get(f"/farms/farm_one/members/{name}")["name"] == "127.0.0.1:9/a"
+    for name in ("127.0.0.1:9%252Fa", "127.0.0.1:9%2Fa%00", "127.0.0.1:9%2", "..%2Fmembers"):
+        assert api.ask("GET", f"/farms/farm_one/members/{name}").status in (400, 404), name
