@@ -1,4 +1,4 @@
-//! `GET /athena/api/v1/events`: the last changes, the oldest first.
+//! `GET /athena/api/v1/events`: the last changes, the oldest first; or those after one.
 
 use athena_engine::board::Event;
 use serde::Serialize;
@@ -23,12 +23,26 @@ struct View {
 }
 
 impl Document {
-    /// What the board's log holds now.
-    pub fn new() -> Self {
+    /// What the board's log holds now, of the numbers after one to another.
+    pub fn between(after: u64, last: u64) -> Self {
         let events = runtime::board().map(|board| board.events());
+        let events = events.into_iter().flatten();
+        let wanted = events.filter(|event| event.number > after && event.number <= last);
         Self {
-            events: events.into_iter().flatten().map(View::of).collect(),
+            events: wanted.map(View::of).collect(),
         }
+    }
+
+    /// As server-sent events.
+    pub fn stream(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for event in &self.events {
+            if let Ok(json) = serde_json::to_string(event) {
+                let one = format!("id: {}\ndata: {json}\n\n", event.number);
+                text.extend_from_slice(one.as_bytes());
+            }
+        }
+        text
     }
 }
 

@@ -6,6 +6,7 @@ pub mod etag;
 mod events;
 mod members;
 mod problem;
+mod stream;
 mod view;
 
 use std::ffi::{CStr, c_int};
@@ -16,6 +17,7 @@ use crate::change::Refusal;
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, OK};
 use crate::log::{self, Level};
+use crate::naming::text;
 use crate::{growth, metrics, pool, runtime};
 
 pub use view::{FarmView, MemberView};
@@ -123,11 +125,39 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
                 tag(r, farm, Some(member));
                 document(r, &MemberView::of(farm, member))
             }
-            Resource::Events => document(r, &events::Document::new()),
+            Resource::Events => {
+                let after = last_event_id(r)?;
+                if accepts_stream(r) {
+                    return stream::answer(r, after);
+                }
+                document(r, &events::Document::between(after.unwrap_or(0), u64::MAX))
+            }
             Resource::Description => Ok(send(r, JSON, DESCRIPTION)),
             Resource::Metrics => Ok(metrics::answer(r)),
         }
     }
+}
+
+/// The event that the client has seen last.
+unsafe fn last_event_id(r: *mut ffi::request_rec) -> Result<Option<u64>, Refusal> {
+    // SAFETY: the caller's promise.
+    let given = unsafe { ffi::apr_table_get((*r).headers_in, c"Last-Event-ID".as_ptr()) };
+    if given.is_null() {
+        return Ok(None);
+    }
+    text(given).parse().map(Some).map_err(|_| {
+        let reason = "Last-Event-ID must be the number of an event";
+        Refusal::new(ffi::HTTP_BAD_REQUEST, reason)
+    })
+}
+
+unsafe fn accepts_stream(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: the caller's promise.
+    let accepted = text(unsafe { ffi::apr_table_get((*r).headers_in, c"Accept".as_ptr()) });
+    // SAFETY: as above.
+    let only_head = unsafe { (*r).header_only } != 0;
+    let mut types = accepted.split(',').filter_map(|one| one.split(';').next());
+    !only_head && types.any(|one| one.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
 /// What a path below the engine's own names.

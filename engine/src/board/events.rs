@@ -95,6 +95,11 @@ impl Board {
         record.number.store(number, Ordering::Release);
     }
 
+    /// The last event's number; its place may still be being written.
+    pub fn last_event(&self) -> u64 {
+        self.view.header.events.load(Ordering::Relaxed)
+    }
+
     /// What the ring holds, the oldest first.
     pub fn events(&self) -> Vec<Event> {
         let mut events: Vec<Event> = self

@@ -24,6 +24,8 @@ use super::events::{EVENTS, EventRecord};
 use super::plan_area::PlanHead;
 use super::queue::Waiter;
 use super::record::{FarmRecord, MemberRecord};
+use super::watchers::WATCHERS;
+
 use crate::plan::table;
 use crate::sync::{AtomicU32, AtomicU64};
 
@@ -70,8 +72,10 @@ pub struct Header {
     pub generation: AtomicU32,
     /// The last event's number.
     pub events: AtomicU64,
+    /// Until when each place of those who follow the events is let ([`super::watchers`]).
+    pub watchers: [AtomicU64; WATCHERS],
     /// Room for later versions.
-    pub spare: [AtomicU64; 11],
+    pub spare: [AtomicU64; 3],
 }
 
 /// What an extent says about itself.

@@ -59,6 +59,8 @@ mod spec;
 pub mod values;
 #[cfg(not(loom))]
 mod view;
+#[cfg(not(loom))]
+pub mod watchers;
 
 pub use plan_area::PlanArea;
 pub use record::{FarmRecord, MemberRecord};
