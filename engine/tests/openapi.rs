@@ -1,7 +1,9 @@
 //! The API's description and the tables of what can be changed say the same, and so does the manual.
 //! What is answered, a real httpd is asked.
+#![cfg(not(loom))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use athena_engine::board::watchers::WATCHERS;
 use athena_engine::change::{FarmChange, Key, Kind, MemberChange};
 use athena_engine::config::param::ParamError;
 use serde_json::Value;
@@ -72,12 +74,26 @@ fn what_can_be_changed_is_described_with_its_range_and_nothing_else_is() {
 }
 
 #[test]
-fn the_manual_has_each_path() {
-    for path in description()["paths"].as_object().unwrap().keys() {
-        let path = path.replace("{farm}", "NAME").replace("{member}", "MEMBER");
-        let row = format!("\n| `/athena/api/v1{path}` |");
-        assert!(MANUAL.contains(&row), "{path}");
-    }
+fn the_manual_has_the_same_paths() {
+    let described: BTreeSet<String> = description()["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|path| path.replace("{farm}", "NAME").replace("{member}", "MEMBER"))
+        .collect();
+    let rows = MANUAL
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `/athena/api/v1"));
+    let manual: BTreeSet<String> = rows
+        .filter_map(|row| Some(row.split_once('`')?.0.to_owned()))
+        .collect();
+    assert_eq!(described, manual);
+}
+
+#[test]
+fn how_many_can_follow_the_events_is_said() {
+    let said = format!("{WATCHERS} clients");
+    assert!(DESCRIPTION.contains(&said) && MANUAL.contains(&said));
 }
 
 #[test]

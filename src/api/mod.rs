@@ -1,5 +1,5 @@
-//! The JSON API below the engine's path, `/athena/api/v1/…`: what is there ([`view`], [`events`]), and
-//! changes of it ([`change`]). Errors are documents, too ([`problem`]).
+//! The JSON API below the engine's path, `/athena/api/v1/…`: what is there ([`view`], [`events`]), what
+//! happens ([`stream`]), and changes of it ([`change`], [`members`]). Errors are documents, too ([`problem`]).
 
 mod change;
 pub mod etag;

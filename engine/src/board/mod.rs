@@ -3,7 +3,7 @@
 //!
 //! It is a file (or a memfd) mapped shared by httpd's parent and all its children. [`layout`] says
 //! where things lie in it, [`record`] what a farm and a member look like, [`queue`] who waits for a place, [`slots`] who has how
-//! much under way, [`plan_area`] where a farm's schedule is published.
+//! much under way, [`plan_area`] where a farm's schedule is published, [`watchers`] who follows the events.
 //!
 //! **Who trusts whom.** Children can write the whole board, and the parent runs as root. So values
 //! are read from it, never places: every offset, length and index comes from the directory in
