@@ -1,6 +1,6 @@
 //! The signed cookie of a farm's request: what a back end told us of its client. [`follow`] verifies
 //! it, and the request goes to the farm that it [prefers](prefer); there it names the [`member`] and
-//! the [`class`](crate::class). [`wrap`] keeps it from the client. Without an `AthCookieKey` all of it
+//! the [`class`](crate::class). [`mod@wrap`] keeps it from the client. Without an `AthCookieKey` all of it
 //! costs one load and a branch.
 
 mod explain;

@@ -93,7 +93,7 @@ pub enum Notice {
 pub enum Setting {
     /// Hundredths.
     Weight,
-    /// A set of [`flags`].
+    /// A set of [`flags`](super::record::flags).
     Flags,
     /// 0 to 99.
     Lbset,

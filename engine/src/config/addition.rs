@@ -73,7 +73,7 @@ pub fn line<'a>(
 /// Reads a line; of a repeated parameter the last holds.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn read(text: &str) -> Result<Line, ParamError> {
     let mut line = Line::default();
     for word in words::split(text) {

@@ -14,7 +14,7 @@
 //!
 //! [`text`] reads characters, [`split`] finds requests and items in them, [`request`] says what
 //! each kind of request may hold, [`update`] what one may change, [`mirror`] how a
-//! state is written. [`letters`] is the table that formats ([`format`]) and updates
+//! state is written. [`letters`] is the table that formats ([`mod@format`]) and updates
 //! share. An error names the position and the reason; then nothing of the query is done.
 
 mod error;
