@@ -332,8 +332,8 @@ fn each_damage_to_the_description_is_noticed() {
 #[test]
 fn each_field_out_of_range_is_noticed() {
     let bytes = intact("fields");
-    // Four slots: one page of them; farms are 8192 to 20480, members begin there.
-    let (farm, member) = (8192 + 128, 20480 + 128);
+    // Four slots: one page of them; farms are 8192 to 49152, members begin there.
+    let (farm, member) = (8192 + 128, 49152 + 128);
     let refused = |at: usize, value: &[u8]| {
         let mut damaged = bytes.clone();
         damaged[at..at + value.len()].copy_from_slice(value);
