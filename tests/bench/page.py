@@ -11,10 +11,11 @@ from harness.paths import APACHE, ROOT
 PAGE = ROOT / "docs" / "bench" / "README.md"
 
 HEAD = """\
-# What mod_athena costs
+# What mod_athena costs, and what it spares
 
-Written by `make bench`. Every httpd has a direct `ProxyPass` (plain) and a farm of three members on
-loopback, chosen by `roundrobin` here and by `byrequests` in stock mod_proxy_balancer.
+Written by `make bench`. Where nothing else is said, every httpd has a direct `ProxyPass` (plain) and a
+farm of three members on loopback, chosen by `roundrobin` here and by `byrequests` in stock
+mod_proxy_balancer.
 """
 
 

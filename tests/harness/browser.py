@@ -5,7 +5,7 @@ import tempfile
 from contextlib import contextmanager
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -30,6 +30,13 @@ class Browser:
 
     def text(self, selector):
         return self.run("return document.querySelector(arguments[0])?.textContent ?? null", selector)
+
+    def words(self, selector):
+        """What stands there, on a page without scripts; nothing while another one is loading."""
+        try:
+            return self.driver.find_element(By.CSS_SELECTOR, selector).text
+        except (NoSuchElementException, StaleElementReferenceException):
+            return ""
 
     def all(self, selector):
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
