@@ -28,14 +28,14 @@ def shape(document, model):
 def test_the_farms_document(httpd, backends, mpm, balancer):
     members = backends(2)
     server = httpd(mpm, balancer=balancer, conf=served(
-        members.urls, settings="lbmethod=leasttime", each="route=a", weights=[2, 1.5]))
+        members.urls, settings="lbmethod=roundrobin", each="route=a", weights=[2, 1.5]))
     assert ab(server.port, "/farm/x", 100, 4).failed == 0
     engine = Engine(server)
     engine.wait_idle()
     (one,) = engine.farms()
     shape(one, FARM)
     assert (one["name"], one["server"], one["method"], one["on"], one["usable"]) \
-        == ("farm_one", "main", "leasttime", True, 2)
+        == ("farm_one", "main", "roundrobin", True, 2)
     for member, port in zip(one["members"], members.ports, strict=True):
         shape(member, MEMBER)
         assert (member["name"], member["url"], member["route"]) \
