@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench install clean
+.PHONY: help run stop test check build bench install uninstall clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,14 +16,22 @@ test: ## Everything: dependencies, lints, build, unit, loom, a real httpd
 check: ## Format, lints, documentation, licences
 	@ci/check
 
+build: ## Module, command line and back ends, with what the build needs
+	@ci/deps
+	@ci/build
+
 bench: ## Against stock httpd, nginx and HAProxy, as ratios (make bench-NAME: one of them)
 	@ci/bench
 
 bench-%:
 	@ci/bench $*
 
-install: ## Install module and configuration for a2enmod (as root, after a build)
+install: ## Into Debian's layout, for a2enmod (as root; without cargo, what 'make build' left)
+	@! command -v cargo >/dev/null || $(MAKE) --no-print-directory build
 	@ci/install
+
+uninstall: ## Take it away again (as root)
+	@ci/install remove
 
 clean: stop ## End the demo, remove what was built
 	cargo clean
