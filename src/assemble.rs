@@ -13,14 +13,13 @@ use athena_engine::method;
 
 use crate::added::{self, Seats};
 use crate::conf::{self, ServerConf};
-use crate::farm::{Farm, Member, Roll};
+use crate::farm::{Farm, Member, Members, Roll};
 use crate::ffi::{self, OK};
 use crate::front::front;
 use crate::generation::Generation;
 use crate::growth::{self, Copied, Growth, Slot};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::members::Members;
 use crate::naming::{farm_name, name_members, server_name, text};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;

@@ -9,7 +9,7 @@
 //!   farms, [`waiting`] and [`unusable`] are for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
-//!   [`members`] that are added, [`stored`] for what mod_proxy_balancer remembers
+//!   members that are added, [`stored`] for what mod_proxy_balancer remembers
 //! * how a member is chosen: by the request's [`class`] and [`affinity`], and the farm's [`rule`],
 //!   ours or other modules' ([`extension`], [`foreign`])
 //! * what people change at run time: [`change`], [`mod@method`], and what happened: [`events`]
@@ -49,7 +49,6 @@ mod guard;
 mod handover;
 mod log;
 mod manager;
-mod members;
 mod method;
 mod metrics;
 mod naming;

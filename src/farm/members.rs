@@ -7,7 +7,7 @@ use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::farm::Member;
+use super::Member;
 
 /// See the module's documentation.
 pub struct Members {

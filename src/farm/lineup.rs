@@ -1,0 +1,80 @@
+//! A farm as the engine sees it when it elects: its members by position and by place on the board.
+
+use std::sync::atomic::Ordering;
+
+use athena_engine::board::FarmSeat;
+use athena_engine::board::record::MemberRecord;
+use athena_engine::dispatch::Lineup;
+use athena_engine::health::{self, Cause};
+use athena_engine::{MemberId, Micros, ejection};
+
+use super::{Farm, Member};
+use crate::drain;
+
+/// Positions of members by board index: from the lowest index of the farm on, `u32::MAX` where a
+/// record is another farm's.
+pub struct Roll {
+    first: u32,
+    positions: Vec<u32>,
+}
+
+impl Roll {
+    /// The roll of a farm's members, and of seats for more.
+    pub fn of(seat: &FarmSeat) -> Self {
+        let seats = || seat.members.iter().chain(&seat.spares).chain(&seat.seats);
+        let ids = || seats().map(|seat| seat.id.0);
+        let first = ids().min().unwrap_or(0);
+        let span = ids().max().map_or(0, |last| (last - first) as usize + 1);
+        let mut positions = vec![u32::MAX; span];
+        for (position, id) in (0u32..).zip(ids()) {
+            if let Some(place) = positions.get_mut((id - first) as usize) {
+                *place = position;
+            }
+        }
+        Self { first, positions }
+    }
+
+    pub(super) fn position(&self, id: MemberId) -> Option<usize> {
+        let offset = id.0.checked_sub(self.first)?;
+        self.positions
+            .get(offset as usize)
+            .map(|position| *position as usize)
+    }
+}
+
+impl Lineup for Farm {
+    fn len(&self) -> usize {
+        self.members.places()
+    }
+
+    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)> {
+        let member = self.members.get(position)?;
+        Some((member.seat.id, member.record()))
+    }
+
+    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
+        self.member_by_id(id).map(Member::record)
+    }
+
+    fn serves(&self, id: MemberId) -> bool {
+        self.member_by_id(id)
+            .is_some_and(|member| member.serves(self.observed))
+    }
+
+    fn drained(&self, id: MemberId) -> bool {
+        self.member_by_id(id)
+            .is_some_and(|member| drain::is_over(self, member))
+    }
+
+    fn retry(&self, id: MemberId) -> Micros {
+        let Some(member) = self.member_by_id(id) else {
+            return 0;
+        };
+        let health = &member.record().health;
+        if health::cause(health) == Cause::Ejected {
+            let ejections = health.ejections.load(Ordering::Relaxed);
+            return ejection::ejection_time(self.eject_base(), ejections.saturating_sub(1));
+        }
+        member.retry()
+    }
+}

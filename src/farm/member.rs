@@ -1,0 +1,133 @@
+//! A member as this process knows it: its seat on the board, and what its line says. What mod_proxy
+//! and others see of it is in [`super::shared`].
+
+use std::ffi::{CStr, CString};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+use athena_engine::Micros;
+use athena_engine::board::inflight::Totals;
+use athena_engine::board::record::MemberRecord;
+use athena_engine::board::{MemberExtras, MemberSeat};
+use athena_engine::change::MemberState;
+use athena_engine::config::forward::Forward;
+use athena_engine::config::param::MemberParams;
+use athena_engine::reverse::Origin;
+
+use super::Farm;
+use crate::connection::Protocol;
+use crate::{agent, ffi, naming};
+
+/// One member.
+pub struct Member {
+    /// mod_proxy's worker: address, connection pool, protocol.
+    pub worker: *mut ffi::proxy_worker,
+    pub protocol: Protocol,
+    pub seat: MemberSeat,
+    /// Which of its seat's members it is; 0: one that nobody added at run time.
+    pub tenure: u32,
+    /// Its name for people: `host:port`, or what `name=` says.
+    pub name: String,
+    pub c_name: CString,
+    /// Where it is, for who asks: `host[:port]`, or its socket.
+    pub address: String,
+    /// What its line says, or its farm's for it.
+    pub params: MemberParams,
+    /// What the configuration says of it and people can replace.
+    pub(super) extras: MemberExtras,
+    /// Where its URLs begin, to be told in answers.
+    pub origin: Option<Origin>,
+    /// Where its agent is asked.
+    pub agent: Option<SocketAddr>,
+    /// This child's own in-flight cell on the board; null in the parent and without a slot.
+    pub cell: AtomicPtr<AtomicU32>,
+    /// mod_proxy had it in error when last looked at (engine off).
+    pub(super) seen_error: AtomicBool,
+}
+
+impl Member {
+    /// A member over its worker and its seat on the board.
+    pub fn new(
+        worker: *mut ffi::proxy_worker,
+        seat: MemberSeat,
+        name: String,
+        params: MemberParams,
+        extras: MemberExtras,
+    ) -> Self {
+        // SAFETY: workers and their shared parts live as long as the configuration; the scheme is
+        // NUL-terminated within the part and written at configuration time only.
+        let scheme = unsafe { CStr::from_ptr((*(*worker).s).scheme.as_ptr()) };
+        let mut member = Self {
+            worker,
+            protocol: Protocol::of(scheme),
+            seat,
+            tenure: 0,
+            c_name: CString::new(name.as_str()).unwrap_or_default(),
+            name,
+            // SAFETY: the caller's worker, which lives as long as the configuration.
+            address: unsafe { naming::shortest_address(worker) },
+            params,
+            extras,
+            origin: None,
+            agent: None,
+            cell: AtomicPtr::default(),
+            seen_error: AtomicBool::new(false),
+        };
+        member.origin = Origin::of(member.url().to_bytes());
+        member.agent = agent::address_of(&member);
+        member
+    }
+
+    /// The member's record.
+    pub fn record(&self) -> &'static MemberRecord {
+        self.seat.record
+    }
+
+    /// Whether it is still there: members that were added can be removed.
+    pub fn is_current(&self) -> bool {
+        self.tenure == 0 || self.record().admin.tenure.load(Ordering::Relaxed) == self.tenure
+    }
+
+    /// As [`Self::is_current`], for a request that it was just given: if so, its seat is not another's
+    /// before the request has ended.
+    pub fn keeps(&self) -> bool {
+        self.tenure == 0 || self.seat.is_still(self.tenure)
+    }
+
+    /// What its requests count in, as a member of that farm.
+    pub fn totals(&self, farm: Option<&Farm>) -> Totals<'static> {
+        let farm = farm.filter(|farm| farm.has_total());
+        Totals {
+            member: &self.record().hot.inflight,
+            farm: farm.map(|farm| &farm.seat.record.hot.inflight),
+        }
+    }
+
+    /// `forward` in force.
+    pub fn forward(&self) -> Option<Forward> {
+        match self.record().changed.forward.get() {
+            None => self.params.forward.clone(),
+            Some(text) => Forward::read(&text).ok(),
+        }
+    }
+
+    /// Whatever is in force of what people can change.
+    pub fn state(&self) -> MemberState {
+        MemberState::of(self.record(), &self.extras)
+    }
+
+    /// Puts it in force: on the board, and in mod_proxy's shared part. The caller holds the farm's
+    /// lock.
+    pub fn put(&self, state: &MemberState) {
+        state.store(self.record(), &self.extras);
+        self.show(state.settings);
+        self.show_route(&state.extras.route);
+    }
+
+    /// `slowstart`, in microseconds; 0 for none.
+    pub fn slow_start(&self) -> Micros {
+        let changed = self.record().changed.slow_start.get();
+        let seconds = changed.unwrap_or(self.extras.slow_start).unwrap_or(0);
+        u64::from(seconds) * 1_000_000
+    }
+}
