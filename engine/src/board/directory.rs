@@ -7,17 +7,14 @@
 //! Freeing comes first in a pass and retiring last, so a record is never given away by the pass
 //! that retires it: a child forked just before may not have taken its slot yet.
 
+mod extents;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::BoardError;
-use super::events::EVENTS;
-use super::layout::{
-    Extent, FARM_STEP, Kind, MAX_FARMS, MAX_MEMBERS, MAX_WAITERS, MEMBER_STEP, PLAN_STEP,
-    WAITER_STEP, first_extent,
-};
+use super::layout::{Extent, Kind, MAX_FARMS, MAX_MEMBERS, MAX_WAITERS, WAITER_STEP, first_extent};
 use super::pool::{Given, Pool};
 use super::spec::{FarmSpec, Settings};
-use crate::plan::table::entries;
 
 /// Whose a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -301,88 +298,6 @@ impl Directory {
             }
         }
     }
-
-    /// Appends what the entries lack, in whole steps; the surplus entries are free.
-    fn add_capacity(&mut self) {
-        let farms = self.append(Kind::Farms, self.farms.len(), FARM_STEP);
-        self.farms.resize_with(farms, || FarmEntry {
-            life: Life::Free,
-            server: String::new(),
-            name: String::new(),
-            plan: None,
-            table: None,
-        });
-        let members = self.append(Kind::Members, self.members.len(), MEMBER_STEP);
-        self.members.resize_with(members, || MemberEntry {
-            life: Life::Free,
-            farm: 0,
-            url: String::new(),
-            configured: Settings::default(),
-            added: false,
-        });
-        self.append(Kind::Events, EVENTS as usize, EVENTS);
-    }
-
-    fn append(&mut self, kind: Kind, wanted: usize, step: u32) -> usize {
-        let extents = self.extents.iter().filter(|extent| extent.kind == kind);
-        let there: u32 = extents.map(|extent| extent.count).sum();
-        let missing = wanted.saturating_sub(there as usize);
-        // `wanted` was checked against the maximum, a multiple of `step`.
-        let count = u32::try_from(missing).unwrap_or(0).next_multiple_of(step);
-        if count > 0 {
-            self.push(kind, there, count);
-        }
-        (there + count) as usize
-    }
-
-    fn push(&mut self, kind: Kind, first: u32, count: u32) -> usize {
-        let extent = Extent {
-            kind,
-            offset: self.total,
-            first,
-            count,
-        };
-        self.total += extent.length(self.slots);
-        self.extents.push(extent);
-        self.extents.len() - 1
-    }
-
-    /// Sees to a plan area with room for so many members, and to tables if they are wanted. What
-    /// was outgrown is replaced by half as much again at least, so that all that a farm leaves behind
-    /// stays in proportion.
-    fn fit_plan(&mut self, farm: u32, members: usize, hashed: bool) -> Result<(), BoardError> {
-        let Some(entry) = self.farms.get(farm as usize) else {
-            return Err(BoardError::Layout);
-        };
-        let (mut plan, mut table) = (entry.plan, entry.table);
-        let room = |index: Option<usize>| {
-            let extent = index.and_then(|index| self.extents.get(index));
-            extent.map_or(0, |extent| extent.count)
-        };
-        let there = room(plan);
-        let wanted = u32::try_from(members).map_err(|_| BoardError::Layout)?;
-        if plan.is_none() || wanted > there {
-            let count = wanted
-                .max(there + there / 2)
-                .max(1)
-                .next_multiple_of(PLAN_STEP)
-                .min(MAX_MEMBERS);
-            plan = Some(self.push(Kind::Plan, farm, count));
-            // The two belong together: children of older generations read the former ones.
-            table = None;
-        }
-        if !hashed {
-            table = None;
-        } else if table.is_none() {
-            let count = plan.and_then(|plan| self.extents.get(plan));
-            let count = count.map_or(wanted, |extent| extent.count);
-            table = Some(self.push(Kind::Table, farm, entries(count)));
-        }
-        if let Some(entry) = self.farms.get_mut(farm as usize) {
-            (entry.plan, entry.table) = (plan, table);
-        }
-        Ok(())
-    }
 }
 
 /// Key of a spare that nobody has taken: no URL begins like this.
@@ -420,130 +335,4 @@ fn within(what: &'static str, count: usize, max: u32) -> Result<(), BoardError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::spec::sample;
-    use super::*;
-
-    fn farm(name: &str, urls: &[&str]) -> FarmSpec {
-        sample(name, urls)
-    }
-
-    fn ids(assigned: &[Assigned]) -> Vec<(u32, Vec<u32>)> {
-        let ids = |farm: &Assigned| farm.members.iter().map(|given| given.id).collect();
-        assigned
-            .iter()
-            .map(|farm| (farm.farm.id, ids(farm)))
-            .collect()
-    }
-
-    #[test]
-    fn keys_keep_their_records_whatever_the_order() {
-        let mut directory = Directory::empty(4);
-        let one = directory
-            .advance(&[farm("f", &["a", "b"]), farm("g", &["a"])], None)
-            .unwrap();
-        assert_eq!(ids(&one), [(0, vec![0, 1]), (1, vec![2])]);
-        let two = directory
-            .advance(&[farm("g", &["a"]), farm("f", &["b", "a"])], None)
-            .unwrap();
-        assert_eq!(ids(&two), [(1, vec![2]), (0, vec![1, 0])]);
-        assert!(!two[0].farm.fresh && !two[1].members[0].fresh);
-        assert_eq!(directory.generation, 3);
-    }
-
-    #[test]
-    fn a_retired_record_waits_for_its_generation() {
-        let mut directory = Directory::empty(4);
-        directory.advance(&[farm("f", &["a", "b"])], None).unwrap();
-        // Generation 3 drops b; children of generation 2 live through 4.
-        let three = directory
-            .advance(&[farm("f", &["a", "c"])], Some(2))
-            .unwrap();
-        assert_eq!(ids(&three), [(0, vec![0, 2])]);
-        assert_eq!(directory.members[1].life, Life::Retired(2));
-        let four = directory
-            .advance(&[farm("f", &["a", "d"])], Some(2))
-            .unwrap();
-        assert_eq!(ids(&four), [(0, vec![0, 3])]);
-        // Generation 2 is gone, 3 is not: b's record is free, c's is not.
-        let five = directory
-            .advance(&[farm("f", &["a", "e"])], Some(3))
-            .unwrap();
-        assert_eq!(ids(&five), [(0, vec![0, 1])]);
-        assert!(five[0].members[1].fresh);
-        // Nobody lives: all but what this pass retires is free, lowest first.
-        let six = directory
-            .advance(&[farm("f", &["a", "x", "y", "z"])], None)
-            .unwrap();
-        assert_eq!(ids(&six), [(0, vec![0, 2, 3, 4])]);
-    }
-
-    #[test]
-    fn a_member_that_returns_in_time_has_its_record_back() {
-        let mut directory = Directory::empty(4);
-        directory.advance(&[farm("f", &["a", "b"])], None).unwrap();
-        directory.advance(&[farm("f", &["a"])], Some(2)).unwrap();
-        let back = directory
-            .advance(&[farm("f", &["a", "b"])], Some(2))
-            .unwrap();
-        assert_eq!(
-            back[0].members[1],
-            Given {
-                id: 1,
-                fresh: false
-            }
-        );
-    }
-
-    #[test]
-    fn a_farm_that_went_gives_its_record_to_another() {
-        let mut directory = Directory::empty(4);
-        directory.advance(&[farm("f", &["a"])], None).unwrap();
-        directory.advance(&[farm("g", &["a"])], None).unwrap();
-        let three = directory
-            .advance(&[farm("h", &["a"]), farm("g", &["a"])], None)
-            .unwrap();
-        assert_eq!(ids(&three), [(0, vec![0]), (1, vec![1])]);
-        assert!(three[0].farm.fresh && !three[1].farm.fresh);
-    }
-
-    #[test]
-    fn extents_are_appended_only_when_capacity_is_used_up() {
-        let mut directory = Directory::empty(4);
-        directory.advance(&[sample("f", 0..3)], None).unwrap();
-        let (extents, total) = (directory.extents.clone(), directory.total);
-        directory.advance(&[sample("f", 0..8)], None).unwrap();
-        assert_eq!((&directory.extents, directory.total), (&extents, total));
-        directory.advance(&[sample("f", 0..9)], None).unwrap();
-        assert_eq!(
-            directory.extents.len(),
-            extents.len() + 1,
-            "a larger plan area"
-        );
-        assert_eq!(directory.extents[4].count, 16);
-        directory.advance(&[sample("f", 0..33)], None).unwrap();
-        let last = &directory.extents[5..];
-        assert_eq!(
-            (last[0].kind, last[0].first, last[0].count),
-            (Kind::Members, 32, 32)
-        );
-        assert_eq!((last[1].kind, last[1].count), (Kind::Plan, 40));
-        let mut offset = first_extent(4);
-        for extent in &directory.extents {
-            assert_eq!(extent.offset, offset);
-            offset += extent.length(4);
-        }
-        assert_eq!(offset, directory.total);
-    }
-
-    #[test]
-    fn one_key_twice_is_refused() {
-        for specs in [
-            vec![farm("f", &["a", "a"])],
-            vec![farm("f", &[]), farm("f", &["a"])],
-        ] {
-            let error = Directory::empty(4).advance(&specs, None).unwrap_err();
-            assert!(matches!(error, BoardError::Twice { .. }), "{error}");
-        }
-    }
-}
+mod tests;

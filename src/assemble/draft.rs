@@ -1,0 +1,282 @@
+//! The farms of a configuration as mod_proxy has read them, before they have seats on the board.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_int};
+use std::sync::atomic::AtomicU32;
+
+use athena_engine::board::{FarmExtras, FarmSeat, FarmSpec, MemberExtras, MemberSpec};
+use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::config::qos::Classes;
+
+use crate::added::{self, Seats};
+use crate::conf::ServerConf;
+use crate::farm::{Farm, Member, Members, Roll};
+use crate::ffi;
+use crate::front::front;
+use crate::growth::{self, Copied, Growth, Slot};
+use crate::naming::{farm_name, name_members, server_name, text};
+use crate::proxy::{self, Proxy};
+use crate::rule::Rule;
+use crate::{outcome, provider, stored};
+
+/// A farm on its way: what mod_proxy has of it.
+pub struct Draft {
+    pub name: String,
+    pub server: String,
+    pub server_rec: *mut ffi::server_rec,
+    pub balancer: *mut ffi::proxy_balancer,
+    /// That and its copies in other servers.
+    pub copies: Vec<Copied>,
+    pub members: Vec<MemberDraft>,
+    /// Free slots for members that are added at run time.
+    pub slots: Vec<Slot>,
+    pub params: FarmParams,
+    pub classes: Classes,
+    pub provider: Provider,
+}
+
+pub struct MemberDraft {
+    pub worker: *mut ffi::proxy_worker,
+    pub name: String,
+    pub params: MemberParams,
+    pub extras: MemberExtras,
+}
+
+pub type Provider = (*const ffi::proxy_balancer_method, Rule);
+
+/// For each server, the farms its names stand for: indices into the list of drafts.
+pub type Tables = Vec<(
+    *mut ffi::server_rec,
+    Vec<(String, usize, *mut ffi::proxy_balancer)>,
+)>;
+
+/// Finds the farms of all servers; virtual hosts' copies of a balancer are the same farm.
+pub unsafe fn all(
+    main: *mut ffi::server_rec,
+    proxy: &Proxy,
+    engine: bool,
+) -> Result<(Vec<Draft>, Tables), String> {
+    let mut drafts: Vec<Draft> = Vec::new();
+    let mut by_members: HashMap<*mut ffi::apr_array_header_t, usize> = HashMap::new();
+    let mut tables: Tables = Vec::new();
+    let mut server_names: HashMap<String, u32> = HashMap::new();
+    let mut s = main;
+    // SAFETY: httpd's list of servers and mod_proxy's list of balancers.
+    unsafe {
+        while !s.is_null() {
+            let server_name = server_name(s, main, &mut server_names);
+            let mut names = Vec::new();
+            for balancer in proxy::elements::<ffi::proxy_balancer>((*proxy.conf(s)).balancers) {
+                let workers = (*balancer).workers;
+                let name = farm_name(balancer);
+                let index = match by_members.get(&workers) {
+                    Some(index) => {
+                        if let Some(draft) = drafts.get_mut(*index) {
+                            draft.copies.push(Copied {
+                                server: s,
+                                balancer,
+                            });
+                        }
+                        *index
+                    }
+                    None => {
+                        let Some(rule) = chosen_rule(balancer, &name, engine)? else {
+                            continue;
+                        };
+                        by_members.insert(workers, drafts.len());
+                        drafts.push(Draft::of(balancer, s, &server_name, name.clone(), rule)?);
+                        drafts.len() - 1
+                    }
+                };
+                names.push((name, index, balancer));
+            }
+            tables.push((s, names));
+            s = (*s).next;
+        }
+        for draft in &mut drafts {
+            draft.slots = growth::free_slots(&draft.copies);
+        }
+    }
+    Ok((drafts, tables))
+}
+
+/// The rule of a balancer: what `lbmethod=` names, or httpd's default. With the engine off, only
+/// farms that name a method of ours are looked at.
+unsafe fn chosen_rule(
+    balancer: *mut ffi::proxy_balancer,
+    farm: &str,
+    engine: bool,
+) -> Result<Option<Provider>, String> {
+    // SAFETY: a live balancer.
+    let provider = unsafe { (*balancer).lbmethod.cast_const() };
+    if !engine && !provider::is_ours(provider) {
+        return Ok(None);
+    }
+    match Rule::of(provider) {
+        Some(rule) => Ok(Some((provider, rule))),
+        None => Err(format!(
+            "farm {farm}: lbmethod: the module that provides it has no function that chooses"
+        )),
+    }
+}
+
+impl Draft {
+    unsafe fn of(
+        balancer: *mut ffi::proxy_balancer,
+        s: *mut ffi::server_rec,
+        server: &str,
+        name: String,
+        provider: Provider,
+    ) -> Result<Self, String> {
+        let conf = ServerConf::of(s);
+        let params = conf
+            .as_ref()
+            .and_then(|conf| conf.farms.get(&name).cloned())
+            .unwrap_or_default();
+        // SAFETY: mod_proxy's own structures of a configuration that has been read.
+        let members = unsafe {
+            let workers: Vec<_> = proxy::elements::<*mut ffi::proxy_worker>((*balancer).workers)
+                .map(|worker| *worker)
+                .collect();
+            let own = |worker: *mut ffi::proxy_worker| {
+                conf.as_ref().and_then(|conf| conf.members.get(&worker))
+            };
+            name_members(&workers, own)
+                .into_iter()
+                .zip(workers)
+                .map(|(name, worker)| {
+                    let params = own(worker).cloned().unwrap_or_default().or(&params.members);
+                    MemberDraft {
+                        worker,
+                        name,
+                        extras: growth::extras(worker, &params),
+                        params,
+                    }
+                })
+                .collect::<Vec<_>>()
+        };
+        if let Some(time) = params.try_timeout {
+            for member in &members {
+                // SAFETY: as above.
+                unsafe { outcome::limit(member.worker, time) };
+            }
+        }
+        let server = server.to_owned();
+        let lines = conf.map(|conf| conf.qos.as_slice()).unwrap_or_default();
+        let classes = Classes::of(lines, &name).map_err(|error| error.to_string())?;
+        Ok(Self {
+            name,
+            server,
+            server_rec: s,
+            balancer,
+            copies: vec![Copied {
+                server: s,
+                balancer,
+            }],
+            members,
+            slots: Vec::new(),
+            params,
+            classes,
+            provider,
+        })
+    }
+
+    pub fn spec(&self, engine: bool) -> FarmSpec {
+        let members = self.members.iter().map(|member| member.spec(engine));
+        FarmSpec {
+            server: self.server.clone(),
+            name: self.name.clone(),
+            members: members.collect(),
+            spares: u32::try_from(self.slots.len()).unwrap_or(0),
+            queue: self.params.queue.filter(|_| engine).unwrap_or(0),
+            seats: added::wanted(self.server_rec, engine),
+            extras: self.extras(),
+            hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),
+        }
+    }
+
+    fn extras(&self) -> FarmExtras {
+        let (params, text) = (&self.params, |text: Option<String>| {
+            text.unwrap_or_default()
+        });
+        FarmExtras {
+            method: self.provider.1.name().into_owned(),
+            forward: text(params.forward.as_ref().map(ToString::to_string)),
+            fallback: text(params.fallback.as_ref().map(ToString::to_string)),
+        }
+    }
+
+    pub unsafe fn finish(
+        self,
+        pool: *mut ffi::apr_pool_t,
+        seat: FarmSeat,
+        slots: Vec<Slot>,
+        observed: bool,
+    ) -> Farm {
+        let extras = self.extras();
+        let method = seat.record.changed.method.version();
+        let members: Vec<Member> = self
+            .members
+            .into_iter()
+            .zip(&seat.members)
+            .map(|(draft, seat)| {
+                Member::new(draft.worker, *seat, draft.name, draft.params, draft.extras)
+            })
+            .collect();
+        // SAFETY: the caller's promise; `errstatuses` is an array of int.
+        let (front, fail_on_status, fail_on_timeout) = unsafe {
+            let balancer = &*self.balancer;
+            let statuses = proxy::elements::<c_int>(balancer.errstatuses)
+                .filter_map(|status| u16::try_from(*status).ok())
+                .collect();
+            (
+                front(pool, &self.name),
+                statuses,
+                balancer.failontimeout != 0,
+            )
+        };
+        Farm {
+            c_name: CString::new(self.name.as_str()).unwrap_or_default(),
+            name: self.name,
+            server: self.server,
+            server_rec: self.server_rec,
+            observed,
+            roll: Roll::of(&seat),
+            members: Members::new(members, seat.spares.len(), seat.seats.len()),
+            growth: Growth::new(self.copies, self.slots, &seat),
+            added: Seats::new(&seat, slots),
+            seat,
+            params: self.params,
+            classes: self.classes,
+            extras,
+            method_seen: AtomicU32::new(method),
+            fail_on_status,
+            fail_on_timeout,
+            balancer: self.balancer,
+            provider: self.provider,
+            front,
+        }
+    }
+}
+
+impl MemberDraft {
+    pub fn spec(&self, engine: bool) -> MemberSpec {
+        // With the engine off, places are not ours to give.
+        let max_conn = self.params.max_conn.filter(|_| engine);
+        // SAFETY: a worker of a configuration that has been read.
+        unsafe {
+            let (configured, stored) = stored::settings_of(self.worker);
+            let shared = &*(*self.worker).s;
+            MemberSpec {
+                url: text(shared.name_ex.as_ptr()),
+                name: self.name.clone(),
+                extras: self.extras.clone(),
+                weight: configured.weight,
+                flags: configured.flags,
+                lbset: configured.lbset,
+                max_conn: max_conn.unwrap_or(0),
+                stored,
+            }
+        }
+    }
+}
