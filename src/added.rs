@@ -14,6 +14,7 @@ use athena_engine::board::record::flags;
 use athena_engine::board::{FarmLock, FarmSeat, MemberSeat, MemberSpec};
 use athena_engine::change::MemberChange;
 use athena_engine::config::addition::{self, Line};
+use athena_engine::config::forward::Forward;
 use athena_engine::drain;
 use athena_engine::stats::expect;
 
@@ -23,7 +24,7 @@ use crate::farm::{Farm, Member};
 use crate::growth::{self, Slot};
 use crate::log::{self, Level};
 use crate::worker::{self, Draft};
-use crate::{clock, ffi, naming, refresh, runtime, sticky};
+use crate::{clock, ffi, forward, naming, refresh, runtime, sticky};
 
 /// How many members people may add to a farm that `AthMemberAllow` lets them add any to.
 pub const SEATS: u32 = 64;
@@ -101,6 +102,7 @@ pub fn make_all(farm: &Farm) {
             continue;
         }
         let made = draft(farm, &noted.url, &noted.line)
+            .map_err(|refusal| refusal.reason)
             .and_then(|(draft, line)| make(farm, index, draft, line, &noted));
         if let Err(reason) = made {
             let text = format!(
@@ -128,11 +130,21 @@ fn place_of(farm: &Farm, index: usize) -> usize {
 }
 
 /// A worker for what the board, or somebody who asks, says: hostile until it is checked here.
-fn draft(farm: &Farm, url: &str, line: &str) -> Result<(Draft, Line), String> {
-    change::allowed(farm, url).map_err(|refusal| refusal.reason)?;
-    let line = addition::read(line).map_err(|error| error.to_string())?;
-    let draft = Draft::new(farm, url, &line.native)?;
+fn draft(farm: &Farm, url: &str, line: &str) -> Result<(Draft, Line), Refusal> {
+    change::allowed(farm, url)?;
+    let line = addition::read(line).map_err(|error| invalid(error.to_string()))?;
+    if let Some(Forward::Url(url)) = &line.params.forward {
+        change::allowed(farm, url)?;
+    }
+    if let Some(agent) = &line.params.agent {
+        change::allowed_agent(farm, agent)?;
+    }
+    let draft = Draft::new(farm, url, &line.native).map_err(invalid)?;
     Ok((draft, line))
+}
+
+fn invalid(reason: String) -> Refusal {
+    Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason)
 }
 
 /// Puts a member in its place in this process.
@@ -176,9 +188,7 @@ pub fn add<'a>(
     line: &str,
     author: &Author,
 ) -> Result<&'a Member, Refusal> {
-    change::allowed(farm, url)?;
-    let invalid = |reason: String| Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason);
-    let (draft, read) = draft(farm, url, line).map_err(invalid)?;
+    let (draft, read) = draft(farm, url, line)?;
     // SAFETY: the draft's worker is nobody else's yet.
     let (name_ex, route) = unsafe {
         let shared = &*(*draft.worker).s;
@@ -192,6 +202,13 @@ pub fn add<'a>(
     }
     let held = change::hold(farm)?;
     make_all(farm);
+    if read.params.forward.is_some() {
+        // As if the farm itself did: a new circle would lead through it.
+        let planned = |of: &Farm, member: Option<&Member>| {
+            (std::ptr::eq(of, farm) && member.is_none()).then(|| read.params.forward.clone())
+        };
+        forward::check_all(planned).map_err(invalid)?;
+    }
     let name = free_name(farm, &draft, &name_ex, read.params.name.as_deref())?;
     let board = runtime::board();
     let vacant = |seat: MemberSeat| board.is_some_and(|board| board.is_vacant(seat));
@@ -324,7 +341,7 @@ fn has_left(farm: &Farm, member: &Member) -> bool {
     // Whether sessions have ended, only their clients know.
     let idle = !sticky::has_sessions(farm)
         && runtime::board().is_some_and(|board| board.inflight(member.seat.id) == 0);
-    let time = member.params.drain_timeout.unwrap_or(DRAIN);
+    let time = member.drain_timeout().unwrap_or(DRAIN);
     idle || drain::is_over(&member.record().admin, time, clock::wall())
 }
 

@@ -6,8 +6,10 @@ use std::ffi::c_int;
 use std::time::Duration;
 
 use athena_engine::FarmId;
+use athena_engine::agent::Address;
 use athena_engine::board::{Board, FarmLock};
 use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
+use athena_engine::config::allow::Allowed;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::Fallback;
 
@@ -184,9 +186,7 @@ fn check_forwards(steps: &[Step<'_>]) -> Result<(), Refusal> {
             .rev()
             .find_map(|step| step.forward_of(farm, member))
     };
-    runtime::tables()
-        .try_for_each(|table| forward::check(table, planned))
-        .map_err(invalid)
+    forward::check_all(planned).map_err(invalid)
 }
 
 fn invalid(reason: String) -> Refusal {
@@ -302,10 +302,23 @@ impl<'a> Step<'a> {
 
 /// Whether people may send requests to a URL (`AthMemberAllow`).
 pub fn allowed(farm: &Farm, url: &str) -> Result<(), Refusal> {
-    let conf = ServerConf::of(farm.server_rec);
-    if conf.is_some_and(|conf| conf.allowed.as_ref().is_some_and(|hosts| hosts.allows(url))) {
+    leave(farm, url, |hosts| hosts.allows(url))
+}
+
+/// Whether people may have an agent asked there: the member's own host, or another that is named,
+/// whatever the port.
+pub fn allowed_agent(farm: &Farm, agent: &Address) -> Result<(), Refusal> {
+    match agent.of("") {
+        ("", _) => Ok(()),
+        (host, _) => leave(farm, host, |hosts| hosts.names(host)),
+    }
+}
+
+fn leave(farm: &Farm, what: &str, by: impl FnOnce(&Allowed) -> bool) -> Result<(), Refusal> {
+    let hosts = ServerConf::of(farm.server_rec).and_then(|conf| conf.allowed.as_ref());
+    if hosts.is_some_and(by) {
         return Ok(());
     }
-    let reason = format!("{url}: AthMemberAllow does not name this host");
+    let reason = format!("{what}: AthMemberAllow does not name this host");
     Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
 }

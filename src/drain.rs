@@ -10,7 +10,7 @@ use crate::{clock, runtime};
 /// Whether a member has drained as long as it may; whoever finds out first says so.
 pub fn is_over(farm: &Farm, member: &Member) -> bool {
     let admin = &member.record().admin;
-    let Some(timeout) = member.params.drain_timeout else {
+    let Some(timeout) = member.drain_timeout() else {
         return false;
     };
     if !drain::is_over(admin, timeout, clock::wall()) {

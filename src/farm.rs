@@ -160,7 +160,9 @@ impl Farm {
         self.seat.record.changed.forward.set(configured, configured);
         for member in &self.members {
             let configured = &member.extras.forward;
-            member.record().changed.forward.set(configured, configured);
+            // People said what a member that was added is to say.
+            let kept = if member.tenure == 0 { configured } else { "" };
+            member.record().changed.forward.set(kept, configured);
         }
     }
 

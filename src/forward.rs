@@ -85,8 +85,12 @@ fn explain(r: *mut ffi::request_rec, farm: &Farm, target: &str) {
 /// and is given up then.
 pub fn begin(table: &FarmTable) -> Result<(), String> {
     check(table, |farm, member| {
-        let own = member.map(|member| &member.params.forward);
-        Some(own.unwrap_or(&farm.params.forward).clone())
+        Some(match member {
+            None => farm.params.forward.clone(),
+            Some(member) if member.tenure == 0 => member.params.forward.clone(),
+            // People added it.
+            Some(_) => None,
+        })
     })?;
     let Err(error) = check(table, |_, _| None) else {
         return Ok(());
@@ -100,6 +104,13 @@ pub fn begin(table: &FarmTable) -> Result<(), String> {
         farm.end_forwards();
     }
     Ok(())
+}
+
+/// As [`check`], of every server.
+pub fn check_all(
+    planned: impl Fn(&Farm, Option<&Member>) -> Option<Option<Forward>>,
+) -> Result<(), String> {
+    runtime::tables().try_for_each(|table| check(table, &planned))
 }
 
 /// Whether each `forward` of a server's farms leads to one of its farms or to a URL, and none of

@@ -266,10 +266,13 @@ fn take(
 /// `worker` is live.
 pub unsafe fn extras(worker: *mut ffi::proxy_worker, params: &MemberParams) -> MemberExtras {
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    // SAFETY: the caller's promise.
+    let shared = unsafe { &*(*worker).s };
     MemberExtras {
-        // SAFETY: the caller's promise.
-        route: text(unsafe { (*(*worker).s).route.as_ptr() }),
+        route: text(shared.route.as_ptr()),
+        redirect: text(shared.redirect.as_ptr()),
         slow_start: params.slow_start.map(seconds),
+        drain_timeout: params.drain_timeout.map(seconds),
         forward: params
             .forward
             .as_ref()

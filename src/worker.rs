@@ -11,8 +11,11 @@ use crate::naming::{self, text};
 use crate::{ffi, outcome, proxy};
 
 const SECOND: i64 = 1_000_000;
+const YEAR: i64 = 31_536_000 * SECOND;
 /// httpd's `AP_IOBUFSIZE`: buffers have no less.
 const IO_BUFFER_MIN: usize = 8192;
+/// httpd's `HUGE_STRING_LEN`: what mod_proxy gives the lines of answers' headers.
+const RESPONSE_FIELD: usize = 8192;
 
 /// Memory for workers, this process's own: the configuration's pool is not for threads. `0`: none yet.
 static POOL: Mutex<usize> = Mutex::new(0);
@@ -159,7 +162,7 @@ fn set(shared: &mut ffi::proxy_worker_shared, key: &str, value: &str) -> Option<
         "max" => shared.hmax = value.parse().ok()?,
         "smax" => shared.smax = value.parse().ok()?,
         "acquire" => {
-            shared.acquire = time(value, c"ms").filter(|time| *time >= 1000)?;
+            shared.acquire = time(value, c"ms").filter(is_wait)?;
             shared.set_acquire_set(1);
         }
         "timeout" => {
@@ -174,8 +177,7 @@ fn set(shared: &mut ffi::proxy_worker_shared, key: &str, value: &str) -> Option<
             shared.set_io_buffer_size_set(1);
         }
         "receivebuffersize" => {
-            let size: usize = value.parse().ok()?;
-            shared.recv_buffer_size = Some(size).filter(|size| *size == 0 || *size >= 512)?;
+            shared.recv_buffer_size = value.parse().ok()?;
             shared.set_recv_buffer_size_set(1);
         }
         "keepalive" => {
@@ -205,26 +207,27 @@ fn set(shared: &mut ffi::proxy_worker_shared, key: &str, value: &str) -> Option<
             shared.flush_wait = millis;
         }
         "ping" => {
-            shared.ping_timeout = time(value, c"s").filter(|time| *time >= 1000)?;
+            shared.ping_timeout = time(value, c"s").filter(is_wait)?;
             shared.set_ping_timeout_set(1);
         }
         "lbset" => shared.lbset = value.parse().ok()?,
         "connectiontimeout" => {
-            shared.conn_timeout = time(value, c"s").filter(|time| *time >= 1000)?;
+            shared.conn_timeout = time(value, c"s").filter(is_wait)?;
             shared.set_conn_timeout_set(1);
         }
         "flusher" => fill(&mut shared.flusher, value)?,
         "upgrade" => fill(&mut shared.upgrade, value)?,
         "secret" => fill(&mut shared.secret, value)?,
         "responsefieldsize" => {
-            shared.response_field_size = value.parse().ok().filter(|size| *size > 0)?;
+            let size = value.parse().ok()?;
+            shared.response_field_size = if size == 0 { RESPONSE_FIELD } else { size };
             shared.set_response_field_size_set(1);
         }
         "addressttl" => {
             shared.address_ttl = match value {
                 "-1" => -1,
                 _ => time(value, c"s")
-                    .filter(|time| time % SECOND == 0)
+                    .filter(|time| time % SECOND == 0 && *time <= YEAR)
                     .and_then(|time| i32::try_from(time / SECOND).ok())?,
             };
             shared.set_address_ttl_set(1);
@@ -247,8 +250,16 @@ fn seconds(value: &str) -> Option<i64> {
     Some(value.parse::<u32>().ok().map(i64::from)? * SECOND)
 }
 
-/// As httpd reads times, in microseconds.
+/// How long one can wait, in microseconds.
+fn is_wait(time: &i64) -> bool {
+    (1000..=YEAR).contains(time)
+}
+
+/// As httpd reads times, in microseconds; it takes a text without digits for 0.
 fn time(value: &str, unit: &CStr) -> Option<i64> {
+    if !value.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
     let value = CString::new(value).ok()?;
     let mut time = 0;
     // SAFETY: httpd reads a NUL-terminated text into an integer.

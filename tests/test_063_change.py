@@ -48,18 +48,48 @@ def test_each_change_of_a_member_holds_everywhere(httpd, backends, balancer, mpm
     api.patch(member(members, 2), up=False)
     assert engine.column("up") == [True, True, False]
     assert shares(server) == [60, 0, 0]
-    api.patch(member(members, 1), drain=False, lbset=1, maxconn=7, slowstart=9)
+    api.patch(member(members, 1), drain=False, lbset=1, maxconn=7, slowstart=9, redirect="c",
+              draintimeout=99)
     assert shares(server) == [60, 0, 0]
-    keys = ("weight", "on", "drain", "lbset", "up", "route", "maxconn", "slowstart")
+    keys = ("weight", "on", "drain", "lbset", "up", "route", "maxconn", "slowstart", "redirect",
+            "draintimeout")
     before = [[one[key] for key in keys] for one in engine.members()]
     assert before[0][:2] == [2.0, True]
-    assert before[1] == [1.0, True, False, 1, True, "b", 7, 9]
+    assert before[1] == [1.0, True, False, 1, True, "b", 7, 9, "c", 99]
     for restart in (lambda: server.graceful(alone=True), server.restart):
         restart()
         assert [[one[key] for key in keys] for one in engine.members()] == before
         assert shares(server) == [60, 0, 0]
     api.patch(member(members, 2), up=True)
     assert shares(server) == [40, 0, 20]
+
+
+def test_sessions_are_redirected(httpd, backends, balancer):
+    members = backends(3)
+    conf = served(members.urls, settings="lbmethod=roundrobin stickysession=sid")
+    for n, url in enumerate(members.urls):
+        conf = conf.replace(f'"{url}"', f'"{url}" route=r{n}')
+    server = httpd("prefork", balancer=balancer, children=8, conf=conf)
+    server.expect(r"ATH0112")
+    api = Api(server)
+    ask = lambda: {fetch(server.port, "/farm/x;sid=1.r0").member for _ in range(9)}
+    api.patch(member(members, 0), on=False, redirect="r2")
+    for restart in (lambda: None, lambda: server.graceful(alone=True), server.restart):
+        restart()
+        assert ask() == {2}
+    api.patch(member(members, 0), redirect=None)
+    assert ask() == {1, 2}
+
+
+def test_how_long_a_member_drains(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=served(members.urls, each="draintimeout=600"))
+    api = Api(server)
+    api.patch(member(members, 0), drain=True, draintimeout=1)
+    wait_until(lambda: Engine(server).column("on") == [False, True], what="its end")
+    assert "member 127.0.0.1" in server.lines("ATH0231.*has drained for 1 s")[0]
+    api.patch(member(members, 0), draintimeout=None)
+    assert Engine(server).column("on") == [True, True]
 
 
 @pytest.mark.parametrize("mpm", ["prefork", "event"])

@@ -11,12 +11,12 @@ from harness.paths import ROOT
 DOCUMENT = json.loads((ROOT / "src/api/openapi.json").read_text())
 SEED, EXAMPLES = "7", "15"
 
-# What no schema can say: which parameters a newcomer can have, whether anybody has changed anything.
+# What no schema can say: whether there is such a member already, whether anybody has changed anything.
 CONFIG = """
 [[operations]]
 include-operation-id = "addMember"
 [operations.checks.positive_data_acceptance]
-expected-statuses = ["2xx", "403", "409", "422"]
+expected-statuses = ["2xx", "403", "409"]
 [[operations]]
 include-operation-id = ["changeFarm", "changeMember", "removeMember"]
 [operations.checks.positive_data_acceptance]
@@ -39,8 +39,14 @@ def narrowed(members):
     farms["fallback"] = {"enum": ["redirect:http://127.0.0.1:9/", "http://127.0.0.1:9/", None]}
     for change in (farms, of_members):
         change["forward"] = {"enum": ["farm_three", "http://127.0.0.1:9/", None]}
-    schemas["NewMember"]["properties"]["url"] = {
-        "enum": [f"http://127.0.0.1:{port}{path}" for port in range(11, 16) for path in ("", "/a")]}
+    newcomer = schemas["NewMember"]
+    newcomer["maxProperties"] = 8  # What fits 512 bytes.
+    newcomer["properties"] |= {
+        "url": {"enum": [f"http://127.0.0.1:{port}{path}" for port in range(11, 16)
+                         for path in ("", "/a")]},
+        "forward": of_members["forward"],
+        "agent": {"enum": [":9", "127.0.0.1:9", None]},
+        "flushpackets": {"enum": ["on", "off", "auto", None]}}
     return document
 
 
@@ -61,6 +67,38 @@ def test_the_api_is_what_it_says(httpd, directory, mpm):
         cwd=directory, text=True, capture_output=True)
     print(run.stdout, run.stderr)
     assert run.returncode == 0
+
+
+def test_each_parameter_of_a_newcomer_is_as_described(httpd):
+    server = httpd("event", conf="AthMemberAllow http://127.0.0.1\n" + "".join(
+        farm(["http://127.0.0.1:9"], name=name) for name in ("farm_one", "farm_two")))
+    api, members = Api(server), "/farms/farm_one/members"
+    parameters = dict(DOCUMENT["components"]["schemas"]["NewMember"]["properties"])
+    del parameters["url"]
+
+    def post(**fields):
+        answer = api.ask("POST", members, {"url": "http://127.0.0.1:10", **fields})
+        if answer.status == 201:
+            name = json.loads(answer.body)["name"]
+            assert api.ask("DELETE", f"{members}/{name}?force=1").status == 204
+        return answer.status
+
+    for name, schema in parameters.items():
+        good, bad = list(schema.get("examples", [])), [[], {}]
+        ranged = next((one for one in schema.get("anyOf", []) if "minimum" in one), schema)
+        if "minimum" in ranged:
+            good += [ranged["minimum"], ranged["maximum"]]
+            bad += [ranged["minimum"] - 1, ranged["maximum"] + 1, True, "", "x", "1 2"]
+        elif "boolean" in schema["type"]:
+            good += [True, False, "on", "Off"]
+            bad += [1, "yes", ""]
+        else:
+            bad += [1, True, "\x01", "x" * 600]
+        assert good
+        for value in good + [None]:
+            assert post(**{name: value}) == 201, (name, value)
+        for value in bad:
+            assert post(**{name: value}) == 422, (name, value)
 
 
 def test_the_document_is_served(httpd):

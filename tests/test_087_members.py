@@ -6,7 +6,7 @@ import pytest
 from harness.api import Api
 from harness.client import Client, fetch
 from harness.engine import Engine
-from harness.farms import served
+from harness.farms import farm, served
 from harness.load import Load, shared
 from harness.waiting import wait_until
 
@@ -127,7 +127,12 @@ def test_refusals_change_nothing(httpd, backends):
     assert refused({"url": other, "lbset": 100}, 422).startswith("lbset=100: must be")
     assert "not for a member" in refused({"url": other, "hcmethod": "TCP"}, 422)
     assert "belongs to the farm" in refused({"url": other, "lbmethod": "hash"}, 422)
-    assert "must be text" in refused({"url": other, "weight": [1]}, 422)
+    assert refused({"url": other, "weight": [1]}, 422) == "weight=[1]: must be a number, or a text"
+    assert refused({"url": other, "name": 7}, 422) == "name=7: must be a text"
+    for field, value in (("forward", "http://169.254.169.254/"), ("agent", "169.254.169.254:80")):
+        assert "AthMemberAllow" in refused({"url": other, field: value}, 403)
+    assert "no farm of this name" in refused({"url": other, "forward": "nosuch"}, 422)
+    assert "in a circle" in refused({"url": other, "forward": "farm_one"}, 422)
     assert "JSON" in refused(b"{", 400)
     refused({"url": other}, 403, Origin="http://evil.example")
     assert api.ask("DELETE", f"{MEMBERS}/nobody").status == 404
@@ -139,6 +144,22 @@ def test_refusals_change_nothing(httpd, backends):
     assert "no seat is free" in refused({"url": other}, 507)
     remove(api, names(server)[-1], query="?force=1")
     add(api, other, name="last")
+
+
+def test_a_farm_that_an_added_member_forwards_to_may_go(httpd, backends):
+    members, others = backends(2), backends(1)
+    server = start(httpd, members.urls[:1], settings="stickysession=sid", each="route=a",
+                   conf=ALLOWED + farm(others.urls, name="farm_two"))
+    server.expect("ATH0253")
+    api = Api(server)
+    name = add(api, members.urls[1], route="b", forward="farm_two", agent=":9")["name"]
+    api.patch(f"{MEMBERS}/{name}", on=False)
+    assert fetch(server.port, "/farm/x;sid=1.b").status == 200 and others.requests() == [1]
+    server.conf = ALLOWED + served(members.urls[:1], settings="stickysession=sid", each="route=a")
+    for restart in (lambda: server.graceful(alone=True), server.restart):
+        restart()
+        assert Engine(server).column("forward") == [None, None]
+        assert fetch(server.port, "/farm/x;sid=1.b").member == 0
 
 
 def test_nobody_may_add_without_leave(httpd, backends):

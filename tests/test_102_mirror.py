@@ -48,9 +48,9 @@ def test_the_lines(httpd):
     ask(server, "/athena/update/phys/?h=farm_one/127.0.0.1:9,load=0.7,queue=12")
     assert ask(server, PHYS) == [
         "v=1",
-        "h=farm_one@main/127.0.0.1:9,g=-,u=up,w=2.50,l=0,C=none,r=none,B=none,W=none,load=0.7,queue=12",
-        "h=farm_one@main/127.0.0.1:10,g=-,u=up,w=1.00,l=0,C=none,r=none,B=none,W=none",
-        "h=two@main/127.0.0.1:9,g=-,u=up,w=1.00,l=0,C=none,r=none,B=none,W=none"]
+        "h=farm_one@main/127.0.0.1:9,g=-,u=up,w=2.50,l=0,C=none,r=none,R=none,B=none,D=none,W=none,load=0.7,queue=12",
+        "h=farm_one@main/127.0.0.1:10,g=-,u=up,w=1.00,l=0,C=none,r=none,R=none,B=none,D=none,W=none",
+        "h=two@main/127.0.0.1:9,g=-,u=up,w=1.00,l=0,C=none,r=none,R=none,B=none,D=none,W=none"]
     assert ask(server, f"{FARM}?n=two") == ["v=1", "n=two@main,s=on,m=byrequests,W=none,F=none"]
     assert len(ask(server, f"{PHYS}?h=127.0.0.1:9")) == 3
 

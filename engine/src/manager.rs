@@ -17,10 +17,11 @@ pub const STATES: [(u32, &str, &str); 6] = [
 ];
 
 /// What the stock page calls some of the keys that can be changed.
-const SHORT: [(&str, &str); 4] = [
+const SHORT: [(&str, &str); 5] = [
     ("lf", "weight"),
     ("ls", "lbset"),
     ("wr", "route"),
+    ("rr", "redirect"),
     ("lbm", "method"),
 ];
 

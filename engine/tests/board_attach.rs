@@ -302,6 +302,8 @@ fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
         route: "a".into(),
         slow_start: None,
         forward: "g".into(),
+        redirect: "c".into(),
+        drain_timeout: Some(60),
     };
     members.store(of_member, &spec.members[0].extras);
 
@@ -316,6 +318,7 @@ fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
     spec.extras.method = "random".into();
     spec.members[0].extras.slow_start = Some(20);
     spec.members[0].extras.route = "b".into();
+    spec.members[0].extras.drain_timeout = Some(30);
     let mut board = restarted(board);
     let changed = board.attach(std::slice::from_ref(&spec)).unwrap();
     let lost: Vec<String> = changed.notices.iter().map(ToString::to_string).collect();
@@ -331,6 +334,7 @@ fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
             line("", "lbmethod=leastconn", "lbmethod=random"),
             line(", member a", "route=a", "route=b"),
             line(", member a", "slowstart=none", "slowstart=20"),
+            line(", member a", "draintimeout=60", "draintimeout=30"),
         ]
     );
     let left = spec.extras.in_force(of_farm);
@@ -340,5 +344,5 @@ fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
     );
     let left = spec.members[0].extras.in_force(of_member);
     assert_eq!((left.route.as_str(), left.slow_start), ("b", Some(20)));
-    assert_eq!(left.forward, "g");
+    assert_eq!((left.forward.as_str(), left.redirect.as_str()), ("g", "c"));
 }

@@ -3,8 +3,10 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use athena_engine::board::record::LINE_MAX;
 use athena_engine::board::watchers::WATCHERS;
 use athena_engine::change::{FarmChange, Key, Kind, MemberChange};
+use athena_engine::config::addition;
 use athena_engine::config::param::ParamError;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -21,13 +23,18 @@ fn properties(schema: &str) -> Value {
     description()["components"]["schemas"][schema]["properties"].clone()
 }
 
-/// What JSON calls the values of a key.
-fn types<C>(key: &Key<C>) -> BTreeSet<&'static str> {
-    let mut types = BTreeSet::from([match key.kind {
+/// What JSON calls values of a kind.
+fn json(kind: Kind) -> &'static str {
+    match kind {
         Kind::Switch => "boolean",
         Kind::Number => "number",
         Kind::Text => "string",
-    }]);
+    }
+}
+
+/// What JSON calls the values of a key.
+fn types<C>(key: &Key<C>) -> BTreeSet<&'static str> {
+    let mut types = BTreeSet::from([json(key.kind)]);
     if key.clears {
         types.insert("null");
     }
@@ -71,6 +78,26 @@ fn agrees<C: Default>(
 fn what_can_be_changed_is_described_with_its_range_and_nothing_else_is() {
     agrees("FarmChange", FarmChange::KEYS, FarmChange::set);
     agrees("MemberChange", MemberChange::KEYS, MemberChange::set);
+}
+
+#[test]
+fn what_a_new_member_can_have_is_described_and_nothing_else_is() {
+    let properties = properties("NewMember");
+    let mut named: BTreeSet<_> = properties.as_object().unwrap().keys().cloned().collect();
+    assert!(named.remove("url"));
+    let known: BTreeSet<_> = addition::FIELDS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(named, known);
+    for (name, kind) in addition::FIELDS {
+        // Any may be a text, as on a line, or null, as if it were not there.
+        let types = BTreeSet::from([json(*kind), "string", "null"]);
+        assert_eq!(described(&properties[name]), types, "{name}");
+        assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
+    }
+    let all = format!("at most {LINE_MAX} bytes");
+    assert!(DESCRIPTION.contains(&all));
 }
 
 #[test]

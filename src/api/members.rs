@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use athena_engine::change::Kind;
 use athena_engine::config::addition;
 use serde_json::Value;
 
@@ -23,14 +24,17 @@ pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refus
     };
     let mut texts = Vec::with_capacity(fields.len());
     for (name, value) in fields.iter().filter(|(name, _)| *name != "url") {
-        let text = match value {
-            Value::Bool(on) => if *on { "on" } else { "off" }.to_owned(),
-            Value::Number(number) => change::number(number),
-            Value::String(text) => text.clone(),
+        let kind = addition::kind(name).map_err(|error| wrong(error.to_string()))?;
+        let text = match (kind, value) {
             // As if it were not there.
-            Value::Null => continue,
-            value => {
-                let must = "must be text, a number, true or false";
+            (_, Value::Null) => continue,
+            // As on a line.
+            (_, Value::String(text)) => text.clone(),
+            (Kind::Switch, Value::Bool(on)) => if *on { "on" } else { "off" }.to_owned(),
+            (Kind::Number, Value::Number(value)) => change::number(value),
+            (Kind::Text, value) => return Err(wrong(format!("{name}={value}: must be a text"))),
+            (kind, value) => {
+                let must = format!("must be {}, or a text", kind.word());
                 return Err(wrong(format!("{name}={value}: {must}")));
             }
         };

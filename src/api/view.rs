@@ -55,6 +55,8 @@ pub struct MemberView {
     pub name: String,
     pub url: String,
     pub route: String,
+    /// The route that takes over its sessions while it cannot serve them.
+    pub redirect: Option<String>,
     pub weight: f64,
     pub lbset: u32,
     pub on: bool,
@@ -68,6 +70,7 @@ pub struct MemberView {
     pub ignore_errors: bool,
     pub maxconn: Option<u32>,
     pub slowstart: Option<u32>,
+    pub draintimeout: Option<u32>,
     pub forward: Option<String>,
     /// It was added at run time, and can be removed.
     pub added: bool,
@@ -157,6 +160,7 @@ impl MemberView {
             name: member.name.clone(),
             url: member.url().to_string_lossy().into_owned(),
             route: member.route().to_string_lossy().into_owned(),
+            redirect: written(member.redirect().to_string_lossy().into_owned()),
             weight: f64::from(record.admin.weight.load(ordering).clamp(1, 10_000)) / 100.0,
             lbset: record.admin.lbset.load(ordering).min(99),
             on: !has(flags::DISABLED | flags::STOPPED) && !drain::is_over(farm, member),
@@ -170,6 +174,7 @@ impl MemberView {
             ignore_errors: has(flags::IGNORE_ERRORS),
             maxconn: Some(record.admin.max_conn()).filter(|most| *most > 0),
             slowstart: extras.slow_start,
+            draintimeout: extras.drain_timeout,
             forward: written(extras.forward),
             flags: record.admin.flags() | Member::flags_of(member.status()),
             usable: up && !has(flags::NOT_ELIGIBLE) && farm.serves(member.seat.id),

@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::time::Duration;
 
 use athena_engine::Micros;
 use athena_engine::board::inflight::Totals;
@@ -121,7 +122,8 @@ impl Member {
     pub fn put(&self, state: &MemberState) {
         state.store(self.record(), &self.extras);
         self.show(state.settings);
-        self.show_route(&state.extras.route);
+        let extras = &state.extras;
+        self.show_routes(Some(&extras.route), Some(&extras.redirect));
     }
 
     /// `slowstart`, in microseconds; 0 for none.
@@ -129,5 +131,12 @@ impl Member {
         let changed = self.record().changed.slow_start.get();
         let seconds = changed.unwrap_or(self.extras.slow_start).unwrap_or(0);
         u64::from(seconds) * 1_000_000
+    }
+
+    /// `draintimeout`; `None`: for ever.
+    pub fn drain_timeout(&self) -> Option<Duration> {
+        let changed = self.record().changed.drain_timeout.get();
+        let seconds = changed.unwrap_or(self.extras.drain_timeout)?;
+        Some(Duration::from_secs(seconds.into()))
     }
 }

@@ -151,9 +151,9 @@ impl Member {
     /// any child runs), so that both agree after a restart.
     pub fn push(&self) {
         self.show(Settings::in_force(&self.record().admin));
-        if let Some(route) = self.record().changed.route.get() {
-            self.show_route(&route);
-        }
+        let changed = &self.record().changed;
+        let (route, redirect) = (changed.route.get(), changed.redirect.get());
+        self.show_routes(route.as_deref(), redirect.as_deref());
     }
 
     /// Writes settings into mod_proxy's shared part.
@@ -171,14 +171,17 @@ impl Member {
         set.store(settings.lbset.cast_signed(), Ordering::Relaxed);
     }
 
-    /// Writes the route into mod_proxy's shared part.
-    pub(super) fn show_route(&self, route: &str) {
-        if self.route().to_bytes() == route.as_bytes() {
-            return;
+    /// Writes `route` and `redirect` into mod_proxy's shared part, where they are others there.
+    pub(super) fn show_routes(&self, route: Option<&str>, redirect: Option<&str>) {
+        if let Some(route) = route.filter(|route| self.route().to_bytes() != route.as_bytes()) {
+            // SAFETY: shared parts live as long as the configuration; bytes are written in place, as
+            // mod_proxy_balancer does.
+            unsafe { naming::write(&mut (*self.shared()).route, route) };
         }
-        // SAFETY: shared parts live as long as the configuration; bytes are written in place, as
-        // mod_proxy_balancer does.
-        unsafe { naming::write(&mut (*self.shared()).route, route) };
+        if let Some(to) = redirect.filter(|to| self.redirect().to_bytes() != to.as_bytes()) {
+            // SAFETY: as above.
+            unsafe { naming::write(&mut (*self.shared()).redirect, to) };
+        }
     }
 
     /// Whether mod_proxy's shared part says something else than the board.

@@ -262,7 +262,9 @@ fn member_actions(
                     (number("w_ls", "Set", "0 to 99", Some(member.lbset)))
                     (number("w_maxconn", "Most at once", "any number", member.maxconn))
                     (number("w_slowstart", "Slow start, s", "none", member.slowstart))
+                    (number("w_draintimeout", "Drains at most, s", "for ever", member.draintimeout))
                     (word("w_wr", "Route", "none", &member.route))
+                    (word("w_rr", "Its sessions go to route", "any", member.redirect.as_deref().unwrap_or("")))
                     (word("w_forward", "Forward to", "nobody", member.forward.as_deref().unwrap_or("")))
                     fieldset {
                         legend { "States" }

@@ -122,7 +122,7 @@ unsafe fn lines(
         ready.push(match request {
             Request::Balance(balance) => Ready::Balance(balance::Ready::of(balance)?),
             Request::Status(status) => Ready::Status(status::Ready::of(&status)?),
-            Request::Update(update) => Ready::Update(Box::new(update::Ready::of(update)?)),
+            Request::Update(update) => Ready::Update(Box::new(update::Ready::of(*update)?)),
             Request::Mirror(mirror) => Ready::Mirror(mirror::Ready::of(mirror)?),
         });
     }

@@ -47,6 +47,8 @@ impl Subject for OfMember<'_> {
             Field::Weight => say(to, format_args!("{}", view.weight)),
             Field::MaxConn => number(self.member.state().settings.max_conn, to),
             Field::SlowStart => number(self.member.state().extras.slow_start.unwrap_or(0), to),
+            Field::DrainTimeout => number(view.draintimeout.unwrap_or(0), to),
+            Field::Redirect => to.push_str(view.redirect.as_deref().unwrap_or_default()),
             Field::Forward => to.push_str(&self.member.state().extras.forward),
             Field::Lbset => say(to, format_args!("{}", view.lbset)),
             Field::Usable => to.push_str(if view.usable { "1" } else { "0" }),

@@ -421,6 +421,8 @@ pub(super) fn restore_member(
     changed.slow_start.restore(&loaded.slow_start);
     changed.route.restore(&loaded.route);
     changed.forward.restore(&loaded.forward);
+    changed.redirect.restore(&loaded.redirect);
+    changed.drain_timeout.restore(&loaded.drain_timeout);
     let (weight, state) = (loaded.weight, loaded.flags);
     let (lbset, max_conn) = (loaded.lbset, loaded.max_conn);
     record

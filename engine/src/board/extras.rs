@@ -12,6 +12,10 @@ pub struct MemberExtras {
     pub slow_start: Option<u32>,
     /// `forward`, as written; empty for none.
     pub forward: String,
+    /// `redirect`, a route; empty for none.
+    pub redirect: String,
+    /// `draintimeout`, in seconds.
+    pub drain_timeout: Option<u32>,
 }
 
 /// A farm's.
@@ -38,6 +42,8 @@ impl MemberExtras {
             route: text(changed.route.get(), &self.route),
             slow_start: changed.slow_start.get().unwrap_or(self.slow_start),
             forward: text(changed.forward.get(), &self.forward),
+            redirect: text(changed.redirect.get(), &self.redirect),
+            drain_timeout: changed.drain_timeout.get().unwrap_or(self.drain_timeout),
         }
     }
 
@@ -49,6 +55,10 @@ impl MemberExtras {
             .slow_start
             .set(self.slow_start, configured.slow_start);
         changed.forward.set(&self.forward, &configured.forward);
+        changed.redirect.set(&self.redirect, &configured.redirect);
+        changed
+            .drain_timeout
+            .set(self.drain_timeout, configured.drain_timeout);
     }
 
     /// The configuration was read: what people had set, and is lost.
@@ -62,6 +72,13 @@ impl MemberExtras {
                 changed.forward.settle(&self.forward),
                 &self.forward,
             ),
+            text(
+                "redirect",
+                changed.redirect.settle(&self.redirect),
+                &self.redirect,
+            ),
+            (changed.drain_timeout.settle(self.drain_timeout))
+                .map(|lost| number("draintimeout", lost, self.drain_timeout)),
         ]
         .into_iter()
         .flatten()

@@ -85,6 +85,10 @@ pub struct LoadedMember {
     pub route: Kept<Option<String>>,
     /// `forward`, as people set it.
     pub forward: Kept<Option<String>>,
+    /// `redirect`, as people set it.
+    pub redirect: Kept<Option<String>>,
+    /// `draintimeout`, as people set it.
+    pub drain_timeout: Kept<u64>,
 }
 
 /// Why a file is not used.
@@ -284,6 +288,8 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         slow_start: bytes.changed_number(offset_of!(MemberRecord, changed.slow_start))?,
         route: bytes.changed_text::<80>(offset_of!(MemberRecord, changed.route))?,
         forward: bytes.changed_text::<TARGET_MAX>(offset_of!(MemberRecord, changed.forward))?,
+        redirect: bytes.changed_text::<80>(offset_of!(MemberRecord, changed.redirect))?,
+        drain_timeout: bytes.changed_number(offset_of!(MemberRecord, changed.drain_timeout))?,
         weight: pair(
             offset_of!(MemberRecord, admin.weight),
             offset_of!(MemberRecord, admin.configured_weight),

@@ -175,8 +175,12 @@ pub struct MemberChanged {
     pub route: ChangedText<80>,
     /// `forward`.
     pub forward: ChangedText<TARGET_MAX>,
+    /// `redirect`, a route.
+    pub redirect: ChangedText<80>,
+    /// `draintimeout`, in seconds.
+    pub drain_timeout: ChangedNumber,
     /// Room for later versions.
-    pub spare: [AtomicU64; 6],
+    pub spare: [AtomicU64; 8],
 }
 
 /// State letters of a member, as `mod_proxy` names them.
@@ -426,10 +430,10 @@ const _: () = {
     assert!(size_of::<MemberAnswers>() == 256);
     assert!(size_of::<MemberHealth>() == 128);
     assert!(size_of::<MemberAdmin>() == 128);
-    assert!(size_of::<MemberChanged>() == 384);
+    assert!(size_of::<MemberChanged>() == 512);
     assert!(size_of::<MemberStats>() == 896);
     assert!(size_of::<MemberIdentity>() == 1280);
-    assert!(size_of::<MemberRecord>() == 3200);
+    assert!(size_of::<MemberRecord>() == 3328);
     assert!(size_of::<FarmHot>() == 128);
     assert!(size_of::<FarmCold>() == 128);
     assert!(size_of::<FarmChanged>() == 512);

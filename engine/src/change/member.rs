@@ -31,6 +31,10 @@ pub struct MemberChange {
     pub slow_start: Option<Option<u32>>,
     /// `forward`.
     pub forward: Option<Option<Forward>>,
+    /// The route that takes over its sessions; empty for none.
+    pub redirect: Option<String>,
+    /// `draintimeout`, in seconds.
+    pub drain_timeout: Option<Option<u32>>,
 }
 
 /// What is in force.
@@ -69,8 +73,12 @@ impl MemberChange {
             read: |change, text| switch(text).map(|on| change.flag(flags::IGNORE_ERRORS, on)) },
         Key { name: "route", kind: Kind::Text, clears: true,
             read: |change, text| or_none(text, route).map(|route| change.route = Some(route.unwrap_or_default())) },
+        Key { name: "redirect", kind: Kind::Text, clears: true,
+            read: |change, text| or_none(text, route).map(|route| change.redirect = Some(route.unwrap_or_default())) },
         Key { name: "slowstart", kind: Kind::Number, clears: true,
-            read: |change, text| or_none(text, seconds).map(|time| change.slow_start = Some(time)) },
+            read: |change, text| or_none(text, |text| seconds(text, 3600)).map(|time| change.slow_start = Some(time)) },
+        Key { name: "draintimeout", kind: Kind::Number, clears: true,
+            read: |change, text| or_none(text, |text| seconds(text, 604_800)).map(|time| change.drain_timeout = Some(time)) },
         Key { name: "forward", kind: Kind::Text, clears: true,
             read: |change, text| or_none(text, |text| target(text, Forward::read)).map(|forward| change.forward = Some(forward)) },
     ];
@@ -123,6 +131,8 @@ impl MemberChange {
                 route: self.route.as_ref().unwrap_or(&had.route).clone(),
                 slow_start: self.slow_start.unwrap_or(had.slow_start),
                 forward: written(self.forward.as_ref(), &had.forward),
+                redirect: self.redirect.as_ref().unwrap_or(&had.redirect).clone(),
+                drain_timeout: self.drain_timeout.unwrap_or(had.drain_timeout),
             },
         }
     }
@@ -159,7 +169,7 @@ impl MemberState {
     }
 
     /// Every setting, as it would be written in a change.
-    pub fn words(&self) -> [(&'static str, String); 13] {
+    pub fn words(&self) -> [(&'static str, String); 15] {
         let Settings {
             weight,
             flags: state,
@@ -179,8 +189,10 @@ impl MemberState {
             ("stopped", flag(flags::STOPPED)),
             ("ignore_errors", flag(flags::IGNORE_ERRORS)),
             ("route", word(&extras.route)),
+            ("redirect", word(&extras.redirect)),
             ("maxconn", number(Some(max_conn).filter(|most| *most > 0))),
             ("slowstart", number(extras.slow_start)),
+            ("draintimeout", number(extras.drain_timeout)),
             ("forward", word(&extras.forward)),
         ]
     }
@@ -213,8 +225,8 @@ fn route(text: &str) -> Result<String, Must> {
     }
 }
 
-/// As `slowstart` in the configuration.
-fn seconds(text: &str) -> Result<u32, Must> {
-    let time = value::seconds(text, 1..=3600)?;
+/// As `slowstart` and `draintimeout` in the configuration.
+fn seconds(text: &str, most: u64) -> Result<u32, Must> {
+    let time = value::seconds(text, 1..=most)?;
     Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
 }

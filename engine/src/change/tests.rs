@@ -134,6 +134,8 @@ fn what_a_member_can_be_without() {
         ("maxconn", "5"),
         ("slowstart", "30"),
         ("forward", "http://h/"),
+        ("redirect", "b"),
+        ("draintimeout", "604800"),
     ]);
     let full = change.unwrap().after(&state(0));
     let extras = &full.extras;
@@ -142,7 +144,18 @@ fn what_a_member_can_be_without() {
         ("a", "http://h/")
     );
     assert_eq!((full.settings.max_conn, extras.slow_start), (5, Some(30)));
-    let keys = ["route", "maxconn", "slowstart", "forward"];
+    assert_eq!(
+        (extras.redirect.as_str(), extras.drain_timeout),
+        ("b", Some(604_800))
+    );
+    let keys = [
+        "route",
+        "maxconn",
+        "slowstart",
+        "forward",
+        "redirect",
+        "draintimeout",
+    ];
     let none = member(&keys.map(|key| (key, "none"))).unwrap();
     assert_eq!(none.after(&full), state(0));
 }

@@ -5,6 +5,7 @@
 use super::param::{self, MemberParams, ParamError, Whose};
 use super::{native, words};
 use crate::board::record::LINE_MAX;
+use crate::change::Kind;
 
 /// What a line says of a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,45 @@ pub struct Line {
     pub native: Vec<(String, String)>,
     /// Ours.
     pub params: MemberParams,
+}
+
+/// Everything that can be said of a member beside its URL, and what its values are; a time is a
+/// number, or a text with a unit.
+#[rustfmt::skip]
+pub const FIELDS: &[(&str, Kind)] = &[
+    // In the words of the API.
+    ("weight", Kind::Number), ("on", Kind::Switch), ("drain", Kind::Switch), ("standby", Kind::Switch),
+    ("spare", Kind::Switch), ("stopped", Kind::Switch), ("ignore_errors", Kind::Switch),
+    // mod_proxy's parameters.
+    ("loadfactor", Kind::Number), ("lbset", Kind::Number), ("route", Kind::Text), ("redirect", Kind::Text),
+    ("status", Kind::Text), ("retry", Kind::Number), ("timeout", Kind::Number),
+    ("connectiontimeout", Kind::Number), ("ping", Kind::Number), ("acquire", Kind::Number),
+    ("ttl", Kind::Number), ("min", Kind::Number), ("max", Kind::Number), ("smax", Kind::Number),
+    ("keepalive", Kind::Switch), ("disablereuse", Kind::Switch), ("enablereuse", Kind::Switch),
+    ("addressttl", Kind::Number), ("flushpackets", Kind::Text), ("flushwait", Kind::Number),
+    ("flusher", Kind::Text), ("iobuffersize", Kind::Number), ("receivebuffersize", Kind::Number),
+    ("responsefieldsize", Kind::Number), ("upgrade", Kind::Text), ("secret", Kind::Text),
+    // Ours.
+    ("name", Kind::Text), ("maxconn", Kind::Number), ("slowstart", Kind::Number),
+    ("draintimeout", Kind::Number), ("expectupdate", Kind::Number), ("agent", Kind::Text),
+    ("forward", Kind::Text),
+];
+
+/// What the values of a field are.
+///
+/// # Errors
+/// No member that is added has such a field.
+pub fn kind(field: &str) -> Result<Kind, ParamError> {
+    let mut fields = FIELDS.iter();
+    let known = fields.find(|(name, _)| name.eq_ignore_ascii_case(field));
+    known.map(|(_, kind)| *kind).ok_or_else(|| {
+        match param::whose(field).or_else(|| native::whose(field)) {
+            None => ParamError::Unknown(field.to_owned()),
+            Some(Whose::Farm) => ParamError::Farms(field.to_owned()),
+            // mod_proxy_hcheck does not see members that are added.
+            Some(_) => ParamError::NotAtRunTime(field.to_owned()),
+        }
+    })
 }
 
 /// States that have a name of their own in the API, and their letters.
@@ -84,19 +124,12 @@ pub fn read(text: &str) -> Result<Line, ParamError> {
             let must = "must be printable ASCII".to_owned();
             return Err(refused(key, value, must));
         }
+        kind(key)?;
         if param::whose(key).is_some() {
             line.params.set(key, value)?;
             continue;
         }
-        match native::whose(key) {
-            None => return Err(ParamError::Unknown(key.to_owned())),
-            Some(Whose::Farm) => return Err(ParamError::Farms(key.to_owned())),
-            // mod_proxy_hcheck does not see members that are added.
-            Some(_) if key.get(..2).is_some_and(|hc| hc.eq_ignore_ascii_case("hc")) => {
-                return Err(ParamError::NotAtRunTime(key.to_owned()));
-            }
-            Some(_) => native::check(key, value).map_err(|must| refused(key, value, must))?,
-        }
+        native::check(key, value).map_err(|must| refused(key, value, must))?;
         line.native
             .push((key.to_ascii_lowercase(), value.to_owned()));
     }
@@ -152,6 +185,21 @@ mod tests {
         assert_eq!(read.native.len(), 3);
         assert_eq!(read.params.slow_start.map(|time| time.as_secs()), Some(30));
         assert_eq!(line([]).unwrap(), "");
+    }
+
+    #[test]
+    fn every_parameter_of_a_member_is_a_field() {
+        let ours = param::PARAMS.iter().map(|param| param.key);
+        let mut keys: Vec<_> = native::names()
+            .filter(|key| native::whose(key) != Some(Whose::Farm) && !key.starts_with("hc"))
+            .chain(ours.filter(|key| param::whose(key) != Some(Whose::Farm)))
+            .chain(STATES.map(|(name, _)| name))
+            .chain(["on", "weight"])
+            .collect();
+        let mut fields: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
+        keys.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(fields, keys);
     }
 
     #[test]

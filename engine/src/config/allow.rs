@@ -74,6 +74,11 @@ impl Allowed {
             .filter(|target| !target.userinfo)
             .is_some_and(|target| self.0.iter().any(|entry| entry.allows(&target)))
     }
+
+    /// Whether this host is named, for whatever scheme and port.
+    pub fn names(&self, host: &str) -> bool {
+        self.0.iter().any(|entry| entry.host.is(host))
+    }
 }
 
 impl Entry {
@@ -113,19 +118,24 @@ impl Entry {
 
     fn allows(&self, target: &Target<'_>) -> bool {
         let same = |scheme: &String| scheme.eq_ignore_ascii_case(target.scheme);
-        let host = match &self.host {
-            Host::Name(name) => name.eq_ignore_ascii_case(target.host),
-            Host::Network(network) => target
-                .host
+        self.host.is(target.host)
+            && self.scheme.as_ref().is_none_or(same)
+            && self
+                .port
+                .is_none_or(|port| target.effective_port() == Some(port))
+    }
+}
+
+impl Host {
+    fn is(&self, host: &str) -> bool {
+        match self {
+            Self::Name(name) => name.eq_ignore_ascii_case(host),
+            Self::Network(network) => host
                 .trim_start_matches('[')
                 .trim_end_matches(']')
                 .parse()
                 .is_ok_and(|address: IpAddr| network.contains(&address)),
-        };
-        host && self.scheme.as_ref().is_none_or(same)
-            && self
-                .port
-                .is_none_or(|port| target.effective_port() == Some(port))
+        }
     }
 }
 

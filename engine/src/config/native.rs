@@ -36,7 +36,7 @@ const KEYS: &[Key] = &[
     members("smax", connections),
     members("acquire", any),
     members("iobuffersize", bytes),
-    members("receivebuffersize", bytes),
+    members("receivebuffersize", receive_buffer),
     members("keepalive", on_off),
     members("disablereuse", on_off),
     members("enablereuse", on_off),
@@ -131,6 +131,11 @@ fn connections(text: &str) -> Result<(), Must> {
 
 fn bytes(text: &str) -> Result<(), Must> {
     number(text, 0, 1 << 30)
+}
+
+fn receive_buffer(text: &str) -> Result<(), Must> {
+    let least = || number(text, 512, 1 << 30).map_err(|must| format!("{must}, or 0"));
+    number(text, 0, 0).or_else(|_| least())
 }
 
 /// State letters, each with a sign of its own or that of the one before.

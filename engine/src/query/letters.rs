@@ -37,6 +37,10 @@ pub enum Field {
     MaxConn,
     /// Time to come up to the whole share.
     SlowStart,
+    /// Whose sessions take its place.
+    Redirect,
+    /// `draintimeout`.
+    DrainTimeout,
     /// Where requests go that cannot be served here.
     Forward,
     /// What answers when nothing is usable.
@@ -115,6 +119,10 @@ pub const LETTERS: &[Letter] = &[
         .set("from 1 to 1000000, or `none`"),
     letter('B', Field::SlowStart, PHYS, "its `slowstart`, in seconds")
         .set("from 1 to 3600, or `none`"),
+    letter('R', Field::Redirect, PHYS, "its `redirect`")
+        .set("1 to 63 characters, or `none`"),
+    letter('D', Field::DrainTimeout, PHYS, "its `draintimeout`, in seconds")
+        .set("from 1 to 604800, or `none`"),
     letter('W', Field::Forward, BOTH, "its `forward`")
         .set("a farm's name, a URL, or `none`"),
     letter('F', Field::Fallback, FARM, "its `fallback`")

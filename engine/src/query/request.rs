@@ -16,7 +16,7 @@ pub enum Request<'t> {
     /// How are they?
     Status(Status<'t>),
     /// Something becomes different.
-    Update(Update<'t>),
+    Update(Box<Update<'t>>),
     /// The state.
     Mirror(Mirror<'t>),
 }
@@ -67,7 +67,7 @@ impl<'t> Request<'t> {
         match own {
             Kind::Balance => Balance::of(raw).map(Self::Balance),
             Kind::Status(of) => Status::of(of, raw).map(Self::Status),
-            Kind::Update(of) => Update::of(of, raw).map(Self::Update),
+            Kind::Update(of) => Update::of(of, raw).map(|update| Self::Update(Box::new(update))),
             Kind::Mirror(of) => Mirror::of(of, raw).map(Self::Mirror),
         }
     }

@@ -383,6 +383,8 @@ proptest! {
                 route: if lbset % 2 == 0 { String::new() } else { format!("r{lbset}") },
                 slow_start: (lbset > 50).then_some(lbset),
                 forward: if weight % 2 == 0 { String::new() } else { "http://h.example/?a&b".to_owned() },
+                redirect: if weight % 3 == 0 { String::new() } else { format!("r{weight}") },
+                drain_timeout: (weight > 50).then_some(weight),
             },
             settings: Settings { weight, lbset, max_conn, flags: flags & FLAGS_ALL & !flags::CHECK_FAILED },
         };

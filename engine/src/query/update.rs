@@ -46,7 +46,9 @@ pub(super) const MEMBER: &[(&str, &str)] = &[
     ("l", "lbset"),
     ("C", "maxconn"),
     ("r", "route"),
+    ("R", "redirect"),
     ("B", "slowstart"),
+    ("D", "draintimeout"),
     ("W", "forward"),
 ];
 
