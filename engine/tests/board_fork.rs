@@ -8,6 +8,7 @@ mod board_support;
 
 #[cfg(not(loom))]
 fn main() {
+    tests::weights_1_to_128_are_exact_over_eight_processes();
     tests::killed_children_leave_nothing();
     tests::garbage_makes_numbers_wrong_and_nothing_else();
     tests::a_dead_writer_holds_no_lock();
@@ -29,6 +30,8 @@ mod tests {
         Attached, Board, LockError, MemberRecord, MemberSeat, Notice, Repaired, Storage, inflight,
         slots,
     };
+    use athena_engine::method::{Affinity, Roster, Sight, by_name};
+    use athena_engine::plan::{PlanMember, compile};
     use athena_engine::{FarmId, MemberId};
     use nix::sys::signal::{Signal, kill};
     use nix::sys::wait::waitpid;
@@ -94,6 +97,67 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Every member of the board is usable.
+    struct Usable<'a>(&'a Board);
+
+    impl Roster for Usable<'_> {
+        fn member(&self, id: MemberId) -> Option<&MemberRecord> {
+            self.0.member(id)
+        }
+
+        fn eligible(&self, _: MemberId) -> bool {
+            true
+        }
+    }
+
+    /// Envoy's `edf_scheduler_test`, over eight processes that elect at the same time.
+    pub fn weights_1_to_128_are_exact_over_eight_processes() {
+        const PROCESSES: u32 = 8;
+        let weights = 1..=128_u32;
+        let mut spec = farm("f", &["http://a"; 128]);
+        for (member, weight) in spec.members.iter_mut().zip(weights.clone()) {
+            member.url = format!("http://m{weight}");
+            member.weight = weight * 10;
+        }
+        let (board, attached) = Board::open(Storage::Memory, PROCESSES, &[spec], 1).unwrap();
+        let farm = &attached.farms[0];
+        let listed: Vec<PlanMember> = farm
+            .members
+            .iter()
+            .map(|seat| PlanMember::of(seat.id, seat.record, true))
+            .collect();
+        farm.plan
+            .publish(farm.record, &compile(&listed, farm.plan.capacity()));
+        let picks = weights.clone().sum::<u32>() / PROCESSES;
+        let elect = || {
+            board.claim(std::process::id()).unwrap();
+            while board.live_slots().len() < PROCESSES as usize {
+                std::thread::yield_now();
+            }
+            let sight = Sight {
+                farm: farm.record,
+                plan: farm.plan.read(farm.record).unwrap(),
+                roster: &Usable(&board),
+                now: 1,
+                half_life: 1,
+                affinity: Affinity::default(),
+                score: None,
+            };
+            let method = by_name("roundrobin").unwrap();
+            for _ in 0..picks {
+                let picked = method.pick(&sight, &mut fastrand::Rng::with_seed(1));
+                let record = board.member(picked.unwrap()).unwrap();
+                record.hot.elected.fetch_add(1, Relaxed);
+            }
+        };
+        let children: Vec<Pid> = (0..PROCESSES).map(|_| child(elect)).collect();
+        for pid in children {
+            waitpid(pid, None).unwrap();
+        }
+        let counted = farm.members.iter().map(|seat| elections(&[*seat]));
+        assert!(counted.eq(weights.map(u64::from)));
     }
 
     fn elections(members: &[MemberSeat]) -> u64 {

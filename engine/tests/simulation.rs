@@ -14,15 +14,6 @@ use sim::{
     steady_member, stuck_member,
 };
 
-/// Envoy's `edf_scheduler_test`, over 8 processes.
-#[test]
-fn weights_1_to_128_are_exact_over_eight_processes() {
-    let farm = Farm::new((1..=128).map(|weight| weight * 10));
-    let picks = picks_of(&farm, 8, 8_256 / 8);
-    let shares = (0..128).map(|member| picks.iter().filter(|&&pick| pick == member).count());
-    assert_eq!(shares.collect::<Vec<_>>(), (1..=128).collect::<Vec<_>>());
-}
-
 /// What so many processes pick with `roundrobin`, each so often.
 fn picks_of(farm: &Farm, processes: u64, picks: usize) -> Vec<usize> {
     std::thread::scope(|scope| {
