@@ -20,7 +20,7 @@ build: ## Module, command line and back ends, with what the build needs
 	@ci/deps
 	@ci/build
 
-bench: ## Against stock httpd, nginx and HAProxy, as ratios (make bench-NAME: one of them)
+bench: ## Against stock httpd, nginx, HAProxy and others (make bench-NAME: one of them)
 	@ci/bench
 
 bench-%:

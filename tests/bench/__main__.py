@@ -1,4 +1,4 @@
-"""`python3 -m bench [NAME…]`: runs these, or all, and writes the page."""
+"""`python3 -m bench [NAME…]`: runs these, or all, and draws the page; `page` only draws it."""
 
 import sys
 
@@ -7,21 +7,28 @@ from . import (
     broken,
     instructions,
     page,
+    pick,
+    query,
     recovered,
     scale,
     slow,
     stuck,
     throughput,
 )
+from .data import circumstances, save
 
-BENCHES = {"instructions": instructions, "throughput": throughput, "scale": scale, "slow": slow,
-           "stuck": stuck, "broken": broken, "recovered": recovered, "balance": balance}
+# In the page's order.
+BENCHES = {"slow": slow, "stuck": stuck, "broken": broken, "recovered": recovered,
+           "balance": balance, "throughput": throughput, "instructions": instructions,
+           "scale": scale, "pick": pick, "query": query}
 
-names = sys.argv[1:] or list(BENCHES)
-if unknown := set(names) - set(BENCHES):
+asked = sys.argv[1:] or list(BENCHES)
+if unknown := set(asked) - {*BENCHES, "page"}:
     sys.exit(f"{', '.join(sorted(unknown))}: no such bench; there are {', '.join(BENCHES)}")
-for name in names:
-    print(f"== {name}", flush=True)
-    circumstances = page.circumstances()
-    page.write(BENCHES[name].TITLE, circumstances, BENCHES[name].run())
+for name in asked:
+    if name != "page":
+        print(f"== {name}", flush=True)
+        where = circumstances()
+        save(name, where, BENCHES[name].run())
+    page.draw(BENCHES)
 print(f"Written: {page.PAGE}")

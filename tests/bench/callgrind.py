@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ class Counted(Httpd):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, valgrind=True, **options)
+        # With ten thousand members.
+        self.patience = 600
         self._parts = 0
 
     def _spawn(self):
@@ -31,6 +33,7 @@ class Counted(Httpd):
             shutil.chown(self.directory, "www-data", "www-data")
         command = [
             "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={self.directory}/part",
+            "--instr-atstart=no",
             "--compress-strings=no", "--compress-pos=no", f"--dump-before={_MARK}",
             APACHE, "-f", str(self.write_conf()), "-X",
         ]
@@ -49,6 +52,13 @@ class Counted(Httpd):
                 return probe.open()
             except ConnectionRefusedError:
                 return False
+
+    def start(self):
+        """Counts from here on: reading a long configuration takes long enough without."""
+        super().start()
+        subprocess.run(["callgrind_control", "-i", "on", str(self.process.pid)], check=True,
+                       stdout=subprocess.DEVNULL)
+        return self
 
     def count(self, client, path, n):
         """The profile of `n` requests over `client`'s kept connection."""
@@ -128,31 +138,19 @@ class Profile:
         """Instructions per request."""
         return sum(self.own.values()) / self.requests
 
-    def functions(self, name):
-        """(function, inclusive, own, calls) of an object, per request, the dearest first."""
-        inclusive, calls = Counter(), Counter()
-        for function, cost in self.own.items():
-            inclusive[function] += cost
-        for (caller, callee), cost in self.through.items():
-            if caller != callee:
-                inclusive[caller] += cost
-                calls[callee] += self.calls[caller, callee]
-        return [(function.name, *(counted[function] / self.requests
-                                  for counted in (inclusive, self.own, calls)))
-                for function, _ in inclusive.most_common() if function.object == name]
+    def entering(self, name):
+        """{callee: instructions} of calls from elsewhere into an object, per request."""
+        return self._across(lambda caller, callee: caller.object != name == callee.object)
 
     def leaving(self, name):
-        """(caller, callee, inclusive, calls) of calls out of an object, per request."""
-        return [(caller.name, callee.name, cost / self.requests,
-                 self.calls[caller, callee] / self.requests)
-                for (caller, callee), cost in self.through.most_common()
-                if caller.object == name != callee.object]
+        """{callee: instructions} of calls out of an object, per request."""
+        return self._across(lambda caller, callee: caller.object == name != callee.object)
 
-    def objects(self):
-        """Own instructions by object, per request."""
-        sums = defaultdict(float)
-        for function, cost in self.own.items():
-            sums[function.object] += cost / self.requests
+    def _across(self, crosses):
+        sums = Counter()
+        for (caller, callee), cost in self.through.items():
+            if crosses(caller, callee):
+                sums[callee.name] += cost / self.requests
         return sums
 
 

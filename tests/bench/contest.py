@@ -20,28 +20,30 @@ from .peers import haproxy, nginx
 PATH = "/farm/x"
 
 
-def ours(settings, each=""):
-    """mod_athena under event, without mod_proxy_balancer."""
+def ours(settings, mpm="event", children=128, **farm):
+    """mod_athena without mod_proxy_balancer; `farm` as `served` takes it."""
     def start(place, members):
-        conf = served(members.urls, settings=settings, each=each)
-        return Httpd(place, "event", balancer=False, children=128, conf=conf).start()
+        conf = served(members.urls, settings=settings, **farm)
+        return Httpd(place, mpm, balancer=False, children=children, conf=conf).start()
     return start
 
 
-def stock(method, each=""):
-    """mod_proxy_balancer under event."""
+def stock(method, mpm="event", children=128, **farm):
+    """mod_proxy_balancer."""
     def start(place, members):
-        farm = served(members.urls, settings=f"lbmethod={method}", each=each)
-        farm = farm.replace('"http://farm_one/"', '"balancer://farm_one/"')
-        return Httpd(place, "event", engine="stock", children=128, conf=farm).start()
+        conf = served(members.urls, settings=f"lbmethod={method}", **farm)
+        conf = conf.replace('"http://farm_one/"', '"balancer://farm_one/"')
+        return Httpd(place, mpm, engine="stock", children=children, conf=conf).start()
     return start
 
 
 def of_nginx(method, each="max_fails=0"):
+    """`each` stands on every member's line, or is one for each."""
     return lambda place, members: nginx(place, members.ports, method, each)
 
 
 def of_haproxy(method, each=""):
+    """Likewise."""
     return lambda place, members: haproxy(place, members.ports, method, each)
 
 
@@ -78,14 +80,30 @@ def result(running):
     return json.loads(out)
 
 
-def rows(contenders, measure, runs, show, *, together=False):
-    """A row for each contender: the median of its runs, and all of them. The contenders take turns,
-    or run side by side where they leave the machine idle most of the time."""
+def measured(contenders, measure, runs, *, together=False):
+    """What each contender's runs came to. The contenders take turns, or run side by side where they
+    leave the machine idle most of the time."""
     seen = {name: [] for name in contenders}
     with ThreadPoolExecutor(len(contenders) if together else 1) as pool:
         for _ in range(runs):
             for name, value in zip(contenders, pool.map(measure, contenders.values()), strict=True):
                 seen[name].append(value)
-                print(f"{name}: {show(value)}", flush=True)
-    return [[name, show(median(values)), ", ".join(map(show, values))]
-            for name, values in seen.items()]
+                print(f"{name}: {value}", flush=True)
+    return seen
+
+
+def medians(found, value=lambda run: run):
+    """The median of each contender's runs, in what `value` takes of one."""
+    return {name: median(map(value, runs)) for name, runs in found.items()}
+
+
+def rows(found, show, value=lambda run: run):
+    """A row for each contender: the median of its runs, and all of them."""
+    middle = medians(found, value)
+    return [[name, show(middle[name]), ", ".join(show(value(run)) for run in runs)]
+            for name, runs in found.items()]
+
+
+def peers(values):
+    """Those that are not ours."""
+    return {name: value for name, value in values.items() if not name.startswith("ours")}

@@ -1,87 +1,134 @@
-"""Instructions per request, counted by callgrind."""
+"""Instructions per request, counted by callgrind: by hook, and by the number of members."""
 
 from harness.client import Client
 from harness.paths import MODULE
 
+from . import plot
 from .callgrind import Counted
-from .page import table
-from .scene import FARM, OURS, OURS_ALONE, PLAIN, STOCK, scene
+from .page import Case, table
+from .scene import FARM, OURS, OURS_ALONE, OURS_LEASTTIME, PLAIN, STOCK, scene
 
 TITLE = "Instructions"
 
 METHOD = """\
-callgrind counts `apache2 -X` (prefork) while one client with a kept-alive connection sends {warm}
-requests to each path to warm up, and then {rounds} times {n} to each in turn; only these count. The
-spread is the largest difference between two such rounds."""
+callgrind counts `apache2 -X` (prefork) while one client with a kept-alive connection sends requests to
+warm up ({warm} to plain, and to the farm {each} for each member, {warm} at least), and then {rounds}
+times {n} to each path in turn; only these count. The spread is the largest difference between two such
+rounds. farm − plain is what the choice and the accounting cost; instructions hold on a busy machine."""
 
-WARM = 200
-N = 1000
-ROUNDS = 2
+HOOKS = """\
+What our part of farm − plain consists of: instructions in and below each of our functions that httpd
+calls, without what would be called anyway (the protocol's handler, canonicalising, the filters that
+follow). The rest is what httpd itself does more: copying a longer URL, another worker's fields."""
 
-# Where our module hands the request on: what happens below happens without us as well.
-HANDED_ON = {"proxy_run_scheme_handler", "ap_pass_brigade", "ap_proxy_canon_url"}
+WARM, EACH = 200, 2
+N, ROUNDS = 500, 2
+# Kinds of httpd by number of members.
+COUNTED = {3: [STOCK, OURS, OURS_LEASTTIME, OURS_ALONE], 1000: [STOCK, OURS, OURS_LEASTTIME],
+           10_000: [STOCK, OURS, OURS_LEASTTIME]}
+
+# Where our functions hand the request on, and which of them.
+HANDED_ON = {"ap_proxy_canon_url": "mod_athena::serve::pre_request",
+             "proxy_run_scheme_handler": "mod_athena::serve::scheme_handler",
+             "ap_pass_brigade": "mod_athena::filter::output"}
 
 
-def _measure(stage, kind):
-    """For each path, the profiles of its rounds."""
+def _measure(stage, kind, members):
+    """What a request costs to each path, the spread, and our functions' part in farm − plain."""
     httpd = stage.start(kind, "prefork", Counted)
     profiles = {PLAIN: [], FARM: []}
     with Client(httpd.port) as client:
-        for path in profiles:
-            httpd.count(client, path, WARM)
+        httpd.count(client, PLAIN, WARM)
+        httpd.count(client, FARM, max(WARM, EACH * members))
         for _ in range(ROUNDS):
             for path, seen in profiles.items():
                 seen.append(httpd.count(client, path, N))
     httpd.stop()
-    return profiles
+    totals = {path: [profile.total for profile in seen] for path, seen in profiles.items()}
+    farm, plain = (_hooks(profiles[path][-1]) for path in (FARM, PLAIN))
+    return {
+        "plain": sum(totals[PLAIN]) / ROUNDS, "farm": sum(totals[FARM]) / ROUNDS,
+        "spread": max(max(seen) - min(seen) for seen in totals.values()),
+        "hooks": {name: farm.get(name, 0) - plain.get(name, 0) for name in sorted({*farm, *plain})},
+    }
 
 
-def _mean(profiles):
-    return sum(profile.total for profile in profiles) / len(profiles)
-
-
-def _spread(profiles):
-    totals = [profile.total for profile in profiles]
-    return max(totals) - min(totals)
-
-
-def _summary(measured):
-    differences = {kind: _mean(seen[FARM]) - _mean(seen[PLAIN]) for kind, seen in measured.items()}
-    rows = []
-    for kind, seen in measured.items():
-        rows.append([kind, f"{_mean(seen[PLAIN]):.0f}", f"{_mean(seen[FARM]):.0f}",
-                     f"{differences[kind]:.0f}", f"{differences[kind] / differences[STOCK]:.2f}",
-                     f"{_mean(seen[FARM]) / _mean(measured[STOCK][FARM]):.3f}",
-                     f"{max(map(_spread, seen.values())):.0f}"])
-    return table(["httpd", "plain", "farm", "farm − plain", "÷ stock's", "farm ÷ stock's farm",
-                  "spread"], rows)
-
-
-def _profile(profile, least=10):
-    """Where the instructions of our module go."""
+def _hooks(profile):
+    """Instructions in and below each of our functions that httpd calls."""
     module = MODULE.name
-    functions = [[f"`{name}`", f"{inclusive:.0f}", f"{own:.0f}", f"{calls:.2f}"]
-                 for name, inclusive, own, calls in profile.functions(module) if inclusive >= least]
-    leaving = profile.leaving(module)
-    called = [[f"`{caller}`", f"`{callee}`", f"{cost:.0f}", f"{calls:.2f}"]
-              for caller, callee, cost, calls in leaving if cost >= least]
-    own = profile.objects().get(module, 0.0)
-    below = sum(cost for _, callee, cost, _ in leaving if callee not in HANDED_ON)
-    return (f"{own:.0f} within the module, {below:.0f} in functions of httpd, APR and libc that it "
-            "calls (without what would be called anyway).\n\n"
-            + table(["function", "inclusive", "own", "calls"], functions) + "\n\n"
-            + table(["from", "calls", "inclusive", "times"], called))
+    costs = profile.entering(module)
+    for callee, cost in profile.leaving(module).items():
+        if callee in HANDED_ON:
+            costs[HANDED_ON[callee]] -= cost
+    return costs
 
 
 def run():
-    """The section's text."""
-    measured = {}
-    with scene() as stage:
-        for kind in (STOCK, OURS, OURS_ALONE):
-            measured[kind] = _measure(stage, kind)
-    summary = _summary(measured)
-    print(summary, flush=True)
-    parts = [METHOD.format(warm=WARM, rounds=ROUNDS, n=N), summary]
-    for what, path in (("a request to a farm", FARM), ("a direct ProxyPass beside it", PLAIN)):
-        parts += [f"### The module's part in {what}", _profile(measured[OURS][path][-1])]
-    return "\n\n".join(parts)
+    """{members: {kind: what it costs}}."""
+    found = {}
+    for members, kinds in COUNTED.items():
+        with scene(members) as stage:
+            found[str(members)] = seen = {}
+            for kind in kinds:
+                seen[kind] = _measure(stage, kind, members)
+                print(members, kind, seen[kind], flush=True)
+    return found
+
+
+def _difference(cost):
+    return cost["farm"] - cost["plain"]
+
+
+def _costs(found):
+    rows = []
+    for members, seen in found.items():
+        for kind, cost in seen.items():
+            rows.append([f"{int(members):,}", kind, f"{cost['plain']:.0f}", f"{cost['farm']:.0f}",
+                         f"{_difference(cost):.0f}",
+                         f"{_difference(cost) / _difference(seen[STOCK]):.3f}",
+                         f"{cost['farm'] / seen[STOCK]['farm']:.3f}", f"{cost['spread']:.0f}"])
+    return table(["members", "httpd", "plain", "farm", "farm − plain", "÷ stock's",
+                  "farm ÷ stock's farm", "spread"], rows)
+
+
+def _by_hook(found, least=1):
+    columns = [(members, kind) for kind in (OURS, OURS_LEASTTIME) for members in found]
+    costs = [found[members][kind] for members, kind in columns]
+    names = sorted({name for cost in costs for name in cost["hooks"]},
+                   key=lambda name: -costs[0]["hooks"].get(name, 0))
+    rows = [[f"`{name.removeprefix('mod_athena::')}`",
+             *(f"{cost['hooks'].get(name, 0):.0f}" for cost in costs)] for name in names
+            if any(abs(cost["hooks"].get(name, 0)) >= least for cost in costs)]
+    rows.append(["the rest", *(f"{_difference(cost) - sum(cost['hooks'].values()):.0f}"
+                               for cost in costs)])
+    rows.append(["farm − plain", *(f"{_difference(cost):.0f}" for cost in costs)])
+    head = [f"{kind}, {int(members):,}" for members, kind in columns]
+    return table(["called by httpd", *head], rows)
+
+
+def section(found):
+    """The section's Markdown."""
+    lines = {kind: [(int(members), _difference(seen[kind])) for members, seen in found.items()]
+             for kind in (STOCK, OURS, OURS_LEASTTIME)}
+    return "\n\n".join([
+        METHOD.format(warm=WARM, each=EACH, rounds=ROUNDS, n=N),
+        plot.lines("instructions", "What a farm costs more than a direct ProxyPass", "members",
+                   "instructions a request", lines, log="xy"),
+        _costs(found), "### By hook", HOOKS, _by_hook(found)])
+
+
+def summary(found):
+    """Its lines of the summary."""
+    cases = []
+    for members, seen in found.items():
+        cost = {kind: _difference(seen[kind]) for kind in seen}
+        cases.append(Case(
+            f"farm − plain among {int(members):,}, instructions", f"stock byrequests {cost[STOCK]:.0f}",
+            f"{cost[OURS]:.0f} (roundrobin), {cost[OURS_LEASTTIME]:.0f} (leasttime)",
+            "below stock's", max(cost[OURS], cost[OURS_LEASTTIME]) < cost[STOCK]))
+    growth = {kind: _difference(found["10000"][kind]) / _difference(found["1000"][kind])
+              for kind in (STOCK, OURS, OURS_LEASTTIME)}
+    worst = max(growth[OURS], growth[OURS_LEASTTIME])
+    cases.append(Case("farm − plain among 10,000 ÷ among 1,000, instructions",
+                      f"stock byrequests {growth[STOCK]:.2f}", f"{worst:.2f}", "≤ 1.1", worst <= 1.1))
+    return cases

@@ -1,22 +1,28 @@
-"""docs/bench/README.md: one section for each bench, replaced when that bench runs."""
+"""docs/bench/README.md: a summary, and a section for each bench that has run."""
 
-import datetime
-import os
-import re
-import subprocess
-import tomllib
+from typing import NamedTuple
 
-from harness.paths import APACHE, ROOT
+from .data import PLACE, load
 
-PAGE = ROOT / "docs" / "bench" / "README.md"
+PAGE = PLACE / "README.md"
 
 HEAD = """\
 # What mod_athena costs, and what it spares
 
-Written by `make bench`. Where nothing else is said, every httpd has a direct `ProxyPass` (plain) and a
-farm of three members on loopback, chosen by `roundrobin` here and by `byrequests` in stock
-mod_proxy_balancer.
-"""
+Written by `make bench` (`make bench-NAME` runs one, `make bench-page` only draws the page) from the
+figures in [data/](data). Where nothing else is said, every httpd has a direct `ProxyPass` (plain) and
+a farm of three members on loopback, chosen by `roundrobin` here and by `byrequests` in stock
+mod_proxy_balancer."""
+
+
+class Case(NamedTuple):
+    """A line of the summary: texts, and whether what was wanted is reached."""
+
+    case: str
+    peers: str
+    ours: str
+    wanted: str
+    reached: bool
 
 
 def table(head, rows):
@@ -29,30 +35,16 @@ def table(head, rows):
     return "\n".join(lines)
 
 
-def write(title, circumstances, text):
-    """Puts a section into the page, in place of the one of that title."""
-    sections = {}
-    if PAGE.exists():
-        for section in PAGE.read_text().split("\n## ")[1:]:
-            sections[section.split("\n", 1)[0]] = section
-    sections[title] = f"{title}\n\n{circumstances}\n\n{text}\n"
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(HEAD + "".join(f"\n## {sections[key]}" for key in sorted(sections)))
-
-
-def circumstances():
-    """When, where and what is measured: to be asked before the measuring makes a load of its own."""
-    with open("/proc/cpuinfo") as info:
-        model = re.search(r"model name\s*:\s*(.*)", info.read())
-    cpu = model[1] if model else os.uname().machine
-    server = _first_line(APACHE, "-v").removeprefix("Server version: ")
-    with (ROOT / "Cargo.toml").open("rb") as manifest:
-        version = tomllib.load(manifest)["workspace"]["package"]["version"]
-    commit = _first_line("git", "-C", ROOT, "describe", "--always", "--dirty")
-    return (f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores (load average before: "
-            f"{os.getloadavg()[0]:.1f}), {server}, mod_athena {version} ({commit}).")
-
-
-def _first_line(*command):
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout.splitlines()[0]
+def draw(benches):
+    """Writes the page and its pictures anew from what the benches, by name, have found so far."""
+    cases, sections = [], []
+    for name, bench in benches.items():
+        if (record := load(name)) is None:
+            continue
+        circumstances, found = record
+        cases += bench.summary(found)
+        sections.append("\n\n".join([f"## {bench.TITLE}", circumstances, bench.section(found)]))
+    rows = [[case.case, case.peers, case.ours, case.wanted, "yes" if case.reached else "**no**"]
+            for case in cases]
+    summary = table(["case", "peers", "ours", "wanted", "reached"], rows)
+    PAGE.write_text("\n\n".join([HEAD, summary, *sections]) + "\n")

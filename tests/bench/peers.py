@@ -17,7 +17,7 @@ http {{
   access_log off; client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;
   fastcgi_temp_path {place}/fcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
   keepalive_requests 1000000;
-  upstream farm {{ zone farm 256k; {method} {servers} keepalive 256; }}
+  upstream farm {{ zone farm 1m; {method} {servers} keepalive 256; }}
   server {{
     listen 127.0.0.1:{port};
     location /farm/ {{
@@ -70,10 +70,16 @@ class Peer:
         self._process.wait(20)
 
 
+def _lines(each, ports):
+    return [each] * len(ports) if isinstance(each, str) else each
+
+
 def nginx(place, ports, method, each):
-    """`method` is an upstream's directive with its semicolon, `each` stands on every server's."""
+    """`method` is an upstream's directive with its semicolon, `each` stands on every server's, or is
+    one for each."""
     port = free_port()
-    servers = " ".join(f"server 127.0.0.1:{member} {each};" for member in ports)
+    servers = " ".join(f"server 127.0.0.1:{member} {further};"
+                       for member, further in zip(ports, _lines(each, ports), strict=True))
     user = "user root;" if os.geteuid() == 0 else ""
     conf = place / "nginx.conf"
     conf.write_text(_NGINX.format(place=place, port=port, method=method, servers=servers,
@@ -82,10 +88,10 @@ def nginx(place, ports, method, each):
 
 
 def haproxy(place, ports, method, each):
-    """`method` is what `balance` says, `each` stands on every server's line."""
+    """`method` is what `balance` says, `each` stands on every server's line, or is one for each."""
     port = free_port()
-    servers = "\n".join(f"  server s{n} 127.0.0.1:{member} {each}"
-                        for n, member in enumerate(ports))
+    servers = "\n".join(f"  server s{member} 127.0.0.1:{member} {further}"
+                        for member, further in zip(ports, _lines(each, ports), strict=True))
     conf = place / "haproxy.cfg"
     conf.write_text(_HAPROXY.format(port=port, method=method, servers=servers))
     return Peer([HAPROXY, "-f", str(conf), "-db"], port)

@@ -3,10 +3,9 @@
 from harness.client import Client, fetch
 
 from .callgrind import Counted
-from .interval import median_interval
-from .page import table
+from .page import Case, table
 from .scene import OURS_ALONE, scene
-from .throughput import MPMS, PAIRS, compare
+from .throughput import MPMS, PAIRS, compare, ratios
 
 TITLE = "The query mode"
 
@@ -29,27 +28,39 @@ def _httpd(stage, mpm, **how):
 
 
 def run():
-    """The section's text."""
-    rows = []
+    """Ratios by MPM as of the throughput, and instructions by path."""
+    found = {"ratios": {}, "instructions": {}}
     for mpm in MPMS:
         with scene() as stage:
             httpd = _httpd(stage, mpm)
-            ratios, rates = compare((httpd.port, QUERY), (httpd.port, FILE))
-            low, middle, high = median_interval(ratios)
-            rows.append([mpm, f"{middle:.3f}", f"{low:.3f} … {high:.3f}",
-                         f"{median_interval(rates)[1]:.0f}"])
-            print("  ".join(rows[-1]), flush=True)
+            seen = compare((httpd.port, QUERY), (httpd.port, FILE))
+            found["ratios"][mpm] = {"query ÷ file": seen}
+            print(mpm, seen, flush=True)
     with scene() as stage:
         httpd = _httpd(stage, "prefork", make=Counted)
-        counts = {}
         with Client(httpd.port) as client:
             for path in (QUERY, FILE):
                 httpd.count(client, path, 200)
-                counts[path] = httpd.count(client, path, 1000).total
+                found["instructions"][path] = httpd.count(client, path, 1000).total
         httpd.stop()
-    print(counts, flush=True)
+    print(found["instructions"], flush=True)
+    return found
+
+
+def section(found):
+    """The section's Markdown."""
+    counts = found["instructions"]
     instructions = table(["path", "instructions", "÷ file"],
                          [[f"`{path}`", f"{count:.0f}", f"{count / counts[FILE]:.3f}"]
                           for path, count in counts.items()])
-    head = ["MPM", "query ÷ file", "95 % interval", "queries/s"]
-    return "\n\n".join([METHOD.format(pairs=PAIRS), table(head, rows), instructions])
+    return "\n\n".join([METHOD.format(pairs=PAIRS), ratios(found["ratios"]), instructions])
+
+
+def summary(found):
+    """Its lines of the summary."""
+    told = []
+    for mpm, compared in found["ratios"].items():
+        low, middle, high = compared["query ÷ file"]["ratio"]
+        told.append(Case(f"query mode ÷ a file of that size, requests/s, {mpm}", "–",
+                         f"{middle:.2f} ({low:.2f} … {high:.2f})", "≥ 1", high >= 1))
+    return told

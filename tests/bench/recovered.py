@@ -1,29 +1,35 @@
 """A member comes back: how much of the load does it get at once?"""
 
 import time
+from statistics import median
 
 from harness.waiting import wait_until
 
-from .contest import load, of_haproxy, of_nginx, ours, result, rows, server, stock
-from .page import table
+from . import plot
+from .contest import load, measured, of_haproxy, of_nginx, ours, peers, result, server, stock
+from .page import Case, table
 
 TITLE = "A member that comes back"
 
 METHOD = """\
 Four members answer after 5 ms; one is killed and started again while {rate} requests/s come in. Its
-share of the requests that the back ends counted in the second after its first one, in percent, the
-median of {runs} runs that take turns: 25 is its fair share. `slowstart=10` here and `retry=1`;
-HAProxy checks every 200 ms and has `slowstart 10s`; nginx has `fail_timeout=1s`."""
+share of the requests that the back ends counted in each of the {seconds} seconds after its first one,
+in percent, the median of {runs} runs, all balancers side by side: 25 is its fair share.
+`slowstart={slow}` here and `retry=1`; HAProxy checks every 200 ms and has `slowstart {slow}s`; nginx
+has `fail_timeout=1s`, stock httpd `retry=1`."""
 
-RUNS, RATE = 3, 400
+RUNS, RATE, SECONDS, SLOW = 3, 200, 12, 10
+FAIR = 25
 
 CONTENDERS = {
-    **{f"ours, {method} slowstart=10": ours(f"lbmethod={method} slowstart=10", each="retry=1")
+    **{f"ours, {method} slowstart={SLOW}":
+       ours(f"lbmethod={method} slowstart={SLOW}", each="retry=1")
        for method in ("roundrobin", "leastconn", "leasttime")},
     "stock byrequests": stock("byrequests", each="retry=1"),
     "stock bybusyness": stock("bybusyness", each="retry=1"),
     "nginx least_conn": of_nginx("least_conn;", each="max_fails=1 fail_timeout=1s"),
-    "HAProxy leastconn": of_haproxy("leastconn", each="check inter 200ms slowstart 10s"),
+    f"HAProxy leastconn slowstart {SLOW}s": of_haproxy(
+        "leastconn", each=f"check inter 200ms slowstart {SLOW}s"),
 }
 
 
@@ -31,22 +37,55 @@ def _measure(start):
     with server(start, 4, apart=True) as (running, members):
         for n in range(4):
             members.behave(n, delay_ms=5)
-        sending = load(running.port, rate=RATE, seconds=12)
+        sending = load(running.port, rate=RATE, seconds=SECONDS + 8)
         wait_until(lambda: all(members.requests()), what="load on all members")
         members.kill(0)
         time.sleep(2)  # For the failure to be noticed: how differs from one to the other.
         members.restart(0)
         members.behave(0, delay_ms=5)
         wait_until(lambda: members.requests()[0], what="a request for the member")
-        before = members.requests()
-        time.sleep(1)
-        got = [after - former for after, former in zip(members.requests(), before, strict=True)]
+        shares = []
+        began, before = time.monotonic(), members.requests()
+        for second in range(1, SECONDS + 1):
+            time.sleep(max(0, began + second - time.monotonic()))
+            now = members.requests()
+            got = [after - former for after, former in zip(now, before, strict=True)]
+            shares.append(100 * got[0] / sum(got))
+            before = now
         result(sending)
-        return 100 * got[0] / sum(got)
+        return shares
 
 
 def run():
-    """The section's text."""
-    found = rows(CONTENDERS, _measure, RUNS, "{:.1f}".format)
-    method = METHOD.format(rate=RATE, runs=RUNS)
-    return method + "\n\n" + table(["balancer", "first second, %", "runs"], found)
+    """{contender: [[% of each second]]}."""
+    return measured(CONTENDERS, _measure, RUNS, together=True)
+
+
+def _middle(found):
+    """The medians of each second."""
+    return {name: [median(second) for second in zip(*runs, strict=True)]
+            for name, runs in found.items()}
+
+
+def section(found):
+    """The section's Markdown."""
+    shares = _middle(found)
+    shown = [0, 1, 4, SECONDS - 1]
+    rows = [[name, *(f"{seconds[second]:.1f}" for second in shown),
+             ", ".join(f"{run[0]:.1f}" for run in found[name])] for name, seconds in shares.items()]
+    method = METHOD.format(rate=RATE, runs=RUNS, seconds=SECONDS, slow=SLOW)
+    picture = plot.lines("recovered", "A member comes back", "second after its first request",
+                         "its share, % (25 is fair)",
+                         {name: list(enumerate(seconds, 1)) for name, seconds in shares.items()})
+    head = ["second", *(str(second + 1) for second in shown), "first second of the runs"]
+    return "\n\n".join([method, picture, table(head, rows)])
+
+
+def summary(found):
+    """Its lines of the summary."""
+    first = {name: seconds[0] for name, seconds in _middle(found).items()}
+    worst = max((name for name in first if name.startswith("ours")), key=first.get)
+    told = ", ".join(f"{name} {share:.0f}" for name, share in peers(first).items())
+    return [Case("a member that comes back: its share in the first second, %", told,
+                 f"{first[worst]:.1f} ({worst.split()[1]})", f"≤ {FAIR / 2}, half of what is fair",
+                 first[worst] <= FAIR / 2)]

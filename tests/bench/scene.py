@@ -19,7 +19,7 @@ PLAIN, FARM = "/plain/", "/farm/"
 _SECTION = '<Location "/athena">\n  Require local\n</Location>\n'
 
 STOCK = "stock byrequests"
-OURS = "ours"
+OURS = "ours, roundrobin"
 OURS_ALONE = "ours, without mod_proxy_balancer"
 OURS_LEASTTIME = "ours, leasttime"
 _KINDS = {

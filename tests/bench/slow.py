@@ -1,7 +1,22 @@
 """One member in five is ten times slower than the others."""
 
-from .contest import load, of_haproxy, of_nginx, ours, result, rows, server, stock
-from .page import table
+from operator import itemgetter
+
+from . import plot
+from .contest import (
+    load,
+    measured,
+    medians,
+    of_haproxy,
+    of_nginx,
+    ours,
+    peers,
+    result,
+    rows,
+    server,
+    stock,
+)
+from .page import Case, table
 
 TITLE = "A slow member"
 
@@ -14,6 +29,9 @@ member, the 99th percentile were 23 ms."""
 
 RUNS, RATE, SECONDS, WARMUP, PLACES = 3, 800, 12, 2, 8
 MEANS = [5, 5, 5, 5, 50]
+
+# By name, one request in how many is slower.
+PERCENTILES = {"p50": 2, "p90": 10, "p99": 100, "p999": 1000}
 
 CONTENDERS = {
     "ours, leasttime": ours("lbmethod=leasttime"),
@@ -31,11 +49,32 @@ def _measure(start):
             members.behave(n, delay_ms=mean, exponential=True, seed=n, places=PLACES)
         seen = result(load(running.port, rate=RATE, seconds=SECONDS + WARMUP, warmup=WARMUP))
         assert seen["well"] == seen["requests"] == RATE * SECONDS, seen
-        return seen["p99"]
+        return {name: seen[name] for name in PERCENTILES}
 
 
 def run():
-    """The section's text."""
-    found = rows(CONTENDERS, _measure, RUNS, "{:.1f}".format)
+    """{contender: [{percentile: ms}]}."""
+    return measured(CONTENDERS, _measure, RUNS)
+
+
+def section(found):
+    """The section's Markdown."""
     method = METHOD.format(places=PLACES, rate=RATE, seconds=SECONDS, warmup=WARMUP, runs=RUNS)
-    return method + "\n\n" + table(["balancer", "p99, ms", "runs"], found)
+    percentiles = {name: medians(found, itemgetter(name)) for name in PERCENTILES}
+    picture = plot.lines(
+        "slow", "One member in five is ten times slower", "one request in so many is slower", "ms",
+        {name: [(PERCENTILES[at], percentiles[at][name]) for at in PERCENTILES] for name in found},
+        log="xy")
+    found = [[name, p99, f"{percentiles['p50'][name]:.1f}", f"{percentiles['p999'][name]:.1f}", runs]
+             for name, p99, runs in rows(found, "{:.1f}".format, itemgetter("p99"))]
+    head = ["balancer", "p99, ms", "p50", "p99.9", "p99 of the runs"]
+    return "\n\n".join([method, picture, table(head, found)])
+
+
+def summary(found):
+    """Its lines of the summary."""
+    p99 = medians(found, itemgetter("p99"))
+    ours = p99["ours, leasttime"]
+    best = min(peers(p99), key=p99.get)
+    return [Case("a slow member: p99, ms", f"{best} {p99[best]:.1f}", f"{ours:.1f} (leasttime)",
+                 "below the best peer's", ours < p99[best])]

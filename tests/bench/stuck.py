@@ -2,8 +2,21 @@
 
 import threading
 
-from .contest import load, of_haproxy, of_nginx, ours, result, rows, server, stock
-from .page import table
+from . import plot
+from .contest import (
+    load,
+    measured,
+    medians,
+    of_haproxy,
+    of_nginx,
+    ours,
+    peers,
+    result,
+    rows,
+    server,
+    stock,
+)
+from .page import Case, table
 
 TITLE = "A stuck member"
 
@@ -13,11 +26,12 @@ members answer after {normal} ± {jitter} ms; one of them after {stuck} ms from 
 second {until} of {seconds}. {rate} requests/s, evenly spaced. The share answered within 1 s of the
 moment a request was due, in percent: the median of {runs} runs, all balancers side by side, each
 with back ends of its own (together they keep the machine a quarter busy; no run counts whose median
-latency shows otherwise). Linkerd published 99.9 for its peak EWMA."""
+latency shows otherwise). Linkerd published {published} for its peak EWMA."""
 
 RUNS, RATE, SECONDS = 3, 250, 60
 MEMBERS, NORMAL, JITTER, STUCK = 11, 167, 5, 2000
 SINCE, UNTIL = 15, 45
+PUBLISHED = 99.9
 
 CONTENDERS = {
     "ours, leasttime": ours("lbmethod=leasttime"),
@@ -48,8 +62,26 @@ def _measure(start):
 
 
 def run():
-    """The section's text."""
-    found = rows(CONTENDERS, _measure, RUNS, "{:.3f}".format, together=True)
+    """{contender: [% within 1 s]}."""
+    return measured(CONTENDERS, _measure, RUNS, together=True)
+
+
+def section(found):
+    """The section's Markdown."""
     method = METHOD.format(normal=NORMAL, jitter=JITTER, stuck=STUCK, since=SINCE, until=UNTIL,
-                           seconds=SECONDS, rate=RATE, runs=RUNS)
-    return method + "\n\n" + table(["balancer", "within 1 s, %", "runs"], found)
+                           seconds=SECONDS, rate=RATE, runs=RUNS, published=PUBLISHED)
+    late = {name: 100 - share for name, share in medians(found).items()}
+    picture = plot.bars("stuck", "One member in eleven is stuck for half of the time",
+                        "not answered within 1 s, %", late, low=0.01, log=True,
+                        wanted=100 - PUBLISHED)
+    return "\n\n".join([method, picture, table(["balancer", "within 1 s, %", "runs"],
+                                                 rows(found, "{:.3f}".format))])
+
+
+def summary(found):
+    """Its lines of the summary."""
+    share = medians(found)
+    ours = share["ours, leasttime"]
+    best = max(peers(share), key=share.get)
+    return [Case("a stuck member: within 1 s, %", f"{best} {share[best]:.2f}",
+                 f"{ours:.2f} (leasttime)", f"≥ {PUBLISHED}, Linkerd's", ours >= PUBLISHED)]

@@ -1,8 +1,10 @@
 """What the bench reads and reckons, on inputs whose result is known."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from . import page
+from . import data, page
 from .callgrind import Function, Profile
 from .interval import median_interval
 
@@ -48,21 +50,31 @@ totals: 170
 """
 
 
-def test_a_profile_is_per_request_and_inclusive_costs_hold_what_is_below(tmp_path):
+def test_a_profile_is_per_request_and_a_call_holds_what_is_below(tmp_path):
     dump = tmp_path / "part.1"
     dump.write_text(DUMP)
     profile = Profile.read([dump], 2)
     assert profile.total == 85
     assert profile.own[Function("apr.so", "table_set")] == 100
-    assert profile.functions("ours.so") == [("outer", 85, 15, 0), ("inner", 20, 20, 2)]
-    assert profile.leaving("ours.so") == [("outer", "table_set", 50, 1)]
+    assert profile.leaving("ours.so") == {"table_set": 50}
+    assert profile.entering("apr.so") == {"table_set": 50}
+    assert profile.entering("ours.so") == {}
 
 
-def test_a_section_replaces_the_one_of_its_title(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "PAGE", tmp_path / "bench" / "README.md")
-    for title, text in [("B", "first"), ("A", "### Part\nkept"), ("B", "second")]:
-        page.write(title, "Here and now.", text)
+def test_the_page_has_what_has_run_in_the_order_of_the_benches(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "PLACE", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "README.md")
+
+    def bench(title, reached):
+        return SimpleNamespace(
+            TITLE=title, section=lambda found: f"It found {found}.",
+            summary=lambda found: [page.Case(title, "0", str(found), "≥ 2", reached)])
+
+    benches = {"b": bench("B", True), "a": bench("A", False), "c": bench("C", True)}
+    for name, found in [("a", 0), ("b", 2), ("a", 1)]:
+        data.save(name, "Here and now.", found)
+    page.draw(benches)
     written = page.PAGE.read_text()
-    assert "first" not in written
-    assert written.index("## A") < written.index("### Part\nkept") < written.index("## B")
-    assert written.rstrip().endswith("second")
+    assert "## C" not in written and "It found 0." not in written
+    assert written.index("## B\n\nHere and now.\n\nIt found 2.") < written.index("## A")
+    assert "| A    | 0     | 1    | ≥ 2    | **no**  |" in written

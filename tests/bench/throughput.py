@@ -2,9 +2,10 @@
 
 from harness.load import ab
 
+from . import plot
 from .interval import median_interval
-from .page import table
-from .scene import FARM, OURS, PLAIN, STOCK, scene
+from .page import Case, table
+from .scene import FARM, OURS, OURS_LEASTTIME, PLAIN, STOCK, scene
 
 TITLE = "Throughput"
 
@@ -20,6 +21,14 @@ PAIRS = 40
 SECONDS = 0.5
 CONNECTIONS = 4
 MPMS = ["prefork", "event"]
+
+CONTROL = "plain ÷ plain (control)"
+OVER_STOCK = "ours, roundrobin: farm ÷ stock byrequests' farm"
+
+
+def over_plain(kind):
+    """The name of the comparison of a kind's farm with its own plain."""
+    return f"{kind}: farm ÷ its plain"
 
 
 def _round(side, n):
@@ -39,8 +48,8 @@ def _size(side):
 
 
 def compare(over, under, warm=0):
-    """The ratios over ÷ under, one for each pair, and the rates of `over`, which is sent `warm`
-    requests first."""
+    """The ratios over ÷ under in pairs: their median, its 95 % interval, and the median rate of
+    `over`, which is sent `warm` requests first."""
     if warm:
         _round(over, warm)
     n = min(_size(over), _size(under))
@@ -52,31 +61,74 @@ def compare(over, under, warm=0):
             top, bottom = _round(over, n), _round(under, n)
         ratios.append(top / bottom)
         rates.append(top)
-    return ratios, rates
+    return {"ratio": median_interval(ratios), "rate": median_interval(rates)[1]}
 
 
-def _comparisons(ours, stock):
-    farm, plain = (ours.port, FARM), (ours.port, PLAIN)
+def _comparisons(ports):
+    """(over, under) by name."""
+    def side(kind, path):
+        return ports[kind], path
     return {
-        "plain ÷ plain (control)": (plain, plain),
-        "farm ÷ plain": (farm, plain),
-        "farm ÷ stock byrequests": (farm, (stock.port, FARM)),
-        "stock byrequests ÷ its plain": ((stock.port, FARM), (stock.port, PLAIN)),
+        CONTROL: (side(OURS, PLAIN), side(OURS, PLAIN)),
+        **{over_plain(kind): (side(kind, FARM), side(kind, PLAIN)) for kind in ports},
+        OVER_STOCK: (side(OURS, FARM), side(STOCK, FARM)),
     }
 
 
 def run():
-    """The section's text."""
-    rows = []
+    """{MPM: {comparison: {"ratio": [low, median, high], "rate": requests/s}}}."""
+    found = {}
     for mpm in MPMS:
+        found[mpm] = {}
         with scene() as stage:
-            ours, stock = (stage.start(kind, mpm) for kind in (OURS, STOCK))
-            for what, (over, under) in _comparisons(ours, stock).items():
-                ratios, rates = compare(over, under)
-                low, middle, high = median_interval(ratios)
-                rows.append([mpm, what, f"{middle:.3f}", f"{low:.3f} … {high:.3f}",
-                             f"{median_interval(rates)[1]:.0f}"])
-                print("  ".join(rows[-1]), flush=True)
+            ports = {kind: stage.start(kind, mpm).port for kind in (STOCK, OURS, OURS_LEASTTIME)}
+            for what, sides in _comparisons(ports).items():
+                found[mpm][what] = compare(*sides)
+                print(mpm, what, found[mpm][what], flush=True)
+    return found
+
+
+def ratios(found):
+    """A table of comparisons by MPM."""
+    rows = []
+    for mpm, compared in found.items():
+        for what, seen in compared.items():
+            low, middle, high = seen["ratio"]
+            rows.append([mpm, what, f"{middle:.3f}", f"{low:.3f} … {high:.3f}", f"{seen['rate']:.0f}"])
+    return table(["MPM", "ratio", "median", "95 % interval", "requests/s"], rows)
+
+
+def picture(name, title, found):
+    """The intervals of comparisons by MPM."""
+    return plot.intervals(name, title, "ratio, and its 95 % interval",
+                          {f"{what}, {mpm}": seen["ratio"] for mpm, compared in found.items()
+                           for what, seen in compared.items()})
+
+
+def cases(found, members):
+    """Lines of the summary: farm ÷ plain under each MPM, against stock's own."""
+    told = []
+    for mpm, compared in found.items():
+        peer = compared[over_plain(STOCK)]["ratio"]
+        ours = {kind: compared[over_plain(kind)]["ratio"] for kind in (OURS, OURS_LEASTTIME)}
+        told.append(Case(
+            f"farm of {members:,} ÷ plain, requests/s, {mpm}", f"stock byrequests {_show(peer)}",
+            ", ".join(f"{_show(ratio)} ({kind.split()[1]})" for kind, ratio in ours.items()),
+            "not below stock's interval", all(high >= peer[0] for _, _, high in ours.values())))
+    return told
+
+
+def _show(ratio):
+    low, middle, high = ratio
+    return f"{middle:.2f} ({low:.2f} … {high:.2f})"
+
+
+def section(found):
+    """The section's Markdown."""
     method = METHOD.format(pairs=PAIRS, seconds=SECONDS, connections=CONNECTIONS)
-    head = ["MPM", "ratio", "median", "95 % interval", "requests/s"]
-    return method + "\n\n" + table(head, rows)
+    return "\n\n".join([method, picture("throughput", "Requests per second", found), ratios(found)])
+
+
+def summary(found):
+    """Its lines of the summary."""
+    return cases(found, 3)

@@ -47,6 +47,7 @@ class Httpd:
         self.plugins = dict(plugins or {})
         self.defines = dict(defines or {})
         self.valgrind = valgrind
+        self.patience = 120 if valgrind else 15
         self.port = free_port()
         self.error_log = self.directory / "error.log"
         self.pid_file = self.directory / "httpd.pid"
@@ -123,7 +124,7 @@ class Httpd:
     def start(self):
         before = self._count(_UP)
         self._spawn()
-        wait_until(lambda: self._up(before), 120 if self.valgrind else 15, "httpd up")
+        wait_until(lambda: self._up(before), self.patience, "httpd up")
         return self
 
     def _up(self, before):
