@@ -42,7 +42,7 @@ const TYPES: &[&str] = &[
     "proxy_.*|apr_OFN_ap_watchdog_.*|ap_watchdog_t",
     "apr_(table|array)_.*|apr_bucket.*|apr_pool_t|apr_status_t|apr_port_t",
     "ap_mpm_.*",
-    "apr_OFN_.*retry_worker.*",
+    "apr_OFN_(.*retry_worker|set_worker_hc_param).*",
     "ap_list_provider_names_t|apr_time_exp_t",
     "athena_.*",
 ];

@@ -13,8 +13,10 @@ use athena_engine::board::added::Added as Noted;
 use athena_engine::board::record::flags;
 use athena_engine::board::{FarmLock, FarmSeat, MemberSeat, MemberSpec};
 use athena_engine::change::MemberChange;
-use athena_engine::config::addition::{self, Line};
+use athena_engine::check::Check;
+use athena_engine::config::addition;
 use athena_engine::config::forward::Forward;
+use athena_engine::config::param::MemberParams;
 use athena_engine::drain;
 use athena_engine::stats::expect;
 
@@ -101,9 +103,9 @@ pub fn make_all(farm: &Farm) {
         if farm.members.get(place_of(farm, index)).is_some() || is_refused(farm, *seat, &noted) {
             continue;
         }
-        let made = draft(farm, &noted.url, &noted.line)
+        let made = newcomer(farm, &noted.url, &noted.line)
             .map_err(|refusal| refusal.reason)
-            .and_then(|(draft, line)| make(farm, index, draft, line, &noted));
+            .and_then(|newcomer| make(farm, index, newcomer, &noted));
         if let Err(reason) = made {
             let text = format!(
                 "ATH0380: farm {}: member {} that was added is not used: {reason}",
@@ -129,8 +131,16 @@ fn place_of(farm: &Farm, index: usize) -> usize {
     farm.members.before_seats() + index
 }
 
-/// A worker for what the board, or somebody who asks, says: hostile until it is checked here.
-fn draft(farm: &Farm, url: &str, line: &str) -> Result<(Draft, Line), Refusal> {
+/// A member that has no seat yet.
+struct Newcomer {
+    draft: Draft,
+    /// Its own.
+    params: MemberParams,
+    check: Option<Check>,
+}
+
+/// Of what the board, or somebody who asks, says: hostile until it is checked here.
+fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
     change::allowed(farm, url)?;
     let line = addition::read(line).map_err(|error| invalid(error.to_string()))?;
     if let Some(Forward::Url(url)) = &line.params.forward {
@@ -140,7 +150,11 @@ fn draft(farm: &Farm, url: &str, line: &str) -> Result<(Draft, Line), Refusal> {
         change::allowed_agent(farm, agent)?;
     }
     let draft = Draft::new(farm, url, &line.native).map_err(invalid)?;
-    Ok((draft, line))
+    Ok(Newcomer {
+        check: draft.check(farm, line.check).map_err(invalid)?,
+        params: line.params,
+        draft,
+    })
 }
 
 fn invalid(reason: String) -> Refusal {
@@ -148,13 +162,18 @@ fn invalid(reason: String) -> Refusal {
 }
 
 /// Puts a member in its place in this process.
-fn make(farm: &Farm, index: usize, draft: Draft, line: Line, noted: &Noted) -> Result<(), String> {
+fn make(farm: &Farm, index: usize, newcomer: Newcomer, noted: &Noted) -> Result<(), String> {
+    let Newcomer {
+        draft,
+        params,
+        check,
+    } = newcomer;
     let (seat, slot) = farm
         .added
         .seats
         .get(index)
         .ok_or("there is no seat for it")?;
-    let params = line.params.or(&farm.params.members);
+    let params = params.or(&farm.params.members);
     // SAFETY: the draft's worker is nobody else's yet.
     let extras = unsafe { growth::extras(draft.worker, &params) };
     let number = c_int::try_from(index).unwrap_or(c_int::MAX);
@@ -162,6 +181,7 @@ fn make(farm: &Farm, index: usize, draft: Draft, line: Line, noted: &Noted) -> R
     let worker = unsafe { draft.share(*slot, number) }.ok_or("its worker cannot be shared")?;
     let mut member = Member::new(worker, *seat, noted.name.clone(), params, extras);
     member.tenure = noted.tenure;
+    member.check = check;
     member.push();
     // The parent, before its farms are in force, makes what its children make ready ([`ready`]).
     if let Some(runtime) = runtime::get() {
@@ -188,10 +208,11 @@ pub fn add<'a>(
     line: &str,
     author: &Author,
 ) -> Result<&'a Member, Refusal> {
-    let (draft, read) = draft(farm, url, line)?;
+    let newcomer = newcomer(farm, url, line)?;
+    let worker = newcomer.draft.worker;
     // SAFETY: the draft's worker is nobody else's yet.
     let (name_ex, route) = unsafe {
-        let shared = &*(*draft.worker).s;
+        let shared = &*(*worker).s;
         (
             naming::text(shared.name_ex.as_ptr()),
             naming::text(shared.route.as_ptr()),
@@ -202,14 +223,14 @@ pub fn add<'a>(
     }
     let held = change::hold(farm)?;
     make_all(farm);
-    if read.params.forward.is_some() {
+    if newcomer.params.forward.is_some() {
         // As if the farm itself did: a new circle would lead through it.
         let planned = |of: &Farm, member: Option<&Member>| {
-            (std::ptr::eq(of, farm) && member.is_none()).then(|| read.params.forward.clone())
+            (std::ptr::eq(of, farm) && member.is_none()).then(|| newcomer.params.forward.clone())
         };
         forward::check_all(planned).map_err(invalid)?;
     }
-    let name = free_name(farm, &draft, &name_ex, read.params.name.as_deref())?;
+    let name = free_name(farm, &newcomer, &name_ex)?;
     let board = runtime::board();
     let vacant = |seat: MemberSeat| board.is_some_and(|board| board.is_vacant(seat));
     let seats = || farm.added.seats.iter().enumerate();
@@ -225,21 +246,20 @@ pub fn add<'a>(
         );
         return Err(Refusal::new(ffi::HTTP_INSUFFICIENT_STORAGE, reason));
     };
-    let max_conn = read.params.max_conn.or(farm.params.members.max_conn);
-    let params = read.params.clone().or(&farm.params.members);
+    let params = newcomer.params.clone().or(&farm.params.members);
     // SAFETY: the draft's worker is nobody else's; the slot's last one has no request any more, and
     // whoever still knows it finds that its tenure is over.
     let spec = unsafe {
         std::ptr::write_bytes(*slot, 0, 1);
-        let shown = Member::settings_of((*draft.worker).s);
+        let shown = Member::settings_of((*worker).s);
         MemberSpec {
             url: name_ex,
             name,
-            extras: growth::extras(draft.worker, &params),
+            extras: growth::extras(worker, &params),
             weight: shown.weight,
             flags: shown.flags,
             lbset: shown.lbset,
-            max_conn: max_conn.unwrap_or(0),
+            max_conn: params.max_conn.unwrap_or(0),
             stored: None,
         }
     };
@@ -250,7 +270,7 @@ pub fn add<'a>(
         return Err(invalid(error.to_string()));
     }
     let made = seat.added().ok_or("its seat is gone".to_owned());
-    let made = made.and_then(|noted| make(farm, index, draft, read, &noted));
+    let made = made.and_then(|noted| make(farm, index, newcomer, &noted));
     let failed = |reason| Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, reason);
     made.map_err(failed)?;
     let member = farm.members.get(place);
@@ -262,12 +282,7 @@ pub fn add<'a>(
 }
 
 /// The name of a newcomer, other than those of the members there are.
-fn free_name(
-    farm: &Farm,
-    draft: &Draft,
-    url: &str,
-    given: Option<&str>,
-) -> Result<String, Refusal> {
+fn free_name(farm: &Farm, newcomer: &Newcomer, url: &str) -> Result<String, Refusal> {
     let conflict = |what: &str, value: &str| {
         let reason = format!("farm {} has a member of this {what}: {value}", farm.name);
         Err(Refusal::new(ffi::HTTP_CONFLICT, reason))
@@ -279,9 +294,9 @@ fn free_name(
     if farm.members.iter().any(same) {
         return conflict("URL", url);
     }
-    let name = match given {
-        Some(name) => name.to_owned(),
-        None => naming::newcomers_name(draft.worker, farm),
+    let name = match &newcomer.params.name {
+        Some(name) => name.clone(),
+        None => naming::newcomers_name(newcomer.draft.worker, farm),
     };
     if farm.members.iter().any(|member| member.name == name) {
         return conflict("name", &name);

@@ -1,30 +1,36 @@
-//! Members' agents: what they say comes in here, pushed or asked for ([`rounds`]).
+//! Members' agents: what they say comes in here, pushed or asked for ([`crate::rounds`]).
+//!
+//! As `HAProxy` does: connect, read one line or to the end, close. An agent that does not answer
+//! changes nothing; that it does not is logged once.
 
-pub mod rounds;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use std::net::{SocketAddr, ToSocketAddrs};
-
-use athena_engine::agent::Words;
+use athena_engine::Micros;
+use athena_engine::agent::{ANSWER_MAX, Words};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
+use crate::rounds::{End, Errand};
 use crate::{clock, events, refresh, stats};
 
-/// Looks at a farm's agents at a start.
-pub fn begin(farm: &Farm) {
-    if farm.observed {
-        return;
-    }
-    for member in &farm.members {
-        if let (Some(address), None) = (&member.params.agent, member.agent) {
-            let (host, _) = address.of(member.host());
-            let text = format!(
-                "ATH0305: farm {}: member {}: agent: {host} has no address: its agent is not asked",
-                farm.name, member.name
-            );
-            log::server(Level::Warning, farm.server_rec, &text);
-        }
-    }
+/// From one question to an agent to the next.
+const EVERY: Micros = 2_000_000;
+/// An agent that has not answered by then is given up.
+const PATIENCE: Micros = 1_500_000;
+
+/// What this process remembers of an agent between two questions.
+#[derive(Default)]
+pub struct Asked {
+    next: AtomicU64,
+    /// It did not answer, and the log has been told.
+    silent: AtomicBool,
+}
+
+/// One question.
+struct Question {
+    farm: &'static Farm,
+    member: &'static Member,
+    asked: &'static Asked,
 }
 
 /// Whether any member of a farm has an agent to be asked, or would have when it joins.
@@ -34,10 +40,64 @@ pub fn any_asked(farm: &Farm) -> bool {
             || farm.members.iter().any(|member| member.agent.is_some()))
 }
 
-/// Where a member's agent is. A name is looked up here, once.
-pub fn address_of(member: &Member) -> Option<SocketAddr> {
-    let agent = member.params.agent.as_ref()?;
-    agent.of(member.host()).to_socket_addrs().ok()?.next()
+/// The question to a member's agent, when it is due.
+pub fn due(farm: &'static Farm, member: &'static Member, now: Micros) -> Option<Box<dyn Errand>> {
+    let asked = member.agent.as_ref()?;
+    if asked.next.load(Ordering::Relaxed) > now {
+        return None;
+    }
+    // The one before is over by then.
+    asked
+        .next
+        .store(now.saturating_add(EVERY), Ordering::Relaxed);
+    Some(Box::new(Question {
+        farm,
+        member,
+        asked,
+    }))
+}
+
+impl Errand for Question {
+    fn place(&self) -> (&str, u16) {
+        let agent = self.member.params.agent.as_ref();
+        agent.map_or(("", 0), |agent| agent.of(self.member.host()))
+    }
+
+    fn says(&self) -> &[u8] {
+        b""
+    }
+
+    fn patience(&self) -> Micros {
+        PATIENCE
+    }
+
+    fn goes_on(&mut self, _now: Micros) -> bool {
+        self.member.is_current()
+    }
+
+    fn is_enough(&self, heard: &[u8]) -> bool {
+        heard.contains(&b'\n') || heard.len() >= ANSWER_MAX
+    }
+
+    fn end(self: Box<Self>, heard: &[u8], _end: End) {
+        if !self.member.is_current() {
+            return;
+        }
+        let silent = heard.is_empty();
+        if !silent {
+            hear(self.farm, self.member, &Words::read(heard));
+        }
+        let told = self.asked.silent.swap(silent, Ordering::Relaxed);
+        if silent && !told {
+            let (host, port) = self.place();
+            let text = format!(
+                "ATH0304: farm {}: member {}: its agent at {host}:{port} does not answer: what it said \
+                 last holds",
+                self.farm.name, self.member.name
+            );
+            log::server(Level::Warning, self.farm.server_rec, &text);
+        }
+    }
 }
 
 /// Puts what an agent says of its member in force.

@@ -20,7 +20,7 @@ use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, added, agent, forward, manager, refresh, stats, sticky, watch, worker};
+use crate::{account, added, forward, manager, refresh, stats, sticky, watch, worker};
 use draft::{Draft, Tables};
 
 /// What pre_config found in this configuration pass.
@@ -106,7 +106,6 @@ unsafe fn assemble(
                 sticky::check(farm)?;
             }
             stats::begin(farm)?;
-            agent::begin(farm);
             crate::method::begin(farm);
             added::make_all(farm);
             for member in &farm.members {

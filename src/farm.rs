@@ -69,6 +69,8 @@ pub struct Farm {
 // SAFETY: the raw pointers are mod_proxy's own structures, which httpd's threads share by design;
 // everything else is atomic or never written after the start.
 unsafe impl Sync for Farm {}
+// SAFETY: as above.
+unsafe impl Sync for Member {}
 // SAFETY: as above; nothing is bound to a thread.
 unsafe impl Send for Farm {}
 

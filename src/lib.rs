@@ -9,7 +9,8 @@
 //!   farms, [`waiting`] and [`unusable`] are for when nothing is left
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
-//!   members that are added, [`stored`] for what mod_proxy_balancer remembers
+//!   members that are added, [`stored`] for what mod_proxy_balancer remembers; on its [`rounds`] it asks
+//!   each [`agent`] and makes each [`check`]
 //! * how a member is chosen: by the request's [`class`] and [`affinity`], and the farm's [`rule`],
 //!   ours or other modules' ([`extension`], [`foreign`])
 //! * what people change at run time: [`change`], [`mod@method`], and what happened: [`events`]
@@ -26,6 +27,7 @@ mod assemble;
 mod body;
 mod canon;
 mod change;
+mod check;
 mod class;
 mod clock;
 mod conf;
@@ -64,6 +66,7 @@ mod record;
 mod refresh;
 mod retained;
 mod reverse;
+mod rounds;
 mod rule;
 mod runtime;
 mod seating;

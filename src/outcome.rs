@@ -185,18 +185,27 @@ unsafe fn waited_out(r: *mut ffi::request_rec, record: &Record, member: &Member)
     ) {
         return false;
     }
-    // SAFETY: the caller's promise; configurations and shared parts outlive the request.
-    let timeout = unsafe {
+    // SAFETY: the caller's promise.
+    let timeout = unsafe { patience(member, (*r).server) };
+    let waited = clock::now().saturating_sub(record.began.get());
+    u64::try_from(timeout).is_ok_and(|timeout| waited >= timeout)
+}
+
+/// How long mod_proxy waits for a member on behalf of a server, in microseconds.
+///
+/// # Safety
+/// `s` is live.
+pub unsafe fn patience(member: &Member, s: *mut ffi::server_rec) -> i64 {
+    // SAFETY: the caller's promise; configurations and shared parts live as long as servers.
+    unsafe {
         let shared = &*member.shared();
-        let conf = proxy::get().and_then(|proxy| proxy.conf((*r).server).as_ref());
+        let conf = proxy::get().and_then(|proxy| proxy.conf(s).as_ref());
         match conf {
             _ if shared.timeout_set() != 0 => shared.timeout,
             Some(conf) if conf.timeout_set() != 0 => conf.timeout,
-            _ => (*(*r).server).timeout,
+            _ => (*s).timeout,
         }
-    };
-    let waited = clock::now().saturating_sub(record.began.get());
-    u64::try_from(timeout).is_ok_and(|timeout| waited >= timeout)
+    }
 }
 
 /// A client that got a part of an answer has to see that it ends there: mod_proxy_fcgi and

@@ -15,7 +15,7 @@ use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{added, agent, drain, events, growth, method, proxy, refresh, runtime, stats};
+use crate::{added, agent, drain, events, growth, method, proxy, refresh, rounds, runtime, stats};
 
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
@@ -86,7 +86,7 @@ unsafe extern "C" fn tick(
     guard!("watch", APR_SUCCESS, {
         if state == ffi::AP_WATCHDOG_STATE_RUNNING {
             look();
-            agent::rounds::tick();
+            rounds::tick();
         }
         APR_SUCCESS
     })

@@ -5,6 +5,7 @@ import threading
 from urllib.parse import quote
 
 import pytest
+from harness.api import Api
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -134,6 +135,41 @@ def test_what_an_agent_would_say_can_be_pushed(httpd, backends):
     served_by = [fetch(server.port, "/farm/x").member for _ in range(9)]
     assert sorted(served_by) == [0] * 3 + [1] * 6
     assert len(server.lines("ATH0303")) == 2
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_an_added_members_agent_is_asked_until_it_is_removed(httpd, backends, agents, mpm):
+    members, (one, other) = backends(2), agents
+    server = httpd(mpm, balancer=False, children=4, conf="AthMemberAllow http://127.0.0.1\n"
+                   + served(members.urls[:1], settings="lbmethod=roundrobin"))
+    api, engine, there = Api(server), Engine(server), "/farms/farm_one/members"
+    one.line = b"down\n"
+
+    def add(agent):
+        document = {"url": members.urls[1], "name": "new", "agent": f"localhost:{agent.port}"}
+        if agent is one:
+            document["agent"] = f":{agent.port}"
+        assert api.ask("POST", there, document).status == 201
+
+    add(one)
+    wait_until(lambda: engine.column("usable") == [True, False], what="down by its agent's word")
+    assert {fetch(server.port, "/farm/x").member for _ in range(8)} == {0}
+    server.graceful(alone=True)
+    one.line = b"up\n"
+    wait_until(lambda: engine.column("usable") == [True, True], what="up again")
+    assert {fetch(server.port, "/farm/x").member for _ in range(8)} == {0, 1}
+    # Another one has its seat, and an agent by a name.
+    assert api.ask("DELETE", f"{there}/new?force=1").status == 204
+    server.expect("ATH0254")
+    assert "AthMemberAllow" in api.refused(there, {"url": members.urls[1], "agent": "localhost:9"},
+                                           403, method="POST")
+    server.conf = server.conf.replace("http://127.0.0.1\n", "http://127.0.0.1 localhost\n")
+    server.graceful(alone=True)
+    add(other)
+    wait_until(lambda: other.asked > 0, what="the other asked")
+    asked = one.asked
+    wait_until(lambda: other.asked > 2, what="the other asked again")
+    assert one.asked == asked
 
 
 def test_addresses_that_are_none_stop_the_start(make_httpd, backends):

@@ -11,6 +11,8 @@ from harness.paths import ROOT
 DOCUMENT = json.loads((ROOT / "src/api/openapi.json").read_text())
 SEED, EXAMPLES = "7", "15"
 
+ALLOWED = "AthMemberAllow http://127.0.0.1\nProxyHCTemplate short hcmethod=TCP\n"
+
 # What no schema can say: whether there is such a member already, whether anybody has changed anything.
 CONFIG = """
 [[operations]]
@@ -46,16 +48,19 @@ def narrowed(members):
                          for path in ("", "/a")]},
         "forward": of_members["forward"],
         "agent": {"enum": [":9", "127.0.0.1:9", None]},
-        "flushpackets": {"enum": ["on", "off", "auto", None]}}
+        "flushpackets": {"enum": ["on", "off", "auto", None]},
+        "hcmethod": {"enum": ["None", "TCP", "GET11", None]},
+        "hctemplate": {"enum": ["short", None]}}
     return document
 
 
 @pytest.mark.parametrize("mpm", ["event", "prefork"])
 def test_the_api_is_what_it_says(httpd, directory, mpm):
     urls = ["http://127.0.0.1:9", "http://127.0.0.1:9/a/b"]
-    server = httpd(mpm, conf="AthMemberAllow http://127.0.0.1\n" + "".join(
-        farm(urls, name=name) for name in ("farm_one", "farm_two", "farm_three")))
-    server.expect(r"ATH0254")
+    server = httpd(mpm, conf=ALLOWED + "".join(
+        farm(urls, name=name) for name in ("farm_one", "farm_two", "farm_three")),
+        modules=["proxy_hcheck"])
+    server.expect(r"ATH0254|ATH0370")
     members = [member["name"] for member in Api(server).get("/farms/farm_one/members")]
     (directory / "openapi.json").write_text(json.dumps(narrowed(members)))
     (directory / "schemathesis.toml").write_text(CONFIG)
@@ -70,8 +75,10 @@ def test_the_api_is_what_it_says(httpd, directory, mpm):
 
 
 def test_each_parameter_of_a_newcomer_is_as_described(httpd):
-    server = httpd("event", conf="AthMemberAllow http://127.0.0.1\n" + "".join(
-        farm(["http://127.0.0.1:9"], name=name) for name in ("farm_one", "farm_two")))
+    server = httpd("event", conf=ALLOWED + "".join(
+        farm(["http://127.0.0.1:9"], name=name) for name in ("farm_one", "farm_two")),
+        modules=["proxy_hcheck"])
+    server.expect("ATH0370")
     api, members = Api(server), "/farms/farm_one/members"
     parameters = dict(DOCUMENT["components"]["schemas"]["NewMember"]["properties"])
     del parameters["url"]

@@ -125,7 +125,7 @@ def test_refusals_change_nothing(httpd, backends):
     assert "url: must be text" in refused({"weight": 1}, 422)
     assert refused({"url": other, "bogus": 1}, 422) == "bogus: unknown parameter"
     assert refused({"url": other, "lbset": 100}, 422).startswith("lbset=100: must be")
-    assert "not for a member" in refused({"url": other, "hcmethod": "TCP"}, 422)
+    assert "not for a member" in refused({"url": other, "hcexpr": "ok"}, 422)
     assert "belongs to the farm" in refused({"url": other, "lbmethod": "hash"}, 422)
     assert refused({"url": other, "weight": [1]}, 422) == "weight=[1]: must be a number, or a text"
     assert refused({"url": other, "name": 7}, 422) == "name=7: must be a text"

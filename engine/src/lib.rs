@@ -13,7 +13,7 @@
 //! * [`slow_start`] holds members back that have just come into service.
 //! * [`room`] says how many requests a member may have.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
-//! * [`agent`] reads what members' agents say.
+//! * [`agent`] reads what members' agents say; [`check`] is how members are checked that were added.
 //! * [`stats`] are the numbers that members push about themselves, and `score=` over them.
 //! * [`sticky`] finds the member that a session belongs to.
 //! * [`cookie`] is what a back end signs for its client: farms, member, class.
@@ -35,6 +35,7 @@ pub mod board;
 pub mod budget;
 #[cfg(not(loom))]
 pub mod change;
+pub mod check;
 pub mod config;
 pub mod cookie;
 pub mod dispatch;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use athena_engine::FarmId;
 use athena_engine::board::inflight::{self, Totals};
+use athena_engine::board::record::flags;
 use athena_engine::board::{Attached, Board, FarmSpec, MemberSeat, MemberSpec, Storage};
 use board_support::{Random, directory, farm, restarted};
 
@@ -170,23 +171,31 @@ fn a_full_start_restores_who_was_added() {
     let (board, first) = Board::open(storage.clone(), 4, &[open(&["http://a"])], 1).unwrap();
     let seats = &first.farms[0].seats;
     add(&board, seats[0], "http://b", "");
-    add(&board, seats[1], "http://c", "route=c");
+    add(&board, seats[1], "http://c", "route=c hcmethod=TCP");
     add(&board, seats[2], "http://d", "");
     remove(&board, seats[0]);
     let record = seats[1].record;
     record.hot.served.store(42, Relaxed);
     record.admin.weight.store(300, Relaxed);
+    for seat in &seats[1..] {
+        seat.record.admin.flags.store(flags::CHECK_FAILED, Relaxed);
+    }
     seats[2].record.admin.leaving.store(1, Relaxed);
     board.close();
 
     let configured = open(&["http://a", "http://d"]);
     let (board, second) = Board::open(storage.clone(), 4, &[configured], 1).unwrap();
-    assert_eq!(added(&second), pairs(&[("http://c", "route=c")]));
+    assert_eq!(
+        added(&second),
+        pairs(&[("http://c", "route=c hcmethod=TCP")])
+    );
     let seat = second.farms[0].seats[0];
     assert_eq!(seat.record.hot.served.load(Relaxed), 42);
     assert_eq!(seat.record.admin.weight(), 300);
+    // Its checks go on; whether those of a configured member do, nobody knows here.
+    assert_eq!(seat.record.admin.flags(), flags::CHECK_FAILED);
     let admin = &second.farms[0].members[1].record.admin;
-    assert_eq!(admin.leaving.load(Relaxed), 0);
+    assert_eq!((admin.leaving.load(Relaxed), admin.flags()), (0, 0));
     board.close();
 
     let (_, third) = Board::open(storage, 4, &[farm("f", &["http://a"])], 1).unwrap();

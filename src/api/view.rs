@@ -78,7 +78,7 @@ pub struct MemberView {
     #[serde(skip)]
     pub flags: u32,
     pub usable: bool,
-    /// Why it is in error; `null` while it is not.
+    /// Why it is in error, or that a health check failed; `null` otherwise.
     pub error: Option<&'static str>,
     pub inflight: u64,
     pub elected: u64,
@@ -154,6 +154,7 @@ impl MemberView {
         let cause = health::cause(&record.health);
         let in_error = record.health.retry_at.load(Ordering::Relaxed) != 0;
         let up = !in_error && !has(flags::CHECK_FAILED | flags::DOWN);
+        let checked = || (record.admin.flags() & flags::CHECK_FAILED != 0).then_some("check");
         let ordering = Ordering::Relaxed;
         let extras = member.state().extras;
         Self {
@@ -178,7 +179,7 @@ impl MemberView {
             forward: written(extras.forward),
             flags: record.admin.flags() | Member::flags_of(member.status()),
             usable: up && !has(flags::NOT_ELIGIBLE) && farm.serves(member.seat.id),
-            error: in_error.then(|| cause.word()),
+            error: in_error.then(|| cause.word()).or_else(checked),
             inflight: runtime::board().map_or(0, |board| board.inflight(member.seat.id)),
             elected: record.hot.elected.load(ordering),
             served: record.hot.served.load(ordering),

@@ -2,7 +2,6 @@
 //! and others see of it is in [`super::shared`].
 
 use std::ffi::{CStr, CString};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use athena_engine::board::inflight::Totals;
 use athena_engine::board::record::MemberRecord;
 use athena_engine::board::{MemberExtras, MemberSeat};
 use athena_engine::change::MemberState;
+use athena_engine::check::Check;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::MemberParams;
 use athena_engine::reverse::Origin;
@@ -38,8 +38,10 @@ pub struct Member {
     pub(super) extras: MemberExtras,
     /// Where its URLs begin, to be told in answers.
     pub origin: Option<Origin>,
-    /// Where its agent is asked.
-    pub agent: Option<SocketAddr>,
+    /// Its agent, if there is one to be asked.
+    pub agent: Option<agent::Asked>,
+    /// How it is checked: one that was added, which mod_proxy_hcheck does not see.
+    pub check: Option<Check>,
     /// This child's own in-flight cell on the board; null in the parent and without a slot.
     pub cell: AtomicPtr<AtomicU32>,
     /// mod_proxy had it in error when last looked at (engine off).
@@ -67,15 +69,15 @@ impl Member {
             name,
             // SAFETY: the caller's worker, which lives as long as the configuration.
             address: unsafe { naming::shortest_address(worker) },
+            agent: params.agent.as_ref().map(|_| agent::Asked::default()),
+            check: None,
             params,
             extras,
             origin: None,
-            agent: None,
             cell: AtomicPtr::default(),
             seen_error: AtomicBool::new(false),
         };
         member.origin = Origin::of(member.url().to_bytes());
-        member.agent = agent::address_of(&member);
         member
     }
 

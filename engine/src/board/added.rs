@@ -15,8 +15,9 @@ use super::error::BoardError;
 use super::load::LoadedMember;
 use super::lock::FarmLock;
 use super::map::zero;
-use super::record::{LINE_MAX, MemberRecord, NAME_MAX};
+use super::record::{LINE_MAX, MemberRecord, NAME_MAX, flags};
 use super::spec::{self, FarmSpec, MemberSeat, MemberSpec};
+use crate::config::addition;
 use crate::sync::{AtomicU8, Ordering, fence};
 use crate::{FarmId, Micros};
 
@@ -203,6 +204,11 @@ pub(super) fn restore(
         place.store(configured, Ordering::Relaxed);
     }
     restore_member(record, loaded, now);
+    // Its checks go on where they were.
+    if addition::read(&added.line).is_ok_and(|line| line.check.asks()) {
+        let failed = loaded.flags.0 & flags::CHECK_FAILED;
+        admin.flags.fetch_or(failed, Ordering::Relaxed);
+    }
     admin.leaving.store(added.leaving, Ordering::Relaxed);
     admin.tenure.store(1, Ordering::Relaxed);
 }

@@ -99,8 +99,12 @@ pub struct MemberHealth {
     pub window_at: AtomicU64,
     /// Answers and failed attempts before it.
     pub window_from: AtomicU64,
+    /// When its next check is due, or until when somebody may be at one ([`crate::check`]).
+    pub check_at: AtomicU64,
+    /// How many checks in a row passed, or, below 0, failed.
+    pub check_run: AtomicI64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 6],
+    pub spare: [AtomicU64; 4],
 }
 
 /// What the member's answers were.

@@ -6,6 +6,7 @@ use super::param::{self, MemberParams, ParamError, Whose};
 use super::{native, words};
 use crate::board::record::LINE_MAX;
 use crate::change::Kind;
+use crate::check::CheckParams;
 
 /// What a line says of a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Line {
     pub native: Vec<(String, String)>,
     /// Ours.
     pub params: MemberParams,
+    /// `mod_proxy_hcheck`'s, which does not see members that are added.
+    pub check: CheckParams,
 }
 
 /// Everything that can be said of a member beside its URL, and what its values are; a time is a
@@ -32,6 +35,9 @@ pub const FIELDS: &[(&str, Kind)] = &[
     ("addressttl", Kind::Number), ("flushpackets", Kind::Text), ("flushwait", Kind::Number),
     ("flusher", Kind::Text), ("iobuffersize", Kind::Number), ("receivebuffersize", Kind::Number),
     ("responsefieldsize", Kind::Number), ("upgrade", Kind::Text), ("secret", Kind::Text),
+    // mod_proxy_hcheck's, which this module keeps for them.
+    ("hcmethod", Kind::Text), ("hcuri", Kind::Text), ("hcinterval", Kind::Number),
+    ("hcpasses", Kind::Number), ("hcfails", Kind::Number), ("hctemplate", Kind::Text),
     // Ours.
     ("name", Kind::Text), ("maxconn", Kind::Number), ("slowstart", Kind::Number),
     ("draintimeout", Kind::Number), ("expectupdate", Kind::Number), ("agent", Kind::Text),
@@ -49,7 +55,7 @@ pub fn kind(field: &str) -> Result<Kind, ParamError> {
         match param::whose(field).or_else(|| native::whose(field)) {
             None => ParamError::Unknown(field.to_owned()),
             Some(Whose::Farm) => ParamError::Farms(field.to_owned()),
-            // mod_proxy_hcheck does not see members that are added.
+            // A condition that mod_proxy_hcheck alone can read.
             Some(_) => ParamError::NotAtRunTime(field.to_owned()),
         }
     })
@@ -129,6 +135,10 @@ pub fn read(text: &str) -> Result<Line, ParamError> {
             line.params.set(key, value)?;
             continue;
         }
+        if let Some(read) = line.check.set(key, value) {
+            read.map_err(|must| refused(key, value, must))?;
+            continue;
+        }
         native::check(key, value).map_err(|must| refused(key, value, must))?;
         line.native
             .push((key.to_ascii_lowercase(), value.to_owned()));
@@ -191,7 +201,7 @@ mod tests {
     fn every_parameter_of_a_member_is_a_field() {
         let ours = param::PARAMS.iter().map(|param| param.key);
         let mut keys: Vec<_> = native::names()
-            .filter(|key| native::whose(key) != Some(Whose::Farm) && !key.starts_with("hc"))
+            .filter(|key| native::whose(key) != Some(Whose::Farm) && *key != "hcexpr")
             .chain(ours.filter(|key| param::whose(key) != Some(Whose::Farm)))
             .chain(STATES.map(|(name, _)| name))
             .chain(["on", "weight"])
@@ -217,9 +227,14 @@ mod tests {
                 "fallback: belongs to the farm, not to a member",
             ),
             (
-                "hcmethod",
-                "TCP",
-                "hcmethod: not for a member that is added at run time",
+                "hcexpr",
+                "ok",
+                "hcexpr: not for a member that is added at run time",
+            ),
+            (
+                "hcuri",
+                "health",
+                "hcuri=health: must be a path: '/' and up to 255 bytes of visible ASCII without '#'",
             ),
             ("standby", "yes", "standby=yes: must be On or Off"),
             (
