@@ -3,7 +3,6 @@
 //! restarts. Each process makes a worker of its own for each ([`crate::worker`]), whose shared part
 //! lies in a slot of this generation; a worker is never another host's.
 
-use std::collections::HashSet;
 use std::ffi::c_int;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +18,7 @@ use athena_engine::config::forward::Forward;
 use athena_engine::config::param::MemberParams;
 use athena_engine::drain;
 use athena_engine::stats::expect;
+use serde::Serialize;
 
 use crate::change::{self, Author, Change, Refusal, Wish};
 use crate::conf::ServerConf;
@@ -39,8 +39,20 @@ pub struct Seats {
     seats: Vec<(MemberSeat, Slot)>,
     /// The board's roster when this process last looked.
     seen: AtomicU64,
-    /// Members that this process cannot make workers for: seat and tenure. Said once each.
-    refused: Mutex<HashSet<(u32, u32)>>,
+    /// Members that this process cannot make workers for, one a seat.
+    unused: Mutex<Vec<Unused>>,
+}
+
+/// A member that was added and is not used, because `AthMemberAllow` does not name it any more, say. It
+/// keeps its seat until people remove it.
+#[derive(Clone, Serialize)]
+pub struct Unused {
+    /// Which of the farm's seats it has, and as which of the seat's members.
+    #[serde(skip)]
+    place: (usize, u32),
+    pub name: String,
+    pub url: String,
+    pub reason: String,
 }
 
 // SAFETY: slots are shared memory of this generation, which every process and thread may write.
@@ -54,7 +66,7 @@ impl Seats {
         Self {
             seats: seat.seats.iter().copied().zip(slots).collect(),
             seen: AtomicU64::new(u64::MAX),
-            refused: Mutex::default(),
+            unused: Mutex::default(),
         }
     }
 }
@@ -100,7 +112,8 @@ pub fn make_all(farm: &Farm) {
     let roster = farm.seat.record.cold.roster.load(Ordering::Acquire);
     for (index, (seat, _)) in farm.added.seats.iter().enumerate() {
         let Some(noted) = seat.added() else { continue };
-        if farm.members.get(place_of(farm, index)).is_some() || is_refused(farm, *seat, &noted) {
+        let known = |unused: &Unused| unused.place == (index, noted.tenure);
+        if farm.members.get(place_of(farm, index)).is_some() || unused(farm).iter().any(known) {
             continue;
         }
         let made = newcomer(farm, &noted.url, &noted.line)
@@ -113,17 +126,33 @@ pub fn make_all(farm: &Farm) {
                 noted.name.escape_default()
             );
             log::server(Level::Warning, farm.server_rec, &text);
-            if let Ok(mut refused) = farm.added.refused.lock() {
-                refused.insert((seat.id.0, noted.tenure));
+            if let Ok(mut unused) = farm.added.unused.lock() {
+                unused.retain(|unused| unused.place.0 != index);
+                unused.push(Unused {
+                    place: (index, noted.tenure),
+                    name: noted.name,
+                    url: noted.url,
+                    reason,
+                });
             }
         }
     }
     farm.added.seen.store(roster, Ordering::Relaxed);
 }
 
-fn is_refused(farm: &Farm, seat: MemberSeat, noted: &Noted) -> bool {
-    let refused = farm.added.refused.lock();
-    refused.is_ok_and(|refused| refused.contains(&(seat.id.0, noted.tenure)))
+/// Members that have seats and are not used.
+pub fn unused(farm: &Farm) -> Vec<Unused> {
+    let known = farm.added.unused.lock();
+    let mut unused = known.map_or_else(|_| Vec::new(), |known| known.clone());
+    unused.retain(|unused| seat_of(farm, unused).is_some());
+    unused
+}
+
+/// The seat of a member that is not used, unless somebody has removed it.
+fn seat_of(farm: &Farm, unused: &Unused) -> Option<MemberSeat> {
+    let (index, tenure) = unused.place;
+    let (seat, _) = farm.added.seats.get(index)?;
+    seat.is_still(tenure).then_some(*seat)
 }
 
 /// The place of a seat's member among the farm's.
@@ -302,6 +331,19 @@ fn free_name(farm: &Farm, newcomer: &Newcomer, url: &str) -> Result<String, Refu
         return conflict("name", &name);
     }
     Ok(name)
+}
+
+/// Frees the seat of a member that is not used.
+pub fn discard(farm: &Farm, unused: &Unused, author: &Author) -> Result<(), Refusal> {
+    let held = change::hold(farm)?;
+    let (Some(board), Some(seat)) = (runtime::board(), seat_of(farm, unused)) else {
+        return Ok(());
+    };
+    board.dismiss(&held, seat);
+    drop(held);
+    let said = format!("member {}, which was not used, removed", unused.name);
+    change::tell("ATH0382:", farm, None, &said, author);
+    Ok(())
 }
 
 /// Removes a member that was added: at once, or when its sessions and requests have ended. True when it is

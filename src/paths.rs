@@ -217,7 +217,7 @@ pub unsafe fn own_origin(r: *mut ffi::request_rec) -> Result<bool, String> {
             if value.is_empty() {
                 continue;
             }
-            if !host::is_of(&value, &text(ffi::ap_get_server_name(r))) {
+            if !host::is_of(&value, &header(c"Host")) {
                 return Err(format!("{}: {value}", name.to_string_lossy()));
             }
             named = true;

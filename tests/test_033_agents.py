@@ -66,7 +66,9 @@ def test_an_agents_words_take_effect_and_are_taken_back(httpd, backends, agents,
     server = httpd(mpm, balancer=False, conf=farm_of(members, agents))
     engine = Engine(server)
     one = agents[0]
+    assert engine.column("agent") == [None, None]
     says(server, engine, one, b"down#disk full\r\n", "up", False)
+    assert engine.column("agent") == ["down ready 100%", None]
     assert len(server.lines(r"ATH0303.*its agent says down ready 100% \(disk full\)")) == 1
     says(server, engine, one, b"75%\n", "up", False)
     says(server, engine, one, b"up maint\n", "up", True)
@@ -75,7 +77,7 @@ def test_an_agents_words_take_effect_and_are_taken_back(httpd, backends, agents,
     assert engine.column("usable") == [False, True]
     says(server, engine, one, b"ready,50%", "usable", True)
     assert engine.column("weight") == [1.0, 1.0], "people's value is left alone"
-    wait_until(lambda: server.lines("its agent says up ready 50%"), what="half the weight")
+    wait_until(lambda: engine.column("agent")[0] == "up ready 50%", what="half the weight")
     before = members.requests()
     assert [fetch(server.port, "/farm/x").status for _ in range(30)] == [200] * 30
     served = [now - then for now, then in zip(members.requests(), before, strict=True)]

@@ -1,9 +1,11 @@
 """Changes over the API: in all children, over restarts, all or nothing, for whom it is meant."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness.api import Api
+from harness.board import board_locked
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -239,6 +241,90 @@ def test_a_change_is_taken_whole_or_not_at_all(httpd, backends, document, status
     assert api.events() == []
 
 
+def test_several_members_at_once(httpd, backends, balancer):
+    members = backends(3)
+    server = start(httpd, members, "prefork", balancer)
+    api = Api(server)
+    names = [f"127.0.0.1:{port}" for port in members.ports]
+    tag = api.ask("GET", FARM).header("ETag")
+    document = {"method": "leastconn",
+                "members": {names[0]: {"weight": 2, "lbset": 1}, names[2]: {"on": False}}}
+    answer = api.ask("PATCH", FARM, document, If_Match=tag)
+    assert answer.status == 200
+    one = json.loads(answer.body)
+    assert one["method"] == "leastconn"
+    assert [(m["weight"], m["lbset"], m["on"]) for m in one["members"]] == [
+        (2.0, 1, True), (1.0, 0, True), (1.0, 0, False)]
+    told = {(event["member"], event["what"]) for event in api.events()}
+    assert told == {(names[0], "weight=2.00 (was 1.00), lbset=1 (was 0)"), (names[2], "on=off (was on)"),
+                    (None, "method=leastconn (was roundrobin)")}
+    for document, status, reason in [
+            (document, 412, "somebody else has changed it"),
+            ({"members": {names[1]: {"on": False}, names[0]: {"weight": 0}}}, 422,
+             f"member {names[0]}: weight=0: must be"),
+            ({"members": {names[1]: {"on": False}, "nobody": {}}}, 422, "farm farm_one has no member nobody"),
+            ({"members": {names[1]: {"on": False}}, "method": "nosuch"}, 422, "method=nosuch: there is no"),
+            ({"members": {names[1]: {"on": False, "name": "x"}}}, 422, f"member {names[1]}: name: cannot be"),
+            ({"members": {names[1]: True}}, 422, f"member {names[1]}: must be an object"),
+            ({"members": [names[1]]}, 422, "members: must be an object, changes by members' names"),
+            ({"member": {}}, 422, "member: cannot be changed; what can: on, method, forward, fallback, members")]:
+        assert api.refused(FARM, document, status, If_Match=tag if status == 412 else "*").startswith(reason)
+        assert api.get(FARM)["members"] == one["members"] and len(api.events()) == 3
+
+
+def test_lists_are_not_sent_twice(httpd, backends):
+    members = backends(1)
+    server = start(httpd, members)
+    api = Api(server)
+    for path in ("/farms", f"{FARM}/members"):
+        first = api.ask("GET", path)
+        tag = first.header("ETag")
+        again = api.ask("GET", path, If_None_Match=f'"other", {tag}')
+        assert (again.status, again.header("ETag"), again.body) == (304, tag, b"")
+        assert api.ask("HEAD", path, If_None_Match=tag).status == 304
+        assert api.ask("GET", path, If_None_Match='"0"').body == first.body
+        shares(server, 1)
+        assert api.ask("GET", path, If_None_Match=tag).status == 200
+    # What changes by itself is no part of a farm's own: it is always sent.
+    tag = api.ask("GET", FARM).header("ETag")
+    assert api.ask("GET", FARM, If_None_Match=tag).status == 200
+    # As mod_deflate writes it.
+    assert api.ask("PATCH", FARM, {"on": True}, If_Match=tag[:-1] + '-gzip"').status == 200
+
+
+def test_a_change_waits_for_no_other(httpd, backends):
+    """Somebody has the farm's lock: 503, and nothing is changed."""
+    members = backends(1)
+    server = start(httpd, members)
+    api = Api(server)
+    with board_locked(server):
+        answer = api.ask("PATCH", FARM, {"on": False})
+        assert answer.status == 503 and answer.header("Retry-After") == "1"
+        assert "another change" in json.loads(answer.body)["detail"]
+        assert api.get(FARM)["on"] is True
+    assert api.patch(FARM, on=False)["on"] is False
+
+
+def test_a_name_of_several_farms(httpd, backends):
+    hosts = "".join(f"""
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName {name}.test
+          {served(backends(1).urls, name="same")}
+        </VirtualHost>""" for name in ("one", "two"))
+    server = httpd("event", balancer=False, conf=hosts)
+    api = Api(server)
+    names = [f"same@{name}.test:{server.port}" for name in ("one", "two")]
+    for method, path, document in (("GET", "/farms/same", None), ("PATCH", "/farms/same", {"on": False}),
+                                   ("POST", "/farms/same/members", {"url": "http://127.0.0.1:9"}),
+                                   ("DELETE", "/farms/same/members/x", None)):
+        said = api.refused(path, document, 409, method=method)
+        said, told = said.split(": ")
+        assert (said, sorted(told.split())) == ("several farms have this name", names)
+    assert api.patch(f"/farms/{names[1]}", on=False)["on"] is False
+    assert {one["server"]: one["on"] for one in Engine(server).farms()} \
+        == {f"one.test:{server.port}": True, f"two.test:{server.port}": False}
+
+
 def test_errors_are_problems(httpd, backends):
     members = backends(3)
     server = start(httpd, members)
@@ -326,16 +412,47 @@ def test_who_changed_what_and_when(httpd, backends, balancer):
     assert api.events() == [first, second]
 
 
+def test_every_change_is_told_once(httpd, backends):
+    members = backends(2)
+    server = httpd("event", balancer=False, conf=ALLOWED + served(
+        members.urls[:1], settings="nonce=tested") + '<Location "/balancer-manager">\n'
+        "SetHandler balancer-manager\n</Location>\n")
+    api, one = Api(server), f"127.0.0.1:{members.ports[0]}"
+    added = f"127.0.0.1:{members.ports[1]}"
+    api.patch(FARM, fallback="http://127.0.0.1/", members={one: {"weight": 2}})
+    api.patch(member(members, 0), lbset=1)
+    assert api.ask("POST", f"{FARM}/members", {"url": members.urls[1]}).status == 201
+    assert api.ask("DELETE", f"{FARM}/members/{added}?force=1").status == 204
+    edit(server.port, w=members.urls[0], w_ls="2")
+    for way, line in [("update", f"h={one},l=3"), ("mirror", f"v=1\nh={one},l=4")]:
+        answer = fetch(server.port, f"/athena/{way}/phys/", method="POST", body=line.encode())
+        assert answer.status == 200
+    # What holds already is no change.
+    api.patch(member(members, 0), lbset=4)
+    told = [(event["member"], event["what"].split(" ")[0], event["through"], event["who"])
+            for event in api.events()]
+    who = "somebody from 127.0.0.1"
+    assert told == [
+        (one, "weight=2.00", "api", who), (None, "fallback=http://127.0.0.1/", "api", who),
+        (one, "lbset=1", "api", who), (added, "added", "api", who), (added, "removed", "api", who),
+        (one, "lbset=2", "balancer-manager", who), (one, "lbset=3", "update", who),
+        (one, "lbset=4", "update", who)]
+    lines = server.lines("ATH0252:|ATH0381:|ATH0382:")
+    assert [line.rsplit(", by ")[1] for line in lines] == [f"{who} through {told[2]}" for told in told]
+
+
 def test_what_a_browser_may_be_made_to_send(httpd, backends):
     members = backends(3)
     server = start(httpd, members)
     server.expect(r"ATH0254|ATH0130")
     api = Api(server)
+    host = f"localhost:{server.port}"
     for headers in ({"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"},
-                    {"Referer": "http://evil.example/page"}, {"Host": "evil.example"}):
-        api.refused(FARM, {"on": False}, 403, **headers)
+                    {"Referer": "http://evil.example/page"}, {"Host": "evil.example"},
+                    {"Origin": "http://localhost:1"}, {"Origin": "http://localhost"}):
+        api.refused(FARM, {"on": False}, 403, **{"Host": host, **headers})
     assert api.get(FARM)["on"] is True and api.events() == []
-    own = {"Origin": f"http://localhost:{server.port}", "Sec_Fetch_Site": "same-origin"}
+    own = {"Host": host, "Origin": f"http://{host}", "Sec_Fetch_Site": "same-origin"}
     assert api.ask("PATCH", FARM, {"on": False}, **own).status == 200
 
 

@@ -20,6 +20,10 @@ include-operation-id = "addMember"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "403", "409"]
 [[operations]]
+include-operation-id = ["listFarms", "listMembers"]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "304", "403", "404", "409"]
+[[operations]]
 include-operation-id = ["changeFarm", "changeMember", "removeMember"]
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "403", "404", "409", "412"]
@@ -41,6 +45,9 @@ def narrowed(members):
     farms["fallback"] = {"enum": ["redirect:http://127.0.0.1:9/", "http://127.0.0.1:9/", None]}
     for change in (farms, of_members):
         change["forward"] = {"enum": ["farm_three", "http://127.0.0.1:9/", None]}
+    by_name = farms["members"]
+    by_name["properties"] = dict.fromkeys(members, by_name["additionalProperties"])
+    by_name["additionalProperties"] = False
     newcomer = schemas["NewMember"]
     newcomer["maxProperties"] = 8  # What fits 512 bytes.
     newcomer["properties"] |= {

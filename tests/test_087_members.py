@@ -1,6 +1,7 @@
 """Members that people add over the API and remove again, while requests run."""
 
 import json
+from urllib.parse import urlencode
 
 import pytest
 from harness.api import Api
@@ -144,6 +145,36 @@ def test_refusals_change_nothing(httpd, backends):
     assert "no seat is free" in refused({"url": other}, 507)
     remove(api, names(server)[-1], query="?force=1")
     add(api, other, name="last")
+
+
+@pytest.mark.parametrize("restart", ["graceful", "full"])
+def test_one_that_is_no_longer_allowed_is_seen_and_removed(httpd, backends, restart):
+    members = backends(3)
+    conf = served(members.urls[:1], settings="lbmethod=roundrobin nonce=tested")
+    server = start(httpd, members.urls[:1], conf=ALLOWED, settings="lbmethod=roundrobin nonce=tested")
+    server.expect("ATH0380")
+    api = Api(server)
+    first, second = (add(api, url)["name"] for url in members.urls[1:])
+    server.conf = "AthMemberAllow https://127.0.0.1\n" + conf
+    server.graceful(alone=True) if restart == "graceful" else server.restart()
+    one = api.get(FARM)
+    assert len(one["members"]) == 1 and api.ask("GET", f"{MEMBERS}/{first}").status == 404
+    reason = "AthMemberAllow does not name this host"
+    assert one["unused"] == [
+        {"name": name, "url": url, "reason": f"{url}: {reason}"}
+        for name, url in zip([first, second], members.urls[1:], strict=True)]
+    page = fetch(server.port, "/athena/").body.decode()
+    assert page.count("was added and is not used") == 2 and reason in page
+    remove(api, first)
+    form = urlencode({"b": "farm_one", "nonce": "tested", "w": members.urls[2], "remove": "1"}).encode()
+    answer = fetch(server.port, "/athena/", method="POST", body=form, headers={
+        "Content-Type": "application/x-www-form-urlencoded", "Origin": "http://localhost"})
+    assert answer.status == 200 and f"{second} of farm farm_one: removed" in answer.body.decode()
+    assert all(api.get(FARM)["unused"] == [] for _ in range(8))
+    assert len(server.lines("ATH0382.*which was not used, removed")) == 2
+    server.conf = ALLOWED + conf
+    server.restart()
+    assert len(names(server)) == 1
 
 
 def test_a_farm_that_an_added_member_forwards_to_may_go(httpd, backends):

@@ -99,6 +99,7 @@ def test_a_farm_is_switched(httpd, backends):
 
 @pytest.mark.parametrize("headers", [
     {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"},
+    {"Origin": "http://localhost:1"},
     {"Referer": "http://evil.example/"}, {"Origin": "null"},
 ])
 def test_pages_elsewhere_change_nothing(httpd, headers):

@@ -2,8 +2,10 @@
 
 import subprocess
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from harness.api import Api
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -20,6 +22,46 @@ def named(urls, **options):
     return section
 
 
+class Meddler:
+    """Stands between athctl and an engine, and changes a member once athctl has read it."""
+
+    def __init__(self, server, path, **changes):
+        api = Api(server)
+
+        class Between(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.pass_on()
+                api.patch(path, **changes)
+
+            def do_PATCH(self):
+                self.pass_on()
+
+            def pass_on(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+                headers = {name: self.headers[name] for name in ("If-Match", "Content-Type")
+                           if name in self.headers}
+                answer = fetch(server.port, self.path, method=self.command, body=body,
+                               headers=headers)
+                self.send_response(answer.status)
+                for name in ("Content-Type", "ETag"):
+                    if answer.header(name):
+                        self.send_header(name, answer.header(name))
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Between)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
 def test_set(httpd, backends):
     members = backends(2)
     server = httpd("prefork", conf=named(members.urls, settings="lbmethod=roundrobin"))
@@ -33,7 +75,30 @@ def test_set(httpd, backends):
     assert Engine(server).farm()["method"] == "leasttime"
 
 
+def test_set_of_several(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=named(members.urls))
+    said = athctl(server, "set", "farm_one/m0", "farm_one/m1", "weight=2", "lbset=1")
+    assert said == "".join(f"{name} lbset: 0 -> 1\n{name} weight: 1.0 -> 2.0\n" for name in ("m0", "m1"))
+    line = athctl(server, "set", "farm_one/m0", "farm_one/m9", "weight=3", code=1)
+    assert "422: farm farm_one has no member m9" in line
+    assert Engine(server).column("weight") == [2.0, 2.0]
+
+
+def test_nobody_is_overwritten(httpd, backends):
+    """Somebody changes the member between athctl's reading and its writing."""
+    members = backends(1)
+    server = httpd("event", conf=named(members.urls))
+    between = Meddler(server, "/farms/farm_one/members/m0", weight=7)
+    line = athctl(between, "set", "farm_one/m0", "weight=3", code=1)
+    between.stop()
+    assert line.startswith("athctl: ") and "412: somebody else has changed it since" in line
+    assert Engine(server).column("weight") == [7.0]
+
+
 @pytest.mark.parametrize("arguments, said", [
+    (["set", "farm_one/m0", "farm_one/m1"], "athctl: name what changes: KEY=VALUE"),
+    (["set", "farm_one/m0", "other/m0", "weight=1"], "athctl: other/m0: changed together are members of"),
     (["set", "farm_one/m0", "weight=0"], "athctl: weight=0: must be"),
     (["set", "farm_one/m0", "color=red"], "athctl: color: cannot be changed; what can: weight, "),
     (["set", "farm_one/m9", "weight=1"], "404: farm farm_one has no member m9"),

@@ -30,6 +30,7 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
+        self.html = html
         self.tags, self.handlers, self.forms = [], [], []
         self.feed(html)
 
@@ -77,6 +78,7 @@ FOREIGN = {
     "another site's Referer": {"Origin": None, "Referer": "http://evil.test/athena/"},
     "a name that begins like ours": {"Origin": "http://localhost.evil.test"},
     "our name as a user": {"Origin": "http://localhost@evil.test"},
+    "another port of this host": {"Origin": "http://localhost:1", "Sec-Fetch-Site": None},
     "neither": {"Origin": None},
     "a cross-site fetch": {"Sec-Fetch-Site": "cross-site"},
     "a sibling": {"Sec-Fetch-Site": "same-site"},
@@ -109,6 +111,7 @@ def test_what_a_page_elsewhere_makes_a_browser_send(httpd, backends):
     at = f"http://localhost:{server.port}"
     member = f"{at}{API}/farms/farm_one/members/127.0.0.1:{members.ports[0]}"
     fields = of_member(server)
+    before = Engine(server).farms()
     inputs = "".join(f'<input name="{name}" value="{value}">' for name, value in fields.items())
     trap = f"""<!doctype html><title>trap</title>
         <form id=f method=post action="{at}{PAGE}" target=t>{inputs}</form>
@@ -146,7 +149,7 @@ def test_what_a_page_elsewhere_makes_a_browser_send(httpd, backends):
     finally:
         evil.shutdown()
         evil.server_close()
-    assert Engine(server).column("on") == [True]
+    assert Engine(server).farms() == before and Api(server).events() == []
 
 
 @pytest.mark.parametrize("field", ["add", "b_forward", "b_fallback"])
@@ -240,6 +243,86 @@ def test_names_of_the_configuration_are_text(httpd, backends):
         assert route in chromium.text("[data-member]")
         assert markup in chromium.text(".note")
         assert chromium.driver.title == "Athena" and not chromium.complaints()
+
+
+# Whatever tells of farms, members and requests for them.
+TELLING = [PAGE, f"{PAGE}?farm=farm_one", f"{API}/farms", f"{API}/farms/farm_one/members", f"{API}/events",
+           "/athena/metrics", "/athena/status/phys/", "/athena/status/farm/", "/athena/mirror/phys/",
+           "/athena/mirror/farm/", "/server-status"]
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_what_people_and_members_say_is_text_wherever_it_is_told(httpd, backends, text):
+    members = backends(2)
+    server = httpd("event", balancer=False, modules=["status"], conf=served(members.urls[:1])
+                   + "AthMemberAllow http://127.0.0.1\n"
+                   + '<Location "/server-status">\nSetHandler server-status\n</Location>')
+    server.expect(REFUSED)
+    api, quiet = Api(server), text.replace(" ", "/")
+    first = f"/farms/farm_one/members/127.0.0.1:{members.ports[0]}"
+    route = 422 if '"' in text or " " in text else 200
+    for path, document, status in [
+            (first, {"route": text}, route), (first, {"redirect": quiet}, 422 if '"' in text else 200),
+            (first, {"forward": f"http://127.0.0.1/{quiet}"}, 200), (first, {text: 1}, 422),
+            ("/farms/farm_one", {"fallback": f"redirect:http://127.0.0.1/{quiet}"}, 200),
+            ("/farms/farm_one", {"method": text}, 422)]:
+        assert api.ask("PATCH", path, document).status == status, document
+    url = members.urls[1]
+    for document, status in [
+            ({"url": f"{url}/{quiet}", "route": text}, 201), ({"url": f"{url}/{quiet}/2"}, 201),
+            ({"url": url, "name": text}, 422), ({"url": url, "agent": text}, 422),
+            ({"url": url, text: 1}, 422), ({"url": text}, 403)]:
+        assert api.ask("POST", "/farms/farm_one/members", document).status == status, document
+    assert quiet in api.get("/farms/farm_one/members")[-1]["name"]
+    for name in (text, quiet, f"a{text}", "load"):
+        query = quote(f'h=farm_one/127.0.0.1:{members.ports[0]},{name}=1', safe="")
+        answer = fetch(server.port, f"/athena/update/phys/?E{query}", headers={"User-Agent": text})
+        assert answer.status == (200 if name == "load" else 400)
+        assert answer.header("Content-Type").startswith("text/plain")
+    for path in TELLING:
+        answer = fetch(server.port, path, headers={"Referer": text})
+        assert answer.status == 200, path
+        if answer.header("Content-Type").startswith("text/html"):
+            page = Page(answer.body.decode())
+            assert text not in page.html and quiet not in page.html, path
+            assert not page.handlers and page.tags.count("script") <= 1
+            assert not {"img", "svg"} & set(page.tags) - ({"svg"} if PAGE in path else set())
+        else:
+            assert answer.header("X-Content-Type-Options") == "nosniff", path
+    metrics = fetch(server.port, "/athena/metrics").body.decode()
+    for labels in re.findall(r"\{(.*)\} ", metrics):
+        assert re.fullmatch(r'(\w+="([^"\\]|\\["\\n])*",?)*', labels), labels
+
+
+def test_hosts_names_and_routes_that_are_no_text_stop_the_start(make_httpd, backends):
+    (url,) = backends(1).urls
+    server = make_httpd("event")
+    for word in ["name=<b>", "name=a/b", 'name="a b"', "agent=<b>:80", "forward=<b>"]:
+        said = server.refuses(farm([url], each=word))
+        assert f"{word.split('=')[0]}=" in said and "must be" in said, said
+
+
+@pytest.mark.parametrize("headers", [{"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"},
+                                     {"Via": "1.1 front"}, {"Host": "evil.test"}], ids=str)
+def test_through_a_front_nothing_is_changed(httpd, backends, headers):
+    """TLS ends at a server on this machine: whoever comes through it is not loopback."""
+    members = backends(1)
+    server = httpd("event", balancer=False,
+                   conf="AthMemberAllow http://127.0.0.1\n" + served(members.urls))
+    server.expect(REFUSED)
+    before, fields, api = Engine(server).farms(), of_member(server), Api(server)
+    member = f"/farms/farm_one/members/127.0.0.1:{members.ports[0]}"
+    told = {name.replace("-", "_"): value for name, value in headers.items()}
+    for method, path, document in [("PATCH", "/farms/farm_one", {"on": False}), ("PATCH", member, {"on": False}),
+                                   ("POST", "/farms/farm_one/members", {"url": "http://127.0.0.1:9"}),
+                                   ("DELETE", member, None)]:
+        assert api.ask(method, path, document, **told).status == 403, method
+    assert post(server, fields, **told).status == 403
+    for way, line in [("update", ""), ("mirror", "v=1\n")]:
+        line += f"h=farm_one/127.0.0.1:{members.ports[0]},w=2,load=1"
+        answer = fetch(server.port, f"/athena/{way}/phys/", method="POST", body=line.encode(), headers=headers)
+        assert answer.status == 403
+    assert Engine(server).farms() == before and api.events() == []
 
 
 def test_nonces_cannot_be_guessed(make_httpd, backends):

@@ -71,6 +71,7 @@ The change is refused when somebody else has changed the same between its readin
 Examples:
   athctl set farm_one/10.0.0.1:8080 weight=2.5 lbset=1
   athctl set farm_one/10.0.0.1:8080 on=off
+  athctl set farm_one/10.0.0.1:8080 farm_one/10.0.0.2:8080 lbset=1     both or neither
   athctl set farm_one method=leasttime")]
     Set(Set),
     /// Gives a member no new clients
@@ -223,13 +224,32 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
     Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
+/// A member's name may have a `=` in its path, a key has no slash.
+fn word(text: &str) -> Result<Word, &'static str> {
+    let key = text.split_once('=').map(|(key, _)| key);
+    if key.is_some_and(|key| !key.contains('/')) {
+        return pair(text).map(Word::Value);
+    }
+    member(text)
+        .map(Word::Also)
+        .map_err(|_| "must be KEY=VALUE, or FARM/MEMBER")
+}
+
 #[derive(Debug, Args)]
 pub struct Set {
     /// FARM, or FARM/MEMBER
     pub target: Target,
-    /// Of a farm on, method, forward, fallback; of a member weight, lbset, on, drain and more
-    #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
-    pub values: Vec<(String, String)>,
+    /// More members of the farm that are changed together with the first one; and what becomes
+    /// different: of a farm on, method, forward, fallback; of a member weight, lbset, on, drain and more
+    #[arg(required = true, value_name = "KEY=VALUE", value_parser = word)]
+    pub words: Vec<Word>,
+}
+
+/// A word behind the first target.
+#[derive(Clone, Debug)]
+pub enum Word {
+    Also(Target),
+    Value((String, String)),
 }
 
 #[derive(Debug, Args)]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use athena_engine::change::{FarmChange, Key, Kind, MemberChange};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-use crate::api::Api;
-use crate::cli::{Set, Target};
+use crate::api::{Api, farm_path};
+use crate::cli::{Set, Target, Word};
 use crate::error::Error;
 
 /// A document as its fields.
@@ -14,13 +15,74 @@ type Document = BTreeMap<String, Value>;
 
 /// Makes the change, of what nobody else changes meanwhile, and prints what is another than before.
 pub fn run(api: &Api, options: &Set) -> Result<(), Error> {
-    let fields = fields(&options.target, &options.values)?;
-    let (before, after) = patch(api, &options.target, &fields)?;
-    for key in fields.keys() {
-        let shown = |of: &Document| of.get(key).map_or_else(String::new, plain);
-        println!("{key}: {} -> {}", shown(&before), shown(&after));
+    let (mut targets, mut values) = (vec![options.target.clone()], Vec::new());
+    for word in &options.words {
+        match word {
+            Word::Also(target) => targets.push(target.clone()),
+            Word::Value(pair) => values.push(pair.clone()),
+        }
+    }
+    let fields = fields(&options.target, &values)?;
+    if let [target] = targets.as_slice() {
+        let (before, after) = patch(api, target, &fields)?;
+        tell("", &fields, &before, &after);
+        return Ok(());
+    }
+    together(api, &targets, &fields)
+}
+
+/// Changes members of one farm, all of them or none.
+fn together(api: &Api, targets: &[Target], fields: &Map<String, Value>) -> Result<(), Error> {
+    let farm = targets.first().map_or("", |target| target.farm.as_str());
+    let mut members = Vec::with_capacity(targets.len());
+    for target in targets {
+        match &target.member {
+            Some(member) if target.farm == farm => members.push(member),
+            _ => {
+                let must = "changed together are members of one farm";
+                return Err(Error::Wrong(format!("{target}: {must}")));
+            }
+        }
+    }
+    let path = farm_path(farm);
+    let before = api.get(&path)?;
+    let each = members
+        .iter()
+        .map(|name| ((*name).clone(), Value::Object(fields.clone())));
+    let body = json!({"members": each.collect::<Map<_, _>>()}).to_string();
+    let after = api.send("PATCH", &path, before.tag.as_deref(), &body)?;
+    let (before, after): (Farm, Farm) = (before.document()?, after.document()?);
+    for name in members {
+        tell(
+            &format!("{name} "),
+            fields,
+            &before.member(name),
+            &after.member(name),
+        );
     }
     Ok(())
+}
+
+/// A farm, with its members' documents.
+#[derive(Deserialize)]
+struct Farm {
+    members: Vec<Document>,
+}
+
+impl Farm {
+    fn member(&self, name: &str) -> Document {
+        let mut members = self.members.iter();
+        let named = members.find(|member| member.get("name").is_some_and(|known| known == name));
+        named.cloned().unwrap_or_default()
+    }
+}
+
+/// Prints what the fields were and are.
+fn tell(of: &str, fields: &Map<String, Value>, before: &Document, after: &Document) {
+    for key in fields.keys() {
+        let shown = |of: &Document| of.get(key).map_or_else(String::new, plain);
+        println!("{of}{key}: {} -> {}", shown(before), shown(after));
+    }
 }
 
 /// Changes what has been read just now; the documents before and after.
@@ -57,6 +119,9 @@ fn typed<C, E: ToString>(
     values: &[(String, String)],
     mut check: impl FnMut(&str, &str) -> Result<(), E>,
 ) -> Result<Map<String, Value>, Error> {
+    if values.is_empty() {
+        return Err(Error::Wrong("name what changes: KEY=VALUE".to_owned()));
+    }
     let mut fields = Map::new();
     for (name, text) in values {
         let Some(key) = keys.iter().find(|key| key.name.eq_ignore_ascii_case(name)) else {

@@ -215,6 +215,12 @@ impl Said {
         }
     }
 
+    /// As [`Self::of`]; `None`: nothing that differs from a member without an agent.
+    pub fn any(admin: &MemberAdmin) -> Option<Self> {
+        let said = Self::of(admin);
+        (said.word != 0 || said.max_conn != 0).then_some(said)
+    }
+
     /// What it makes of a member's state: `down` is a check that failed, `drain` and `0%` leave it its
     /// sessions, `maint` not even these.
     pub fn flags(self) -> u32 {

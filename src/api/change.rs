@@ -1,21 +1,20 @@
-//! `PATCH` of a farm or a member: a JSON merge patch (RFC 7396) of what can be changed, taken whole
-//! or not at all. With `If-Match`, only of what the client has seen.
-
-use std::ffi::CStr;
+//! `PATCH` of a member, or of a farm with members of it: a JSON merge patch (RFC 7396) of what can be
+//! changed, taken whole or not at all. With `If-Match`, only of what the client has seen.
 
 use athena_engine::change::{FarmChange, Key, Kind, MemberChange};
 use athena_engine::config::param::ParamError;
 use serde_json::{Map, Number, Value};
 
-use super::etag;
+use super::{etag, header};
 use crate::body;
 use crate::change::{self, Author, Change, Refusal, Wish};
 use crate::farm::{Farm, Member};
-use crate::naming::text;
-use crate::{ffi, paths};
+use crate::{ffi, growth, paths};
 
 const TYPES: [&str; 2] = ["application/merge-patch+json", "application/json"];
-/// A change has a few hundred bytes.
+/// What a farm's change has beside [`FarmChange::KEYS`]: changes of members, by their names.
+const MEMBERS: &str = "members";
+/// A change of a member has a few hundred bytes.
 const MOST: usize = 16_384;
 
 /// Makes the change.
@@ -28,25 +27,65 @@ pub unsafe fn patch(
     member: Option<&Member>,
 ) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
-    let (fields, author) = unsafe { (fields(r)?, Author::of(r, "api")) };
+    let (mut fields, author) = unsafe { (fields(r)?, Author::of(r, "api")) };
     // SAFETY: as above.
     let unchanged = || unsafe { unchanged(r, farm, member) };
-    let (mut of_farm, mut of_member) = (FarmChange::default(), MemberChange::default());
-    let change = match member {
+    let mut of_farm = FarmChange::default();
+    let of_members = match member {
+        Some(member) => vec![(member, of_member(&fields)?)],
         None => {
-            read(&fields, FarmChange::KEYS, |key, value| {
+            let members = fields.remove(MEMBERS);
+            read(&fields, FarmChange::KEYS, &[MEMBERS], |key, value| {
                 of_farm.set(key, value)
             })?;
-            Change::Farm(&of_farm)
-        }
-        Some(member) => {
-            read(&fields, MemberChange::KEYS, |key, value| {
-                of_member.set(key, value)
-            })?;
-            Change::Member(member, &of_member)
+            members.map_or_else(|| Ok(Vec::new()), |members| each(farm, &members))?
         }
     };
-    change::apply_if(&[Wish { farm, change }], &author, unchanged).map(drop)
+    let mut changes: Vec<_> = of_members
+        .iter()
+        .map(|(member, change)| Change::Member(member, change))
+        .collect();
+    if member.is_none() {
+        changes.push(Change::Farm(&of_farm));
+    }
+    let wishes: Vec<_> = changes
+        .into_iter()
+        .map(|change| Wish { farm, change })
+        .collect();
+    change::apply_if(&wishes, &author, unchanged).map(drop)
+}
+
+/// Changes of members, by their names.
+fn each<'a>(farm: &'a Farm, members: &Value) -> Result<Vec<(&'a Member, MemberChange)>, Refusal> {
+    let Value::Object(members) = members else {
+        return Err(wrong(format!(
+            "{MEMBERS}: must be an object, changes by members' names"
+        )));
+    };
+    // This child may have served no request since a member was added.
+    growth::look(farm);
+    members
+        .iter()
+        .map(|(name, fields)| {
+            let member = farm.members.iter().find(|member| member.name == *name);
+            let member =
+                member.ok_or_else(|| wrong(format!("farm {} has no member {name}", farm.name)))?;
+            let Value::Object(fields) = fields else {
+                return Err(wrong(format!("member {name}: must be an object")));
+            };
+            let change = of_member(fields)
+                .map_err(|refusal| wrong(format!("member {name}: {}", refusal.reason)))?;
+            Ok((member, change))
+        })
+        .collect()
+}
+
+fn of_member(fields: &Map<String, Value>) -> Result<MemberChange, Refusal> {
+    let mut change = MemberChange::default();
+    read(fields, MemberChange::KEYS, &[], |key, value| {
+        change.set(key, value)
+    })?;
+    Ok(change)
 }
 
 /// The fields of the body, of a request that may change anything.
@@ -85,11 +124,6 @@ pub unsafe fn unchanged(
     Err(Refusal::new(ffi::HTTP_PRECONDITION_FAILED, reason))
 }
 
-unsafe fn header(r: *mut ffi::request_rec, name: &CStr) -> String {
-    // SAFETY: the caller's promise.
-    text(unsafe { ffi::apr_table_get((*r).headers_in, name.as_ptr()) })
-}
-
 fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
@@ -112,15 +146,21 @@ pub fn number(number: &Number) -> String {
     }
 }
 
+fn wrong(reason: String) -> Refusal {
+    Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason)
+}
+
+/// Reads the fields of a change; `besides` are other ones that it could have had.
 fn read<C>(
     fields: &Map<String, Value>,
     keys: &[Key<C>],
+    besides: &[&str],
     mut set: impl FnMut(&str, &str) -> Result<(), ParamError>,
 ) -> Result<(), Refusal> {
-    let wrong = |reason: String| Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason);
     for (name, value) in fields {
         let Some(key) = keys.iter().find(|key| key.name == name) else {
-            let known: Vec<_> = keys.iter().map(|key| key.name).collect();
+            let keys = keys.iter().map(|key| key.name);
+            let known: Vec<_> = keys.chain(besides.iter().copied()).collect();
             return Err(wrong(format!(
                 "{name}: cannot be changed; what can: {}",
                 known.join(", ")

@@ -1,5 +1,6 @@
-//! Entity tags: a hash of what can be changed. What moves by itself, counters and health, is left
-//! out, so that the tag says whether anybody has changed anything.
+//! Entity tags. That of a farm or a member is a hash of what can be changed ([`of`]): what moves by
+//! itself, counters and health, is left out, so that the tag says whether anybody has changed
+//! anything. That of a list is one of all that it says ([`of_text`]).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -22,10 +23,25 @@ pub fn of(farm: &Farm, member: Option<&Member>) -> String {
     format!("\"{:016x}\"", hasher.finish())
 }
 
-/// Whether `If-Match` has the tag.
+/// The tag of a list, which is written anew for each client.
+pub fn of_text(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("W/\"{:016x}\"", hasher.finish())
+}
+
+/// Whether `If-Match` or `If-None-Match` has the tag.
 pub fn matches(expected: &str, tag: &str) -> bool {
     expected
         .split(',')
         .map(str::trim)
-        .any(|one| one == "*" || one == tag)
+        .any(|one| one == "*" || plain(one) == plain(tag))
+}
+
+/// A tag without what filters that compress an answer make of it (mod_deflate, mod_brotli).
+fn plain(tag: &str) -> &str {
+    let tag = tag.trim_start_matches("W/").trim_matches('"');
+    let compressed = ["-gzip", "-br"];
+    let cut = compressed.iter().find_map(|with| tag.strip_suffix(with));
+    cut.unwrap_or(tag)
 }

@@ -1,4 +1,4 @@
-//! `POST` of a member to a farm's members, and `DELETE` of one that was added.
+//! `POST` of a member to a farm's members, and `DELETE` of one that was added, used or not.
 
 use std::ffi::c_int;
 
@@ -7,9 +7,10 @@ use athena_engine::config::addition;
 use serde_json::Value;
 
 use super::{change, document, tag, view::MemberView};
+use crate::added::{self, Unused};
 use crate::change::{Author, Refusal};
 use crate::farm::{Farm, Member};
-use crate::{added, ffi, paths, pool};
+use crate::{ffi, paths, pool};
 
 /// Adds the member that the body describes.
 ///
@@ -83,4 +84,22 @@ pub unsafe fn delete(
         (*r).status = ffi::HTTP_NO_CONTENT;
         Ok(ffi::OK)
     }
+}
+
+/// Removes a member that is not used: nothing is to be waited for.
+///
+/// # Safety
+/// `r` is live, and its body unread.
+pub unsafe fn discard(
+    r: *mut ffi::request_rec,
+    farm: &Farm,
+    unused: &Unused,
+) -> Result<c_int, Refusal> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        paths::own_origin(r).map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+        added::discard(farm, unused, &Author::of(r, "api"))?;
+        (*r).status = ffi::HTTP_NO_CONTENT;
+    }
+    Ok(ffi::OK)
 }

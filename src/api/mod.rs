@@ -13,6 +13,7 @@ use std::ffi::{CStr, c_int};
 
 use serde::Serialize;
 
+use crate::added::{self, Unused};
 use crate::change::Refusal;
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, OK};
@@ -32,6 +33,8 @@ enum Resource {
     Farm(&'static Farm),
     Members(&'static Farm),
     Member(&'static Farm, &'static Member),
+    /// One that was added and is not used.
+    Unused(&'static Farm, Unused),
     Events,
     Description,
     /// Not of the API, but a document as well.
@@ -96,6 +99,9 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
             (ffi::M_DELETE, Resource::Member(farm, member)) => {
                 return members::delete(r, farm, member);
             }
+            (ffi::M_DELETE, Resource::Unused(farm, unused)) => {
+                return members::discard(r, farm, unused);
+            }
             (_, resource) => {
                 let allowed = match resource {
                     Resource::Farms
@@ -105,6 +111,7 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
                     Resource::Farm(_) => c"GET, HEAD, PATCH",
                     Resource::Members(_) => c"GET, HEAD, POST",
                     Resource::Member(..) => c"GET, HEAD, PATCH, DELETE",
+                    Resource::Unused(..) => c"DELETE",
                 };
                 ffi::apr_table_setn((*r).headers_out, c"Allow".as_ptr(), allowed.as_ptr());
                 let reason = format!("what is there allows {}", allowed.to_string_lossy());
@@ -114,13 +121,17 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
         match resource {
             Resource::Farms => {
                 let farms = farms().map(FarmView::of).collect();
-                document(r, &view::Document { farms })
+                list(r, &view::Document { farms })
             }
             Resource::Farm(farm) => {
                 tag(r, farm, None);
                 document(r, &FarmView::of(farm))
             }
-            Resource::Members(farm) => document(r, &FarmView::of(farm).members),
+            Resource::Members(farm) => list(r, &FarmView::of(farm).members),
+            Resource::Unused(_, Unused { name, reason, .. }) => {
+                let reason = format!("member {name} was added and is not used: {reason}");
+                Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason))
+            }
             Resource::Member(farm, member) => {
                 tag(r, farm, Some(member));
                 document(r, &MemberView::of(farm, member))
@@ -151,9 +162,15 @@ unsafe fn last_event_id(r: *mut ffi::request_rec) -> Result<Option<u64>, Refusal
     })
 }
 
+/// A header of the request; empty without it.
+unsafe fn header(r: *mut ffi::request_rec, name: &CStr) -> String {
+    // SAFETY: the caller's promise.
+    text(unsafe { ffi::apr_table_get((*r).headers_in, name.as_ptr()) })
+}
+
 unsafe fn accepts_stream(r: *mut ffi::request_rec) -> bool {
     // SAFETY: the caller's promise.
-    let accepted = text(unsafe { ffi::apr_table_get((*r).headers_in, c"Accept".as_ptr()) });
+    let accepted = unsafe { header(r, c"Accept") };
     // SAFETY: as above.
     let only_head = unsafe { (*r).header_only } != 0;
     let mut types = accepted.split(',').filter_map(|one| one.split(';').next());
@@ -196,25 +213,53 @@ fn resource(path: &[u8]) -> Result<Resource, Refusal> {
     let name = behind.strip_prefix("members/").ok_or_else(nothing)?;
     // This child may have served no request since a member was added.
     growth::look(farm);
-    farm.members
-        .iter()
-        .find(|member| member.name == name)
-        .map(|member| Resource::Member(farm, member))
+    if let Some(member) = farm.members.iter().find(|member| member.name == name) {
+        return Ok(Resource::Member(farm, member));
+    }
+    let mut unused = added::unused(farm).into_iter();
+    unused
+        .find(|unused| unused.name == name)
+        .map(|unused| Resource::Unused(farm, unused))
         .ok_or_else(|| missing(format!("farm {} has no member {name}", farm.name)))
 }
 
 unsafe fn document(r: *mut ffi::request_rec, document: &impl Serialize) -> Result<c_int, Refusal> {
+    let text = json(document)?;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { send(r, JSON, text.as_bytes()) })
+}
+
+/// Answers with a list, unless the client has the same already (`If-None-Match`).
+unsafe fn list(r: *mut ffi::request_rec, document: &impl Serialize) -> Result<c_int, Refusal> {
+    let text = json(document)?;
+    let tag = etag::of_text(&text);
+    // SAFETY: the caller's promise.
+    unsafe {
+        set_tag(r, &tag);
+        if etag::matches(&header(r, c"If-None-Match"), &tag) {
+            (*r).status = ffi::HTTP_NOT_MODIFIED;
+            return Ok(OK);
+        }
+        Ok(send(r, JSON, text.as_bytes()))
+    }
+}
+
+fn json(document: &impl Serialize) -> Result<String, Refusal> {
     let text = serde_json::to_string(document)
         .map_err(|error| Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, error.to_string()))?;
-    // SAFETY: the caller's promise.
-    Ok(unsafe { send(r, JSON, (text + "\n").as_bytes()) })
+    Ok(text + "\n")
 }
 
 /// What `If-Match` of a change may name.
 unsafe fn tag(r: *mut ffi::request_rec, farm: &Farm, member: Option<&Member>) {
     // SAFETY: the caller's promise.
+    unsafe { set_tag(r, &etag::of(farm, member)) };
+}
+
+unsafe fn set_tag(r: *mut ffi::request_rec, tag: &str) {
+    // SAFETY: the caller's promise.
     unsafe {
-        let tag = pool::text((*r).pool, &etag::of(farm, member));
+        let tag = pool::text((*r).pool, tag);
         ffi::apr_table_setn((*r).headers_out, c"ETag".as_ptr(), tag);
     }
 }

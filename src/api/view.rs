@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use athena_engine::agent::Said;
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::dispatch::Lineup;
 use athena_engine::{ewma, health};
@@ -10,6 +11,7 @@ use athena_engine::{ewma, health};
 use athena_engine::board::record::CookieCounts;
 use serde::Serialize;
 
+use crate::added::{self, Unused};
 use crate::farm::{Farm, Member};
 use crate::{clock, drain, growth, method, queue, runtime, stats};
 
@@ -37,6 +39,8 @@ pub struct FarmView {
     pub queued: usize,
     pub cookies: CookiesView,
     pub members: Vec<MemberView>,
+    /// Members that were added and are not used.
+    pub unused: Vec<Unused>,
 }
 
 /// Signed cookies of a farm's requests, by what they came to.
@@ -87,6 +91,8 @@ pub struct MemberView {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub ttfb_ewma_ms: Option<f64>,
+    /// What its agent says; `null`: nothing.
+    pub agent: Option<String>,
     /// What it pushed about itself.
     pub stats: BTreeMap<String, f64>,
 }
@@ -118,6 +124,7 @@ impl FarmView {
             queued: queue::length(farm),
             cookies: CookiesView::of(&hot.cookies),
             members,
+            unused: added::unused(farm),
         }
     }
 }
@@ -188,6 +195,7 @@ impl MemberView {
             bytes_out: record.hot.bytes_out.load(ordering),
             ttfb_ewma_ms: ewma::estimate(&record.hot, clock::now(), farm.half_life())
                 .map(|micros| (micros / 1000.0 * 1000.0).round() / 1000.0),
+            agent: Said::any(&record.admin).map(|said| said.to_string()),
             stats: athena_engine::stats::read(&record.stats)
                 .map(|stat| (stat.name.to_string(), stat.value))
                 .collect(),

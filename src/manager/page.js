@@ -121,7 +121,7 @@
   /** What the server has written into the page's text, and would write anew. */
   const WRITTEN = ["name", "server", "method", "on", "forward", "fallback", "usable", "members", "route",
     "weight", "lbset", "up", "in", "drain", "standby", "spare", "stopped", "ignore_errors", "maxconn",
-    "slowstart", "redirect", "draintimeout", "error"];
+    "slowstart", "redirect", "draintimeout", "error", "agent", "unused", "reason"];
   const settings = farms => JSON.stringify(farms, WRITTEN);
 
   async function poll() {

@@ -43,6 +43,14 @@ pub unsafe fn submit(
         let reason = "the nonce is not the page's: load the page again";
         return Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason));
     }
+    if form.remove.is_some()
+        && let Some(unused) = added::unused(shown.farm)
+            .into_iter()
+            .find(|unused| unused.url == form.member)
+    {
+        added::discard(shown.farm, &unused, author)?;
+        return Ok(format!("{} of farm {}: removed", unused.name, shown.name));
+    }
     let member = named_member(shown.farm, &form)?;
     let unchanged = || {
         if form.seen.is_empty() || form.seen == etag::of(shown.farm, member) {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::page::{Page, plural};
 use super::{Shown, nonce};
-use crate::added;
+use crate::added::{self, Unused};
 use crate::api::{FarmView, MemberView, etag};
 
 /// Where on the page a farm stands.
@@ -64,6 +64,21 @@ pub fn farm(page: &Page, shown: &Shown, view: &FarmView) -> Markup {
                 (tile("refused", "Refused", Some(view.refused)))
             }
             (members(&forms, &id, shown, view))
+            @for unused in &view.unused { (not_used(&forms, unused)) }
+        }
+    }
+}
+
+/// A member that was added and is not used: why, and its way out.
+fn not_used(forms: &Forms<'_>, unused: &Unused) -> Markup {
+    html! {
+        div .unused {
+            p { b { (unused.name) } " was added and is not used: " (unused.reason) }
+            form .one method="post" action=(forms.action) {
+                (forms.hidden(None))
+                input type="hidden" name="w" value=(unused.url);
+                button name="remove" value="1" { "Remove" span .hidden { " " (unused.name) } }
+            }
         }
     }
 }
@@ -122,6 +137,7 @@ fn row(farm: &FarmView, member: &MemberView, actions: &Markup) -> Markup {
             td data-label="State" {
                 (pill(state, word))
                 @if let Some(error) = member.error { span .why { (error) } }
+                @if let Some(said) = &member.agent { span .why { "agent: " (said) } }
             }
             td data-label="Share" {
                 span data-value="share" { (share) " %" }

@@ -27,15 +27,26 @@ pub fn accepts(host: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> 
                 .any(|pattern| matches(pattern.as_ref().as_bytes(), name.as_bytes())))
 }
 
-/// Whether a URL (of an `Origin` or `Referer` header) is one of the host of that name, on any port.
-pub fn is_of(url: &str, name: &str) -> bool {
-    let plain = |text: &str| text.trim_matches(['[', ']']).to_ascii_lowercase();
-    let Some((_, rest)) = url.split_once("://") else {
+/// Whether a URL (of an `Origin` or `Referer` header) is one of the host that a `Host` header names:
+/// of another port on the same machine another's page may come. Without a port, it is that of the
+/// URL's scheme: in front of httpd there may be TLS.
+pub fn is_of(url: &str, host: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else {
         return false;
     };
+    let usual = match scheme.to_ascii_lowercase().as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let named = |authority: &str| {
+        let host = without_port(authority).filter(|host| !host.is_empty())?;
+        let port = authority.get(host.len()..).filter(|port| port.len() > 1);
+        Some((host.to_ascii_lowercase(), port.unwrap_or(usual).to_owned()))
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = rest.get(..end).and_then(without_port);
-    host.is_some_and(|host| !host.is_empty() && plain(host) == plain(name))
+    let page = rest.get(..end).and_then(named);
+    page.is_some() && page == named(host)
 }
 
 /// The host of `host[:port]`, an IPv6 address with its brackets; `None` when what follows is no port.
@@ -121,15 +132,31 @@ mod tests {
 
     #[test]
     fn a_url_is_of_one_host() {
-        for url in [
-            "http://localhost",
-            "https://LOCALHOST:8443/balancer-manager?b=1",
-            "http://localhost?x",
+        for (url, host) in [
+            ("http://localhost", "localhost"),
+            ("http://localhost?x", "localhost:80"),
+            ("http://localhost:80/", "LocalHost"),
+            ("https://localhost", "localhost"),
+            ("https://localhost:443/x", "localhost:"),
+            (
+                "https://LOCALHOST:8443/balancer-manager?b=1",
+                "localhost:8443",
+            ),
+            ("http://[::1]:80/x", "[::1]"),
+            ("http://[::1]:8080/x", "[::1]:8080"),
         ] {
-            assert!(is_of(url, "localhost"), "{url}");
+            assert!(is_of(url, host), "{url} {host}");
         }
-        for (url, name) in [("http://[::1]:80/x", "[::1]"), ("http://[::1]/", "::1")] {
-            assert!(is_of(url, name), "{url}");
+        for (url, host) in [
+            ("http://localhost:8080", "localhost"),
+            ("http://localhost", "localhost:8080"),
+            ("http://localhost:443", "localhost"),
+            ("http://localhost", "localhost:443"),
+            ("http://localhost", ""),
+            ("http://", ""),
+            ("ftp://localhost", "localhost"),
+        ] {
+            assert!(!is_of(url, host), "{url} {host}");
         }
         for url in [
             "null",
