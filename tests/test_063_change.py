@@ -10,6 +10,7 @@ from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
 from harness.httpd import CONNECT_FAILED
+from harness.load import Load
 from harness.manager import edit
 from harness.waiting import free_port, wait_until
 
@@ -32,6 +33,26 @@ def start(httpd, members, mpm="event", balancer=False, **options):
     conf = options.pop("conf", "")
     return httpd(mpm, balancer=balancer, children=8,
                  conf=served(members.urls, settings=settings, **options) + conf)
+
+
+def test_a_change_holds_for_the_next_request_of_each_child(httpd, backends, balancer):
+    """Requests that begin once the change has been answered know of it, by the back ends' own log."""
+    members = backends(3)
+    # A kept connection is one child's: 32 children serve the clients, and one the API.
+    server = httpd("prefork", balancer=balancer, children=33,
+                   conf=served(members.urls, settings="lbmethod=roundrobin"))
+    api = Api(server)
+    with Load(server.port, lambda n: ("GET", "/farm/x"), clients=32, rate=500) as load:
+        load.later(1)
+        for out, key in enumerate(["on", "up", "drain"]):
+            api.patch(member(members, out), **{key: key == "drain"})
+            begun_later = load.later(2)
+            deliveries = members.deliveries()
+            assert begun_later and not any(
+                out in deliveries[load.identity(one.number)] for one in begun_later)
+            api.patch(member(members, out), **{key: key != "drain"})
+            assert {one.member for one in load.later(2)} == {0, 1, 2}
+    assert load.failed() == []
 
 
 @pytest.mark.parametrize("mpm", ["prefork", "event"])

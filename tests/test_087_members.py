@@ -47,9 +47,13 @@ def test_fifty_come_and_go_under_load(httpd, backends, balancer, mpm):
     api, engine = Api(server), Engine(server)
     first = names(server)
     urls = [f"{members.urls[1 + n % 2]}/m{n}" for n in range(50)]
-    with Load(server.port, lambda n: ("GET", "/farm/x"), rate=500, clients=6) as load:
+    # A restart ends kept connections.
+    with Load(server.port, lambda n: ("GET", "/farm/x"), rate=500, clients=6,
+              reconnect=True) as load:
         wait_until(lambda: len(load.results) > 50, what="some load")
         added = [add(api, url, weight=1 + n % 2)["name"] for n, url in enumerate(urls)]
+        assert names(server, 16) == first + added
+        server.graceful()
         assert names(server, 16) == first + added
         begun = len(load.results)
         wait_until(lambda: len(load.results) > begun + 200, what="load for all of them")
@@ -66,6 +70,10 @@ def test_fifty_come_and_go_under_load(httpd, backends, balancer, mpm):
     shared(server, members, [40, 0, 0])
     engine.wait_idle()
     assert len(server.lines("ATH0381")) == len(server.lines("ATH0382")) == 50
+    for again in (lambda: server.graceful(alone=True), server.restart):
+        again()
+        assert names(server, 16) == first
+        shared(server, members, [20, 0, 0])
 
 
 @pytest.mark.parametrize("mpm", ["prefork", "event"])

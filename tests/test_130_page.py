@@ -1,15 +1,15 @@
 """The manager's page as a person sees it: in a browser, over live traffic."""
 
 import re
-import threading
+from contextlib import ExitStack
 
 import pytest
 from harness.api import Api
 from harness.browser import browser
-from harness.client import Client, fetch
+from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.load import ab, shared
+from harness.load import Load, ab, shared
 from harness.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -34,24 +34,17 @@ def page(chromium):
 
 @pytest.fixture
 def traffic():
-    """`traffic(port)`: clients that ask without a pause until the test ends; all must be served."""
-    ended, clients, answers = threading.Event(), [], []
+    """`traffic(port)`: clients that ask until the test ends; all must be served."""
+    with ExitStack() as running:
+        loads = []
 
-    def run(port):
-        with Client(port, reconnect=True) as client:
-            while not ended.is_set():
-                answers.append(client.request("GET", "/farm/x").status)
+        def start(port, clients=4, rate=None):
+            load = Load(port, lambda n: ("GET", "/farm/x"), clients=clients, rate=rate, reconnect=True)
+            loads.append(running.enter_context(load))
+            return load
 
-    def start(port, count=4):
-        clients.extend(threading.Thread(target=run, args=(port,)) for _ in range(count))
-        for client in clients:
-            client.start()
-
-    yield start
-    ended.set()
-    for client in clients:
-        client.join()
-    assert answers and set(answers) == {200}
+        yield start
+    assert loads and all(load.results and not load.failed() for load in loads)
 
 
 def address(server, query=""):
@@ -67,11 +60,9 @@ def row(port):
     return f'[data-member="127.0.0.1:{port}"]'
 
 
-def gets_nothing(members, number):
-    """Everybody but one member is asked."""
-    members.reset()
-    wait_until(lambda: sum(members.requests()) > 200, what="requests")
-    return members.requests()[number] == 0
+def asked(load):
+    """Who is asked by requests that begin from now on, whichever child serves them."""
+    return {result.member for result in load.later(3)}
 
 
 def said(page, pattern):
@@ -80,19 +71,20 @@ def said(page, pattern):
 
 def test_a_person_steers_32_children_under_traffic(httpd, backends, page, traffic):
     members = backends(3)
-    server = start(httpd, members, mpm="prefork", children=32, each="slowstart=2")
+    server = start(httpd, members, mpm="prefork", children=34, each="slowstart=2")
     first, second, third = map(row, members.ports)
-    traffic(server.port)
+    # A kept connection is one child's.
+    load = traffic(server.port, clients=32, rate=400)
     page.open(address(server))
     wait_until(lambda: page.text("#live") == "Live", what="live")
+    assert asked(load) == {0, 1, 2}
     # Disable: asked first.
     page.click(f"{first} details:nth-of-type(1) summary")
     assert Engine(server).column("on") == [True, True, True]
     page.click(f"{first} .panel button[name=w_on]")
     said(page, "on=off")
     assert page.text(f"{first} .pill") == "off"
-    wait_until(lambda: gets_nothing(members, 0), 5, "no request in any child")
-    assert gets_nothing(members, 0)
+    assert asked(load) == {1, 2}
     # Enable: it comes back, little by little at first.
     members.reset()
     page.click(f"{first} button[name=w_on][value=on]")
@@ -105,7 +97,7 @@ def test_a_person_steers_32_children_under_traffic(httpd, backends, page, traffi
     page.click(f"{second} .panel button[name=w_drain]")
     said(page, "drain=on")
     assert page.text(f"{second} .pill") == "draining"
-    wait_until(lambda: gets_nothing(members, 1), 5, "no request without a session")
+    assert asked(load) == {0, 2}
     page.click(f"{second} button[name=w_drain][value=off]")
     said(page, "drain=off")
     # Weight.
@@ -161,7 +153,7 @@ def test_a_member_is_added_and_removed_under_traffic(httpd, backends, page, traf
     members = backends(3)
     server = httpd("prefork", balancer=False, children=16, conf="AthMemberAllow http://127.0.0.1\n"
                    + served(members.urls[:2], settings="lbmethod=roundrobin"))
-    traffic(server.port)
+    load = traffic(server.port)
     page.open(address(server))
     assert not page.all("[name=remove]"), "configured ones stay"
     for gone in ("0", "1"):
@@ -172,12 +164,12 @@ def test_a_member_is_added_and_removed_under_traffic(httpd, backends, page, traf
         page.click(".title details:first-of-type .panel button")
         said(page, "third added")
         assert Engine(server).column("weight") == [1.0, 1.0, 2.0]
-        wait_until(lambda: not gets_nothing(members, 2), what="its share")
+        assert 2 in asked(load)
         page.click("[data-member=third] details:nth-of-type(3) summary")
         page.click(f"[data-member=third] [name=remove][value='{gone}']")
         said(page, "removed")
         wait_until(lambda: len(Engine(server).members()) == 2, what="gone")
-        wait_until(lambda: gets_nothing(members, 2), what="no more requests")
+        assert 2 not in asked(load)
         wait_until(lambda: not page.all("[data-member=third]"), what="gone from the page")
 
 

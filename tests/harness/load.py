@@ -4,6 +4,7 @@ import re
 import subprocess
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from .client import Client
@@ -77,6 +78,7 @@ class Result:
 
     number: int
     method: str
+    client: int
     status: int = 0
     member: int = None
     error: str = None
@@ -97,7 +99,8 @@ class Load:
         self._lock = threading.Lock()
         self._next = 0
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._client, args=(client,), daemon=True)
+                         for client in range(clients)]
 
     def __enter__(self):
         self._start = time.monotonic()
@@ -119,7 +122,18 @@ class Load:
         return [result for result in self.results
                 if result.status != 200 and method in (None, result.method)]
 
-    def _client(self):
+    def later(self, each):
+        """Results of requests that begin from now on, `each` or more of every client."""
+        with self._lock:
+            first = self._next
+
+        def found():
+            later = [result for result in list(self.results) if result.number >= first]
+            counts = Counter(result.client for result in later)
+            return all(counts[client] >= each for client in range(len(self._threads))) and later
+        return wait_until(found, 60, f"{each} more requests of every client")
+
+    def _client(self, which):
         client = Client(self._port, timeout=self._timeout, reconnect=self._reconnect)
         while not self._stop.is_set():
             with self._lock:
@@ -130,7 +144,7 @@ class Load:
                 if self._stop.wait(max(0.0, due - time.monotonic())):
                     break
             method, target = self._plan(number)
-            result = Result(number, method)
+            result = Result(number, method, which)
             body = b"payload" if method == "POST" else None
             try:
                 answer = client.request(method, target, {"X-Id": self.identity(number)}, body)
