@@ -9,7 +9,7 @@ use athena_engine::metrics::{Family, Labels, MEDIA_TYPE, Page};
 use crate::api::{FarmView, MemberView, send};
 use crate::farm::{Farm, Member};
 use crate::ffi;
-use crate::{log, runtime};
+use crate::runtime;
 
 /// The label for each of [`athena_engine::board::record::MemberAnswers::classes`].
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -61,15 +61,8 @@ pub unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
     {
         add_farm(&mut page, farm);
     }
-    match page.text() {
-        // SAFETY: the caller's promise.
-        Ok(text) => unsafe { send(r, MEDIA_TYPE, &text) },
-        Err(error) => {
-            let text = format!("ATH0131: metrics: {error}");
-            log::request(log::Level::Error, r, &text);
-            ffi::HTTP_INTERNAL_SERVER_ERROR
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { send(r, MEDIA_TYPE, page.text().as_bytes()) }
 }
 
 fn add_farm(page: &mut Page, farm: &Farm) {

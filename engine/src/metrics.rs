@@ -4,10 +4,7 @@
 //! The page is made anew from what there is at each scrape: a member that is gone leaves no series
 //! behind.
 
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
-};
-use prometheus::{Encoder, TextEncoder};
+use std::fmt::Display;
 
 use crate::Micros;
 use crate::histogram::{BOUNDS, Reading};
@@ -15,10 +12,11 @@ use crate::histogram::{BOUNDS, Reading};
 /// The page's media type.
 pub const MEDIA_TYPE: &std::ffi::CStr = c"text/plain; version=0.0.4; charset=utf-8";
 
-/// A page in the making: families in the order in which they were first named.
+/// A page in the making: families in the order in which they were first named, each with its lines.
+/// A scrape of 1,000 members has tens of thousands of them, so they are text from the beginning.
 #[derive(Debug, Default)]
 pub struct Page {
-    families: Vec<MetricFamily>,
+    families: Vec<(&'static str, String)>,
 }
 
 /// One family: its name, what it is about, in Prometheus' own conventions (base units, `_total` for
@@ -37,82 +35,88 @@ pub type Labels<'a> = &'a [(&'static str, &'a str)];
 impl Page {
     /// What only grows.
     pub fn counter(&mut self, family: Family, labels: Labels<'_>, value: u64) {
-        let mut counter = Counter::default();
-        counter.set_value(real(value));
-        let mut metric = labelled(labels);
-        metric.set_counter(counter);
-        self.add(family, MetricType::COUNTER, metric);
+        let line = series(family.name, &pairs(labels), value);
+        self.add(family, "counter", &line);
     }
 
     /// What goes up and down.
     pub fn gauge(&mut self, family: Family, labels: Labels<'_>, value: f64) {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        let mut metric = labelled(labels);
-        metric.set_gauge(gauge);
-        self.add(family, MetricType::GAUGE, metric);
+        let line = series(family.name, &pairs(labels), value);
+        self.add(family, "gauge", &line);
     }
 
     /// 1 or 0.
     pub fn truth(&mut self, family: Family, labels: Labels<'_>, value: bool) {
-        self.gauge(family, labels, f64::from(u8::from(value)));
+        let line = series(family.name, &pairs(labels), u8::from(value));
+        self.add(family, "gauge", &line);
     }
 
     /// Waiting times, in seconds.
     pub fn histogram(&mut self, family: Family, labels: Labels<'_>, reading: &Reading) {
-        let bucket = |(bound, up_to): (&Micros, &u64)| {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(seconds(*bound));
-            bucket.set_cumulative_count(*up_to);
-            bucket
+        let name = family.name;
+        let pairs = pairs(labels);
+        let comma = if pairs.is_empty() { "" } else { "," };
+        let bucket = |bound: &str, up_to: u64| {
+            format!("{name}_bucket{{{pairs}{comma}le=\"{bound}\"}} {up_to}\n")
         };
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(BOUNDS.iter().zip(&reading.up_to).map(bucket).collect());
-        histogram.set_sample_count(reading.count);
-        histogram.set_sample_sum(seconds(reading.sum));
-        let mut metric = labelled(labels);
-        metric.set_histogram(histogram);
-        self.add(family, MetricType::HISTOGRAM, metric);
+        let bounds = BOUNDS.iter().map(|bound| seconds(*bound).to_string());
+        let mut lines: String = bounds
+            .zip(&reading.up_to)
+            .map(|(bound, up_to)| bucket(&bound, *up_to))
+            .collect();
+        lines.push_str(&bucket("+Inf", reading.count));
+        lines.push_str(&series(
+            &format!("{name}_sum"),
+            &pairs,
+            seconds(reading.sum),
+        ));
+        lines.push_str(&series(&format!("{name}_count"), &pairs, reading.count));
+        self.add(family, "histogram", &lines);
     }
 
-    fn add(&mut self, family: Family, kind: MetricType, metric: Metric) {
-        let known = self
-            .families
-            .iter_mut()
-            .find(|known| known.name() == family.name);
-        if let Some(known) = known {
-            known.mut_metric().push(metric);
-            return;
+    fn add(&mut self, Family { name, help }: Family, kind: &str, lines: &str) {
+        let known = self.families.iter_mut().find(|(known, _)| *known == name);
+        if let Some((_, text)) = known {
+            text.push_str(lines);
+        } else {
+            let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}");
+            self.families.push((name, text));
         }
-        let mut new = MetricFamily::default();
-        new.set_name(family.name.to_owned());
-        new.set_help(family.help.to_owned());
-        new.set_field_type(kind);
-        new.set_metric(vec![metric]);
-        self.families.push(new);
     }
 
     /// The page's text.
-    ///
-    /// # Errors
-    /// The encoder's; it has none for families that hold a series.
-    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.families, &mut text)?;
-        Ok(text)
+    pub fn text(&self) -> String {
+        self.families
+            .iter()
+            .map(|(_, text)| text.as_str())
+            .collect()
     }
 }
 
-fn labelled(labels: Labels<'_>) -> Metric {
-    let pair = |(name, value): &(&'static str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    let mut metric = Metric::default();
-    metric.set_label(labels.iter().map(pair).collect());
-    metric
+/// One line.
+fn series(name: &str, pairs: &str, value: impl Display) -> String {
+    if pairs.is_empty() {
+        format!("{name} {value}\n")
+    } else {
+        format!("{name}{{{pairs}}} {value}\n")
+    }
+}
+
+/// `NAME="VALUE",…`, whatever bytes a value has.
+fn pairs(labels: Labels<'_>) -> String {
+    let mut text = String::new();
+    for (name, value) in labels {
+        let comma = if text.is_empty() { "" } else { "," };
+        text.extend([comma, name, "=\""]);
+        if value.contains(['\\', '"', '\n']) {
+            let value = value.replace('\\', r"\\").replace('"', r#"\""#);
+            text.push_str(&value.replace('\n', r"\n"));
+        } else {
+            text.push_str(value);
+        }
+        text.push('"');
+    }
+    text
 }
 
 /// Seconds, as Prometheus wants all times.
@@ -142,10 +146,6 @@ mod tests {
         help: "Waiting.",
     };
 
-    fn text(page: &Page) -> String {
-        String::from_utf8(page.text().unwrap()).unwrap()
-    }
-
     #[test]
     fn series_of_a_family_stand_together() {
         let mut page = Page::default();
@@ -158,7 +158,7 @@ mod tests {
             page.truth(up, &[("member", member)], member == "a");
         }
         assert_eq!(
-            text(&page),
+            page.text(),
             "# HELP athena_elected_total Times chosen.\n\
              # TYPE athena_elected_total counter\n\
              athena_elected_total{member=\"a\"} 3\n\
@@ -177,7 +177,7 @@ mod tests {
         waits.observe(11_000_000);
         let mut page = Page::default();
         page.histogram(WAIT, &[], &waits.read());
-        let text = text(&page);
+        let text = page.text();
         for line in [
             "athena_wait_seconds_bucket{le=\"0.001\"} 1\n",
             "athena_wait_seconds_bucket{le=\"0.25\"} 1\n",
@@ -193,12 +193,12 @@ mod tests {
     fn names_of_any_bytes_stay_within_their_quotes() {
         let mut page = Page::default();
         page.counter(ELECTED, &[("member", "a\"} 1\nathena_x{y=\"\\")], 1);
-        let lines = text(&page).lines().count();
-        assert_eq!(lines, 3, "{}", text(&page));
+        let lines = page.text().lines().count();
+        assert_eq!(lines, 3, "{}", page.text());
     }
 
     #[test]
     fn nothing_is_an_empty_page() {
-        assert_eq!(text(&Page::default()), "");
+        assert_eq!(Page::default().text(), "");
     }
 }
