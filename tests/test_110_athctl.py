@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from harness.api import Api
 from harness.client import fetch
 from harness.engine import FARMS, Engine
 from harness.farms import farm, served
@@ -52,6 +53,36 @@ def test_status_tells_what_the_engine_tells(httpd, backends):
         assert row[:7] == [f"127.0.0.1:{port}", "ok", "a", weight, "0", "0", count]
     both = athctl(server, "status")
     assert "farm_one: " in both and "other: " in both
+
+
+def test_the_board_tells_while_httpd_cannot(httpd, backends):
+    """What the engine tells, but for the configured method and how old an estimate is."""
+    members = backends(2)
+    server = httpd("event", conf=served(members.urls, each="route=a", weights=[2, 1])
+                   + farm([DEAD], name="other", each="status=+D"))
+    api = Api(server)
+    api.patch(f"/farms/farm_one/members/127.0.0.1:{members.ports[1]}", drain=True, route="b")
+    assert ab(server.port, "/farm/x", 30, 4).failed == 0
+    Engine(server).wait_idle()
+    board = ["--board", server.directory / "athena.board"]
+
+    def figures(said):
+        rows = [row for row in columns(said) if row and row[0].startswith("127.0.0.1:")]
+        assert len(rows) == 3 and "2 members usable, 30 requests, 0 refused" in said, said
+        return [row[:9] for row in rows]
+
+    told = figures(athctl(server, "status"))
+    assert [row[1:4] for row in told] == [["ok", "a", "2"], ["drain", "b", "1"], ["off", "1", "0"]]
+    assert figures(athctl(9, "status", *board)) == told
+    assert athctl(9, "status", "other", *board).startswith("other: as configured, 0 of 1 members")
+    assert "there is no farm nosuch" in athctl(9, "status", "nosuch", *board, code=1)
+    server.stop()
+    assert figures(athctl(9, "status", *board)) == told
+    other = bytearray((server.directory / "athena.board").read_bytes())
+    other[8] += 1
+    for content, said in [(other, "layout version"), (b"", "failed to fill"), (b"x" * 9999, "not a board")]:
+        board[1].write_bytes(content)
+        assert said in athctl(9, "status", *board, code=1)
 
 
 def test_refusals_in_one_line(httpd):

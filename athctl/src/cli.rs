@@ -118,7 +118,8 @@ state, arrows and page keys move, Space pauses.
 
 Examples:
   athctl top
-  athctl top farm_one --interval 5")]
+  athctl top farm_one --interval 5
+  athctl top --board /var/run/apache2/athena.board")]
     Top(Top),
     /// Makes and verifies the cookies that back ends sign, and their keys
     #[command(subcommand)]
@@ -145,6 +146,10 @@ pub struct Status {
     /// What the lines of --format are about
     #[arg(long, requires = "format", default_value = "members")]
     pub of: Of,
+    /// Reads the board's file and asks nobody: while httpd hangs, or is stopped
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+          conflicts_with_all = ["json", "format"])]
+    pub board: Option<PathBuf>,
 }
 
 /// What a line of `status --format` is about.
@@ -319,6 +324,9 @@ pub struct Top {
     /// Seconds from one look to the next
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub interval: Duration,
+    /// Reads the board's file and asks nobody: while httpd hangs, or is stopped
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub board: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use athena_engine::board::Refusal;
 use athena_engine::cookie::KeyError;
 
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,14 @@ pub enum Error {
         path: PathBuf,
         /// What went wrong.
         error: std::io::Error,
+    },
+    /// A board's file.
+    #[error("{path}: {error}", path = .path.display())]
+    Board {
+        /// Which one.
+        path: PathBuf,
+        /// Why nothing is read from it.
+        error: Refusal,
     },
     /// The screen of `top`.
     #[error("the terminal: {0}")]

@@ -9,6 +9,7 @@ mod cookie;
 mod documents;
 mod drain;
 mod error;
+mod look;
 mod members;
 mod mirror;
 mod monitor;

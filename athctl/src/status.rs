@@ -9,6 +9,7 @@ use crate::api::{Api, farm_path};
 use crate::cli::Status;
 use crate::documents::{Farm, Member};
 use crate::error::Error;
+use crate::look;
 
 /// Prints what the options ask for.
 pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
@@ -24,7 +25,7 @@ pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
         print!("{}", api.get(&path)?.text);
         return Ok(());
     }
-    let farms = api.farms(farm)?;
+    let farms = look::farms(api, options.board.as_deref(), farm)?;
     for (number, farm) in farms.iter().enumerate() {
         if number > 0 {
             println!();

@@ -18,17 +18,20 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::api::Api;
 use crate::cli::Top;
+use crate::documents::Farm;
 use crate::error::Error;
+use crate::look;
 use state::{Input, State};
 
 /// Shows the farms until `q`.
 ///
 /// # Errors
-/// The engine does not answer at the beginning, or this is no terminal.
+/// The engine does not answer at the beginning, the board's file does not tell, or this is no terminal.
 pub fn run(api: &Api, options: &Top) -> Result<(), Error> {
-    let farm = options.farm.clone();
+    let (api, board, farm) = (api.clone(), options.board.clone(), options.farm.clone());
+    let look = move || look::farms(&api, board.as_deref(), farm.as_deref());
     // A wrong --url is told in one line rather than on a screen.
-    let first = api.farms(farm.as_deref())?;
+    let first = look()?;
     let mut state = State::default();
     let begin = Instant::now();
     state.update(Input::Farms(Ok(first), Duration::ZERO));
@@ -38,8 +41,7 @@ pub fn run(api: &Api, options: &Top) -> Result<(), Error> {
     let keys = sender.clone();
     thread::spawn(move || read_keys(&keys));
     let interval = options.interval;
-    let api = api.clone();
-    thread::spawn(move || ask(&api, farm.as_deref(), interval, begin, &sender));
+    thread::spawn(move || watch(look, interval, begin, &sender));
     let shown = loop {
         if let Err(error) = terminal.draw(|frame| view::draw(frame, &mut state)) {
             break Err(Error::Terminal(error));
@@ -72,10 +74,15 @@ fn read_keys(sender: &Sender<Input>) {
     }
 }
 
-fn ask(api: &Api, farm: Option<&str>, every: Duration, begin: Instant, sender: &Sender<Input>) {
+fn watch(
+    look: impl Fn() -> Result<Vec<Farm>, Error>,
+    every: Duration,
+    begin: Instant,
+    sender: &Sender<Input>,
+) {
     loop {
         thread::sleep(every);
-        let farms = api.farms(farm).map_err(|error| error.to_string());
+        let farms = look().map_err(|error| error.to_string());
         if sender.send(Input::Farms(farms, begin.elapsed())).is_err() {
             return;
         }

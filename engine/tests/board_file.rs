@@ -10,9 +10,13 @@ use std::mem::offset_of;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::atomic::Ordering::Relaxed;
 
-use athena_engine::board::load::{Loaded, Refusal, load};
+use athena_engine::board::glance::{self, SeenFarm};
+use athena_engine::board::load::{Loaded, load};
 use athena_engine::board::record::{FarmRecord, MemberRecord, Stat, flags};
-use athena_engine::board::{Attached, Board, BoardError, Event, FarmSpec, Notice, Storage};
+use athena_engine::board::{
+    Attached, Board, BoardError, Event, FarmSpec, Notice, Refusal, Storage,
+};
+use athena_engine::health::Cause;
 use athena_engine::stats::{self, Report};
 use board_support::{Random, directory, farm, names, plan, storage};
 use proptest::prelude::*;
@@ -406,6 +410,83 @@ fn each_field_out_of_range_is_noticed() {
     ));
 }
 
+/// No figure out of its range, no byte that steers a terminal.
+fn shown(farm: &SeenFarm) -> bool {
+    let plain = |text: &str| !text.contains(char::is_control);
+    let members = farm.members.iter().all(|member| {
+        (1..=10_000).contains(&member.weight)
+            && member.lbset <= 99
+            && member.first_byte.is_none_or(f64::is_finite)
+            && [&member.name, &member.route].iter().all(|text| plain(text))
+    });
+    members && plain(&farm.name) && plain(&farm.server) && farm.method.as_deref().is_none_or(plain)
+}
+
+#[test]
+fn a_board_in_use_is_looked_at_from_outside() {
+    let directory = directory("glance");
+    let storage = storage(&directory);
+    let specs = [
+        farm("f", &["http://a", "http://b"]),
+        farm("g", &["http://c"]),
+    ];
+    let (_board, attached) = opened(&storage, &specs);
+    let [f, g] = [&attached.farms[0], &attached.farms[1]];
+    f.record.cold.off.store(1, Relaxed);
+    f.record.hot.elected.store(9, Relaxed);
+    f.record.changed.method.set("leasttime", "byrequests");
+    let [a, b] = [f.members[0].record, f.members[1].record];
+    a.hot.inflight.take(None);
+    a.hot.served.store(7, Relaxed);
+    a.hot.ewma.store(1500_f64.to_bits(), Relaxed);
+    a.changed.route.set("r1", "");
+    b.admin.flags.store(flags::DRAIN, Relaxed);
+    b.health.retry_at.store(99, Relaxed);
+    b.health.cause.store(Cause::Connect.number(), Relaxed);
+    for (place, byte) in g.members[0]
+        .record
+        .identity
+        .name
+        .iter()
+        .zip(*b"\x1b[2J\xff")
+    {
+        place.store(byte, Relaxed);
+    }
+
+    let file = fs::File::open(storage.path()).unwrap();
+    let farms = glance::farms(file).unwrap();
+    assert!(farms.iter().all(shown));
+    let [f, g] = &farms[..] else {
+        panic!("{farms:?}")
+    };
+    assert_eq!(
+        (f.name.as_str(), f.server.as_str(), f.on, f.elected),
+        ("f", "main", false, 9)
+    );
+    assert_eq!(
+        (f.method.as_deref(), g.method.as_deref()),
+        (Some("leasttime"), None)
+    );
+    let [a, b] = &f.members[..] else {
+        panic!("{f:?}")
+    };
+    assert_eq!(
+        (a.name.as_str(), a.route.as_str(), a.inflight, a.served),
+        ("a", "r1", 1, 7)
+    );
+    assert_eq!((a.first_byte, a.cause, a.state), (Some(1500.0), None, 0));
+    assert_eq!(
+        (b.name.as_str(), b.cause, b.state),
+        ("b", Some(Cause::Connect), flags::DRAIN)
+    );
+    assert_eq!(g.members[0].name, "\u{fffd}[2J\u{fffd}");
+
+    let mut other = fs::read(storage.path()).unwrap();
+    other[8] += 1;
+    let refused = glance::farms(Cursor::new(other)).unwrap_err();
+    assert!(matches!(refused, Refusal::OtherVersion(_)), "{refused}");
+}
+
 proptest! {
     #[test]
     fn a_mutated_file_is_refused_or_in_range(
@@ -429,6 +510,9 @@ proptest! {
         }
         if let Ok(loaded) = load(Cursor::new(&bytes)) {
             prop_assert!(in_range(&loaded));
+        }
+        if let Ok(farms) = glance::farms(Cursor::new(&bytes)) {
+            prop_assert!(farms.iter().all(shown));
         }
     }
 

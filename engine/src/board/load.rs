@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::mem::offset_of;
 
 use super::added::LoadedAdded;
 use super::changed::{ChangedNumber, ChangedText, Kept, STORED_MAX};
 use super::events::{Event, EventRecord, THROUGH_MAX, WHAT_MAX};
-use super::layout::{Extent, ExtentHead, Header, Kind, MAGIC, MAX_SLOTS, VERSION, first_extent};
+use super::layout::{Extent, Kind};
+use super::reading::{Bytes, Refusal, ensure, extents};
 use super::record::{
     FarmRecord, LINE_MAX, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, TARGET_MAX,
     URL_MAX,
@@ -91,80 +92,16 @@ pub struct LoadedMember {
     pub drain_timeout: Kept<u64>,
 }
 
-/// Why a file is not used.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Written by a module with another layout.
-    #[error("layout version {0}, this module's is {VERSION}")]
-    OtherVersion(u32),
-    /// Not as a board is.
-    #[error("{0}")]
-    Damaged(&'static str),
-    /// Too short, or the disk failed.
-    #[error("{0}")]
-    Unreadable(#[from] io::Error),
-}
-
 /// Reads and checks a whole board.
 ///
 /// # Errors
 ///
 /// Anything but a complete board of this version whose every field is in range.
 pub fn load(mut file: impl Read + Seek) -> Result<Loaded, Refusal> {
-    let length = file.seek(SeekFrom::End(0))?;
-    let header = Bytes::read(&mut file, 0, size_of::<Header>())?;
-    ensure(
-        header.u64(offset_of!(Header, magic)) == MAGIC,
-        "not a board",
-    )?;
-    let version = header.u32(offset_of!(Header, version));
-    if version != VERSION {
-        return Err(Refusal::OtherVersion(version));
-    }
-    ensure(
-        header.u32(offset_of!(Header, ready)) == 1,
-        "left half written",
-    )?;
-    ensure(
-        header.u64(offset_of!(Header, total)) == length,
-        "its length is not as written",
-    )?;
-    let slots = header.u32(offset_of!(Header, slots));
-    ensure(
-        (1..=MAX_SLOTS).contains(&slots),
-        "the number of child slots is out of range",
-    )?;
-
     let mut records = Records::default();
-    let mut offset = first_extent(slots);
-    while offset < length {
-        let head = Bytes::read(&mut file, offset, size_of::<ExtentHead>())?;
-        let kind = Kind::of(head.u32(offset_of!(ExtentHead, kind)));
-        let Some(kind) = kind else {
-            return Err(Refusal::Damaged("an extent of unknown kind"));
-        };
-        let first = head.u32(offset_of!(ExtentHead, first));
-        let count = head.u32(offset_of!(ExtentHead, count));
-        let extent = Extent {
-            kind,
-            offset,
-            first,
-            count,
-        };
-        ensure(
-            (1..=kind.most()).contains(&count),
-            "an extent's count is out of range",
-        )?;
-        let written = head.u64(offset_of!(ExtentHead, length));
-        ensure(
-            written == extent.length(slots),
-            "an extent's length does not fit its count",
-        )?;
-        offset += written;
-        ensure(offset <= length, "an extent reaches beyond the end")?;
+    for extent in extents(&mut file)? {
         records.read(&mut file, &extent)?;
     }
-    ensure(offset == length, "the end is missing")?;
     records.join()
 }
 
@@ -387,52 +324,7 @@ fn stats(bytes: &Bytes) -> Result<Vec<(Name, f64)>, Refusal> {
     Ok(stats)
 }
 
-fn ensure(holds: bool, otherwise: &'static str) -> Result<(), Refusal> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Refusal::Damaged(otherwise))
-    }
-}
-
-/// A copy of a record. Fields asked for lie within it, by `offset_of` its type.
-struct Bytes(Vec<u8>);
-
 impl Bytes {
-    fn read(file: &mut (impl Read + Seek), offset: u64, length: usize) -> io::Result<Self> {
-        let mut bytes = vec![0; length];
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(&mut bytes)?;
-        Ok(Self(bytes))
-    }
-
-    fn array<const N: usize>(&self, offset: usize) -> [u8; N] {
-        let field = self.0.get(offset..).and_then(<[u8]>::first_chunk);
-        field.copied().unwrap_or([0; N])
-    }
-
-    fn u32(&self, offset: usize) -> u32 {
-        u32::from_ne_bytes(self.array(offset))
-    }
-
-    fn u64(&self, offset: usize) -> u64 {
-        u64::from_ne_bytes(self.array(offset))
-    }
-
-    /// Text padded with NUL up to `length`.
-    fn text(&self, offset: usize, length: usize) -> Result<String, Refusal> {
-        let field = self.0.get(offset..offset + length).unwrap_or_default();
-        let end = field.iter().position(|byte| *byte == 0).unwrap_or(length);
-        let (text, padding) = field.split_at_checked(end).unwrap_or_default();
-        ensure(
-            padding.iter().all(|byte| *byte == 0),
-            "bytes after the end of a name",
-        )?;
-        let text =
-            std::str::from_utf8(text).map_err(|_| Refusal::Damaged("a name not in UTF-8"))?;
-        Ok(text.to_owned())
-    }
-
     fn changed_number(&self, offset: usize) -> Result<Kept<u64>, Refusal> {
         let value = self.u64(offset + offset_of!(ChangedNumber, value));
         ensure(

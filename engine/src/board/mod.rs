@@ -33,6 +33,8 @@ pub mod events;
 mod extras;
 #[cfg(not(loom))]
 mod file;
+#[cfg(not(loom))]
+pub mod glance;
 pub mod inflight;
 #[cfg(not(loom))]
 mod join;
@@ -48,6 +50,8 @@ pub mod plan_area;
 #[cfg(not(loom))]
 mod pool;
 pub mod queue;
+#[cfg(not(loom))]
+mod reading;
 pub mod record;
 #[cfg(not(loom))]
 mod retain;
@@ -73,6 +77,7 @@ pub use self::{
     extras::{FarmExtras, MemberExtras},
     file::Storage,
     lock::{FarmLock, LockError},
+    reading::Refusal,
     shared::Board,
     spec::{Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings},
 };
