@@ -121,6 +121,12 @@ def test_monitor_without_an_engine():
     assert athctl(free_port(), "monitor", code=3).startswith("ATHENA UNKNOWN - http://127.0.0.1:")
 
 
+@pytest.mark.parametrize("arguments", [["-w", "0"], ["-c", "101%"], ["--bogus"], ["a", "b"]])
+def test_monitor_with_a_mistake_is_not_critical(arguments):
+    athctl(9, "monitor", *arguments, code=3)
+    athctl(9, "top", *arguments, code=2)
+
+
 def test_check_reads_what_httpd_reads(httpd):
     """With what it includes, and what the loaded module has taken off its lines already."""
     conf = served([DEAD], each="route=a slowstart=3", settings="stickysession=SID ejecttime=9")

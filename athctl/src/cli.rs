@@ -1,8 +1,10 @@
 //! Commands and options, and what is made from them: completions and manual pages.
 
+use std::env;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +13,7 @@ use clap_complete::Shell;
 
 use crate::api::farm_path;
 use crate::error::Error;
-use crate::monitor::Threshold;
+use crate::monitor::{Severity, Threshold};
 
 /// Look at, change and watch the farms of an httpd with mod_athena.
 #[derive(Debug, Parser)]
@@ -421,6 +423,19 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .filter(|seconds| (1..=3600).contains(seconds))
         .map(Duration::from_secs)
         .ok_or_else(|| "must be a whole number of seconds from 1 to 3600".to_owned())
+}
+
+/// Says what is wrong with the command line, or the help that it asks for. A monitoring system would
+/// take the customary 2 for CRITICAL.
+pub fn refused(error: &clap::Error) -> ExitCode {
+    // Nobody is left to be told.
+    let _ = error.print();
+    let monitor = env::args().any(|argument| argument == "monitor");
+    match error.use_stderr() {
+        false => ExitCode::SUCCESS,
+        true if monitor => ExitCode::from(Severity::Unknown as u8),
+        true => ExitCode::from(2),
+    }
 }
 
 /// Prints a shell's completions.

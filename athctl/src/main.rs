@@ -25,7 +25,10 @@ use api::Api;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::refused(&error),
+    };
     let api = Api::new(&cli.server);
     let done = match &cli.command {
         Command::Status(options) => status::run(&api, options),
