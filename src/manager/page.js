@@ -5,7 +5,7 @@
   const EVERY = 2000, KEPT = 60, SVG = "http://www.w3.org/2000/svg";
   const counts = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
   const decimals = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-  const figure = value => value >= 100 || value === 0 ? counts.format(value) : decimals.format(value);
+  const figure = value => value >= 99.95 || value === 0 ? counts.format(value) : decimals.format(value);
   const history = new Map();
   const live = document.getElementById("live");
   let main = document.getElementById("main"), last = null, known = null, asking = false;
@@ -54,7 +54,7 @@
   // ---- drawing ---------------------------------------------------------------------------------
 
   const WRITE = {
-    rate: figure, ttfb: value => value >= 100 ? counts.format(value) : decimals.format(value),
+    rate: figure, ttfb: value => value >= 99.95 ? counts.format(value) : decimals.format(value),
     share: value => `${Math.round(value * 100)} %`,
   };
 

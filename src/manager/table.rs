@@ -394,7 +394,7 @@ fn weight(member: &MemberView) -> String {
 }
 
 fn millis(ms: f64) -> String {
-    if ms < 100.0 {
+    if ms < 99.95 {
         format!("{ms:.1}")
     } else {
         format!("{ms:.0}")
