@@ -26,6 +26,8 @@ def chromium():
 @pytest.fixture
 def page(chromium):
     """The browser, which must not have complained."""
+    # The last test's page would go on asking an httpd that is gone.
+    chromium.open("about:blank")
     chromium.shape(1280, 900)
     chromium.complaints()
     yield chromium
