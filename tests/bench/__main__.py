@@ -6,6 +6,7 @@ from . import (
     balance,
     broken,
     instructions,
+    looking,
     page,
     pick,
     query,
@@ -20,7 +21,7 @@ from .data import circumstances, save
 # In the page's order.
 BENCHES = {"slow": slow, "stuck": stuck, "broken": broken, "recovered": recovered,
            "balance": balance, "throughput": throughput, "instructions": instructions,
-           "scale": scale, "pick": pick, "query": query}
+           "scale": scale, "pick": pick, "query": query, "looking": looking}
 
 asked = sys.argv[1:] or list(BENCHES)
 if unknown := set(asked) - {*BENCHES, "page"}:
