@@ -177,6 +177,13 @@ def test_mirror(httpd, make_httpd):
     assert run.stdout == "both say the same\n"
 
 
+def told(server):
+    """What people set, as a mirror tells it to another."""
+    answer = fetch(server.port, "/athena/mirror/phys/")
+    assert answer.status == 200, answer
+    return answer.body
+
+
 def test_mirror_survives_either_side(make_httpd):
     one, two = (make_httpd("event", conf=named([DEAD])).start() for _ in range(2))
     watch = subprocess.Popen(mirror(one, two, "--watch"), stdout=subprocess.DEVNULL,
@@ -184,8 +191,8 @@ def test_mirror_survives_either_side(make_httpd):
     try:
         for weight, lost in [(2, two), (3, one), (4, two)]:
             lost.stop()
-            told = (f":{lost.port}/" in line and "; again in 1 s" in line for line in watch.stderr)
-            assert any(told)
+            assert any(f":{lost.port}/" in line and "; again in 1 s" in line
+                       for line in watch.stderr)
             lost.start()
             athctl(one, "set", "farm_one/m0", f"weight={weight}")
             wait_until(lambda weight=weight: Engine(two).column("weight") == [weight],
@@ -193,6 +200,10 @@ def test_mirror_survives_either_side(make_httpd):
             athctl(two, "set", "farm_one/m0", "weight=9")
             wait_until(lambda weight=weight: Engine(two).column("weight") == [weight],
                        what="the mirrored one made equal again")
+        for changes in (["drain=on", "weight=6"], ["lbset=2", "on=off"], ["drain=off"], ["on=on"]):
+            athctl(one, "set", "farm_one/m0", *changes)
+        wait_until(lambda: told(two) == told(one), what="equal after many changes")
+        assert Engine(two).column("weight") == [6.0]
         assert watch.poll() is None
     finally:
         watch.kill()
