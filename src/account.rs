@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use athena_engine::attempt::{Outcome, Verdict, verdict};
 use athena_engine::board::inflight;
+use athena_engine::board::limit::Limit;
 use athena_engine::board::record::flags;
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
@@ -26,7 +27,7 @@ use crate::{clock, connection, events, filter, outcome, proxy, queue, refresh, r
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Opens an attempt of the record's at a member on the board ([`inflight::open`]). False when the
-/// member has as many as it may.
+/// member has as many as it may, or as its election holds for.
 ///
 /// # Safety
 /// `r` is live and `record` its own; `member` belongs to `farm`.
@@ -35,9 +36,10 @@ pub unsafe fn open(
     record: &Record,
     farm: &Farm,
     member: &Member,
+    limit: Limit,
 ) -> bool {
     let leaves = farm.leaves(record.class.get());
-    let limit = room::limit_for(leaves, member.record(), clock::now());
+    let limit = limit.and(room::limit_for(leaves, member.record(), clock::now()));
     let totals = member.totals(Some(farm));
     let taken = match cell(member) {
         Some(cell) => inflight::open(cell, totals, limit),
@@ -449,7 +451,7 @@ pub unsafe fn observe(
         filter::begin(r, record, farm);
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
         // Nothing limits it.
-        open(r, record, farm, member);
+        open(r, record, farm, member, Limit::default());
         begin(r, record, farm, member);
         record.nested.set(true);
         let status = connection::watch(r, record, member, || {

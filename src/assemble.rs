@@ -89,7 +89,9 @@ unsafe fn assemble(
                 log::server(Level::Warning, main, &format!("ATH0021: {stranger}"));
             }
         }
-        let specs: Vec<FarmSpec> = drafts.iter().map(|draft| draft.spec(engine)).collect();
+        let may_wait = half_of_workers();
+        let specs = drafts.iter().map(|draft| draft.spec(engine, may_wait));
+        let specs: Vec<FarmSpec> = specs.collect();
         let (board, seats) = open_board(pool, main, &specs)?;
         let spares = seats.iter().map(|seat| seat.seats.len()).sum();
         let generation = share_workers(&drafts, spares);
@@ -121,7 +123,7 @@ unsafe fn assemble(
             board,
             farms,
             parent: std::process::id(),
-            may_wait: half_of_workers(),
+            may_wait,
             slot: std::sync::OnceLock::new(),
             _generation: generation,
         };
@@ -136,7 +138,7 @@ unsafe fn assemble(
     Ok(())
 }
 
-/// Half of `MaxRequestWorkers`: a request that waits for a place keeps a worker, and others must go on.
+/// Half of `MaxRequestWorkers`: a request that waits keeps a worker, and others must go on.
 fn half_of_workers() -> usize {
     let query = |code| {
         let mut value = 0;

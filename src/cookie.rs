@@ -129,5 +129,5 @@ pub fn member(record: &Record, farm: &Farm, election: &Election<'_>) -> Option<E
     let member = farm.members.iter().find(|member| member.name == name)?;
     let id = member.seat.id;
     let reason = election.sticky(id)?;
-    Some(Elected { id, reason })
+    Some(Elected::new(id, reason))
 }

@@ -6,7 +6,7 @@
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`connection`] → [`outcome`] →
 //!   [`account`]; [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the
 //!   first byte, [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other
-//!   farms, [`waiting`] and [`unusable`] are for when nothing is left
+//!   farms, [`waiting`] and [`unusable`] are for when nothing is left, [`client`] may have gone by then
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   members that are added, [`stored`] for what mod_proxy_balancer remembers; on its [`rounds`] it asks
@@ -29,6 +29,7 @@ mod canon;
 mod change;
 mod check;
 mod class;
+mod client;
 mod clock;
 mod conf;
 mod connection;

@@ -11,7 +11,7 @@ use athena_engine::{Micros, room};
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::record::Record;
-use crate::{clock, ffi, futex, runtime};
+use crate::{client, clock, ffi, futex, runtime};
 
 /// How long a waiting request sleeps at most.
 const TICK: Micros = 200_000;
@@ -78,7 +78,7 @@ impl<'a> Line<'a> {
             let (word, waiting) = place.word();
             futex::wait(word, waiting, left.min(TICK));
             // SAFETY: the caller's promise.
-            if unsafe { is_gone(r) } {
+            if unsafe { client::is_gone(r) } {
                 self.explain(r, "the client has gone");
                 return false;
             }
@@ -185,35 +185,5 @@ fn gate(farm: &Farm) -> Gate<'static> {
     Gate {
         waiting: &hot.waiting,
         arrivals: &hot.arrivals,
-    }
-}
-
-/// The client has closed its connection, or reset the stream.
-///
-/// # Safety
-/// `r` is live.
-unsafe fn is_gone(r: *mut ffi::request_rec) -> bool {
-    // SAFETY: the caller's promise; a connection's socket lives as long as it does, and `poll` only
-    // writes the one structure.
-    unsafe {
-        let connection = (*r).connection;
-        if (*connection).aborted != 0 {
-            return true;
-        }
-        // A stream of HTTP/2 has no socket of its own: mod_http2 marks it.
-        if !(*connection).master.is_null() {
-            return (*(*connection).master).aborted != 0;
-        }
-        let socket = ffi::ap_get_conn_socket(connection);
-        let mut fd = -1;
-        if socket.is_null() || ffi::apr_os_sock_get(&raw mut fd, socket) != ffi::APR_SUCCESS {
-            return false;
-        }
-        let mut state = libc::pollfd {
-            fd,
-            events: libc::POLLRDHUP,
-            revents: 0,
-        };
-        libc::poll(&raw mut state, 1, 0) == 1
     }
 }

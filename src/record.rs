@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use athena_engine::config::qos::ClassId;
 use athena_engine::cookie::Claims;
-use athena_engine::dispatch::Reason;
+use athena_engine::dispatch::{Elected, Reason};
 use athena_engine::{MemberId, Micros};
 
 use crate::connection::Traces;
@@ -111,7 +111,7 @@ pub struct Record {
     /// A URL that `forward=` leads to, in the request's pool; null for none.
     pub forward: Cell<*const c_char>,
     /// The member that takes over after a discarded answer.
-    pub successor: Cell<Option<(*const Member, Reason)>>,
+    pub successor: Cell<Option<(*const Member, Elected)>>,
     /// The client connection's count of kept-alive requests, put aside during the attempt.
     pub keepalives: Cell<Option<i32>>,
     pub replays: Cell<u32>,

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ffi::{CStr, c_char};
 
 use athena_engine::attempt::Outcome;
+use athena_engine::board::limit::Limit;
 use athena_engine::method::{self, Method, Sight};
 use athena_engine::{MemberId, Micros};
 
@@ -137,6 +138,20 @@ impl Method for Asked<'_> {
             Rule::Menu(method) => method.pick(sight, random),
             Rule::Extension(method) => extension::pick(method, self, sight),
             Rule::Foreign(provider) => foreign::pick(provider, self),
+        }
+    }
+
+    fn pick_within(
+        &self,
+        sight: &Sight<'_>,
+        random: &mut fastrand::Rng,
+    ) -> Option<(MemberId, Limit)> {
+        match self.rule {
+            Rule::Menu(method) => method.pick_within(sight, random),
+            Rule::Extension(_) | Rule::Foreign(_) => {
+                let id = self.pick(sight, random)?;
+                Some((id, Limit::default()))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use athena_engine::board::queue::Queue;
+use athena_engine::board::queue::{Queue, Stay};
 use athena_engine::board::{Board, SlotId};
 use athena_engine::config::target::{Target, farm_name};
 
@@ -25,7 +25,7 @@ pub struct Runtime {
     pub farms: Vec<Farm>,
     /// The process that assembled this.
     pub parent: u32,
-    /// Most requests that may wait for a place at a time, of all children.
+    /// Most requests that may wait at a time, of all children and farms.
     pub may_wait: usize,
     /// This child's slot on the board, if it got one.
     pub slot: OnceLock<SlotId>,
@@ -34,9 +34,15 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Requests that wait for a place.
+    /// Requests that wait: for a place, or for a member at all.
     pub fn queue(&self) -> Queue<'_> {
         self.board.queue(self.may_wait)
+    }
+
+    /// Room for one that waits for a member. `None`: as many as may wait already, or this child has
+    /// no slot.
+    pub fn stay(&self) -> Option<Stay<'_>> {
+        self.queue().stay(*self.slot.get()?)
     }
 
     /// Gives a member its in-flight cell of this child.

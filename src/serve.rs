@@ -165,7 +165,7 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
             Next::Replay => {
                 record.replays.set(record.replays.get() + 1);
                 let found = match record.successor.take() {
-                    Some((successor, reason)) => take(r, record, farm, successor, reason).is_ok(),
+                    Some((successor, elected)) => take(r, record, farm, successor, elected).is_ok(),
                     None => false,
                 };
                 // SAFETY: as above.
@@ -281,9 +281,9 @@ pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm
             Err(Nobody::Full)
         };
         its_turn = true;
-        match chosen.and_then(|(member, reason)| take(r, record, farm, member, reason)) {
+        match chosen.and_then(|(member, elected)| take(r, record, farm, member, elected)) {
             Ok(()) => return true,
-            // Its last place went to another request in between: there may be others.
+            // Its place went to another request in between: there may be others.
             Err(Nobody::Full) if chosen.is_ok() => {}
             // SAFETY: as above.
             Err(Nobody::Full) if line.as_mut().is_some_and(|line| unsafe { line.wait(r) }) => {}
@@ -304,7 +304,7 @@ pub unsafe fn choose(
     r: *mut ffi::request_rec,
     record: &Record,
     farm: &Farm,
-) -> Result<(*const Member, Reason), Nobody> {
+) -> Result<(*const Member, Elected), Nobody> {
     // SAFETY: the caller's promise; the balancer is the record's own.
     unsafe { catch_up(r, record.balancer(), farm) };
     if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
@@ -381,9 +381,9 @@ pub fn election<'a>(farm: &'a Farm, method: &'a Asked<'a>, tried: &'a [MemberId]
     }
 }
 
-fn seated(farm: &Farm, elected: Elected) -> Result<(*const Member, Reason), Nobody> {
+fn seated(farm: &Farm, elected: Elected) -> Result<(*const Member, Elected), Nobody> {
     farm.elected(elected.id)
-        .map(|member| (std::ptr::from_ref(member), elected.reason))
+        .map(|member| (std::ptr::from_ref(member), elected))
         .ok_or(Nobody::Usable)
 }
 
@@ -393,34 +393,34 @@ fn take(
     r: *mut ffi::request_rec,
     record: &Record,
     farm: &Farm,
-    member: *const Member,
-    reason: Reason,
+    seat: *const Member,
+    elected: Elected,
 ) -> Result<(), Nobody> {
     // SAFETY: members live as long as the configuration.
-    let elected = unsafe { member.as_ref() }.ok_or(Nobody::Usable)?;
+    let member = unsafe { seat.as_ref() }.ok_or(Nobody::Usable)?;
     if record.is_spent() {
         return Err(Nobody::Usable);
     }
     // At once, so that the next choice, in whatever child, sees this one.
     // SAFETY: called for a live request and its own record.
-    if !unsafe { account::open(r, record, farm, elected) } {
+    if !unsafe { account::open(r, record, farm, member, elected.limit) } {
         return Err(Nobody::Full);
     }
-    if !elected.keeps() {
+    if !member.keeps() {
         // Removed in between: its seat may be another's.
-        record.member.set(member);
+        record.member.set(seat);
         account::withdraw(record);
         record.member.set(std::ptr::null());
         return Err(Nobody::Full);
     }
-    record.note_tried(elected.seat.id);
-    record.member.set(member);
-    record.reason.set(reason);
-    if reason != Reason::Method {
+    record.note_tried(member.seat.id);
+    record.member.set(seat);
+    record.reason.set(elected.reason);
+    if elected.reason != Reason::Method {
         // SAFETY: called for a live request and its own record.
-        unsafe { Asked::by(r, farm, record.balancer()) }.passed_over(elected);
+        unsafe { Asked::by(r, farm, record.balancer()) }.passed_over(member);
     }
-    elected.record().hot.elected.fetch_add(1, Ordering::Relaxed);
+    member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
     environment::elected(r, record);
     Ok(())
 }

@@ -129,7 +129,7 @@ fn by_route(
     let seat = |at: usize| farm.members.get(at).map(|member| member.seat.id);
     let found = sticky::member_of(farm, route, |at| {
         let id = seat(at)?;
-        election.sticky(id).map(|reason| Elected { id, reason })
+        election.sticky(id).map(|reason| Elected::new(id, reason))
     });
     if let Some((_, elected)) = found {
         return Choice::Its(elected);

@@ -1,9 +1,10 @@
 //! `timeout=` of a farm: nothing is usable, and the request waits so long for a member before it gives
 //! up.
 //!
-//! The request keeps its thread (under prefork its child) and looks again twenty times a second, at
-//! what all children know: a member that is due is probed, one that another request brought back is
-//! taken. A forced recovery is for the end of the wait.
+//! The request keeps its thread (under prefork its child), and so has an entry among those that wait for a
+//! place ([`athena_engine::board::queue`]), of which there are half as many as workers. It looks again
+//! twenty times a second, at what all children know: a member that is due is probed, one that another
+//! request brought back is taken. A forced recovery is for the end of the wait.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::farm::Farm;
 use crate::ffi;
 use crate::log::{self, Level};
 use crate::record::Record;
-use crate::{clock, outcome, serve};
+use crate::{client, clock, outcome, runtime, serve};
 
 /// How often a waiting request looks, in microseconds.
 const EVERY: Micros = 50_000;
@@ -35,7 +36,11 @@ pub unsafe fn for_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm)
         return false;
     }
     let began = clock::now();
-    if record.waits_until.get() == 0 {
+    let stay = runtime::get().and_then(runtime::Runtime::stay);
+    if stay.is_none() {
+        explain(r, farm, "too many wait already");
+        record.waits_until.set(began);
+    } else if record.waits_until.get() == 0 {
         record.waits_until.set(began.saturating_add(time));
     }
     let found = loop {
@@ -46,11 +51,17 @@ pub unsafe fn for_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm)
         // SAFETY: the caller's promise.
         let found = unsafe { serve::next_member(r, record, farm) };
         // SAFETY: as above.
-        if found || left == 0 || unsafe { (*(*r).connection).aborted } != 0 {
+        if found || left == 0 || unsafe { client::is_gone(r) } {
             break found;
         }
     };
-    explain(r, record, farm, clock::now().saturating_sub(began));
+    let member = record.member().map_or("none", |member| &member.name);
+    let waited = clock::now().saturating_sub(began) / 1000;
+    explain(
+        r,
+        farm,
+        &format!("waited {waited} ms for a member: {member}"),
+    );
     found
 }
 
@@ -60,14 +71,9 @@ pub fn is_over(record: &Record, now: Micros) -> bool {
     outcome::timeout(record.balancer()).is_none() || (until != 0 && until <= now)
 }
 
-fn explain(r: *mut ffi::request_rec, record: &Record, farm: &Farm, waited: Micros) {
+fn explain(r: *mut ffi::request_rec, farm: &Farm, what: &str) {
     if log::debug_wanted(r) {
-        let member = record.member().map_or("none", |member| &member.name);
-        let text = format!(
-            "ATH0230: farm {}: nothing was usable, waited {} ms for a member: {member}",
-            farm.name,
-            waited / 1000
-        );
+        let text = format!("ATH0230: farm {}: nothing was usable, {what}", farm.name);
         log::request(Level::Debug, r, &text);
     }
 }

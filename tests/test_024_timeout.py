@@ -61,6 +61,25 @@ def test_a_member_that_people_take_back(httpd, backends):
     assert [(answer.status, answer.member) for answer in answers] == [(200, 1)] * 4
 
 
+def test_half_of_all_workers_may_wait(httpd, backends):
+    """The others are for those that find a member, and the rest is told at once."""
+    members, well = backends(1), backends(1)
+    server = httpd("prefork", children=16, conf=manager.CONF + served(
+        members.urls, each="status=+D", settings="timeout=60 nonce=tested") + served(
+            well.urls, name="well", path="/well"))
+    server.expect(QUIET)
+    half = 16  # Of MaxRequestWorkers, twice the children at the start.
+    with ThreadPoolExecutor(half + 6) as pool:
+        asked = [pool.submit(fetch, server.port, "/farm/x") for _ in range(half + 6)]
+        told = lambda: [one.result() for one in asked if one.done()]
+        wait_until(lambda: len(told()) == 6, what="those that may not wait")
+        assert {answer.status for answer in told()} == {503}
+        assert fetch(server.port, "/well/x").status == 200
+        manager.edit(server.port, w=members.urls[0], w_status_D="0")
+        assert [one.result().status for one in asked].count(200) == half
+    Engine(server).wait_idle()
+
+
 INSTEAD = {
     "nothing": ("forcerecovery=Off", 503, None),
     "fallback": ("fallback=http://{www}/outage/", 200, "/outage/"),

@@ -111,12 +111,12 @@ def test_a_client_that_goes_away_leaves_the_line(httpd, backends):
     server = httpd("event", conf="LogLevel athena:debug\n"
                    + farm(members, "queue=1 queuetimeout=60000", "maxconn=1"))
     with Client(server.port) as busy:
-        busy.send(b"GET /farm/x?delay=4000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        busy.send(b"GET /farm/x?delay=8000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         wait_until(lambda: members.total("now") == 1, what="the member is full")
         with Client(server.port) as leaver:
             leaver.send(b"GET /farm/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            # The line is full as soon as it stands in it.
-            wait_until(lambda: fetch(server.port, "/farm/x").status == 503, what="the line is full")
+            wait_until(lambda: Engine(server).farm()["queued"] == 1, what="it stands in line")
+            assert fetch(server.port, "/farm/x").status == 503
             leaver.abort()
         wait_until(lambda: server.lines("ATH0341.*the client has gone"), what="it has left")
         assert fetch(server.port, "/farm/x").status == 200

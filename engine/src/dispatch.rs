@@ -1,6 +1,7 @@
 //! Electing a member for a request: a due probe first, then the farm's method over the published
 //! plan, then whatever is left in the order of sets, then a forced recovery.
 
+use crate::board::limit::Limit;
 use crate::board::record::{FarmRecord, MemberRecord, flags};
 use crate::health::{self, Cause};
 use crate::method::{Affinity, Method, Roster, Sight};
@@ -70,6 +71,19 @@ pub struct Elected {
     pub id: MemberId,
     /// Why, for the log and `ATH_REASON`.
     pub reason: Reason,
+    /// What the choice holds for: there may be others by the time the request is added.
+    pub limit: Limit,
+}
+
+impl Elected {
+    /// A member, however many requests it has within its own limit ([`room`]).
+    pub fn new(id: MemberId, reason: Reason) -> Self {
+        Self {
+            id,
+            reason,
+            limit: Limit::default(),
+        }
+    }
 }
 
 /// Why nobody was elected.
@@ -120,8 +134,8 @@ impl Reason {
 /// What a method's answer comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
-    /// This one.
-    Member(MemberId),
+    /// This one, for so many.
+    Member(MemberId, Limit),
     /// None that this request can have: look beyond the plan.
     Elsewhere,
     /// A foreign method wants none of those there are.
@@ -134,13 +148,14 @@ impl Election<'_> {
     /// # Errors
     /// Why there is none.
     pub fn run(&self, random: &mut fastrand::Rng) -> Result<Elected, Nobody> {
-        let elected = |reason| move |id| Elected { id, reason };
+        let elected = |reason| move |id| Elected::new(id, reason);
         if let Some(id) = self.due_probe() {
             return Ok(elected(Reason::Probe)(id));
         }
         let choice = self.by_method(random);
-        if let Choice::Member(id) = choice {
-            return Ok(elected(Reason::Method)(id));
+        if let Choice::Member(id, limit) = choice {
+            let reason = Reason::Method;
+            return Ok(Elected { id, reason, limit });
         }
         match self.remaining() {
             Some(_) if choice == Choice::Nobody => Err(Nobody::Usable),
@@ -183,9 +198,10 @@ impl Election<'_> {
         if members.any(|(id, member)| self.usable(id, member)) {
             return Err(Nobody::Usable);
         }
-        let reason = Reason::Forced;
-        let forced = self.forced(its).map(|id| Elected { id, reason });
-        forced.ok_or(Nobody::Usable)
+        let forced = self.forced(its);
+        forced
+            .map(|id| Elected::new(id, Reason::Forced))
+            .ok_or(Nobody::Usable)
     }
 
     /// Serves its sessions, if it works: one that drains still does, until it has `drained`.
@@ -211,9 +227,9 @@ impl Election<'_> {
             affinity: self.affinity,
             score: self.score,
         };
-        match self.method.pick(&sight, random) {
-            Some(id) if self.method.is_foreign() && !self.eligible(id) => Choice::Elsewhere,
-            Some(id) => Choice::Member(id),
+        match self.method.pick_within(&sight, random) {
+            Some((id, _)) if self.method.is_foreign() && !self.eligible(id) => Choice::Elsewhere,
+            Some((id, limit)) => Choice::Member(id, limit),
             None if self.method.is_foreign() => Choice::Nobody,
             None => Choice::Elsewhere,
         }

@@ -82,13 +82,13 @@ fn a_seat_is_vacant_when_no_child_has_a_request_there() {
         member: &seat.record.hot.inflight,
         farm: None,
     };
-    assert!(inflight::open(cell, totals, None));
+    assert!(inflight::open(cell, totals, None.into()));
     remove(&board, seat);
     assert!(!board.is_vacant(seat));
     inflight::close(cell, totals);
     assert!(board.is_vacant(seat));
     // A killed child's go with it.
-    assert!(inflight::open(cell, totals, None));
+    assert!(inflight::open(cell, totals, None.into()));
     assert!(!board.is_vacant(seat));
     board.release(100);
     assert!(board.is_vacant(seat));

@@ -1,4 +1,5 @@
-//! Real processes: children that are killed, that write garbage, that die with a lock.
+//! Real processes: children that are killed, that write garbage, that die with a lock; that share
+//! by `hash`.
 //!
 //! Without the test harness, because only a process with a single thread can fork and go on.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -12,6 +13,7 @@ fn main() {
     tests::killed_children_leave_nothing();
     tests::garbage_makes_numbers_wrong_and_nothing_else();
     tests::a_dead_writer_holds_no_lock();
+    tests::no_member_has_more_than_its_share();
 }
 
 #[cfg(loom)]
@@ -26,15 +28,17 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
+    use athena_engine::board::limit::{Limit, Share};
     use athena_engine::board::{
-        Attached, Board, LockError, MemberRecord, MemberSeat, Notice, Repaired, Storage, inflight,
-        slots,
+        Attached, Board, FarmSeat, FarmSpec, LockError, MemberRecord, MemberSeat, Notice, Repaired,
+        Storage, inflight, slots,
     };
+    use athena_engine::hashkey::hash;
     use athena_engine::method::{Affinity, Roster, Sight, by_name};
     use athena_engine::plan::{PlanMember, compile};
     use athena_engine::{FarmId, MemberId};
     use nix::sys::signal::{Signal, kill};
-    use nix::sys::wait::waitpid;
+    use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, Pid, fork, pipe};
 
     use super::board_support::{Random, directory, farm, plan, restarted, storage};
@@ -42,7 +46,10 @@ mod tests {
     const MEMBERS: [&str; 5] = ["http://a", "http://b", "http://c", "http://d", "http://e"];
 
     /// Few enough that children are refused now and then.
-    const LIMIT: Option<u32> = Some(3);
+    const LIMIT: Limit = Limit {
+        most: Some(3),
+        share: None,
+    };
 
     fn totals(record: &MemberRecord) -> inflight::Totals<'_> {
         inflight::Totals {
@@ -100,6 +107,14 @@ mod tests {
     }
 
     /// Every member of the board is usable.
+    /// A plan in which every member is usable.
+    fn publish(farm: &FarmSeat) {
+        let listed = |seat: &MemberSeat| PlanMember::of(seat.id, seat.record, true);
+        let listed: Vec<PlanMember> = farm.members.iter().map(listed).collect();
+        let plan = compile(&listed, farm.plan.capacity());
+        farm.plan.publish(farm.record, &plan);
+    }
+
     struct Usable<'a>(&'a Board);
 
     impl Roster for Usable<'_> {
@@ -123,13 +138,7 @@ mod tests {
         }
         let (board, attached) = Board::open(Storage::Memory, PROCESSES, &[spec], 1).unwrap();
         let farm = &attached.farms[0];
-        let listed: Vec<PlanMember> = farm
-            .members
-            .iter()
-            .map(|seat| PlanMember::of(seat.id, seat.record, true))
-            .collect();
-        farm.plan
-            .publish(farm.record, &compile(&listed, farm.plan.capacity()));
+        publish(farm);
         let picks = weights.clone().sum::<u32>() / PROCESSES;
         let elect = || {
             board.claim(std::process::id()).unwrap();
@@ -314,7 +323,7 @@ mod tests {
                 let slot = board.claim(std::process::id()).unwrap();
                 for seat in &seats {
                     let cell = board.cell(slot, seat.id).unwrap();
-                    inflight::open(cell, totals(seat.record), None);
+                    inflight::open(cell, totals(seat.record), Limit::default());
                 }
             });
             waitpid(next, None).unwrap();
@@ -381,5 +390,80 @@ mod tests {
             matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)),
             "{status:?}"
         );
+    }
+
+    /// Eight children with 20 requests each, of keys that follow Zipf's law with the exponent 1.1 (a
+    /// tenth of them has one key): whenever one looks, no member has more than 1.25 times the mean.
+    pub fn no_member_has_more_than_its_share() {
+        const ALL: u64 = 160;
+        let urls: Vec<String> = (0..20).map(|member| format!("http://m{member}")).collect();
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        let hashed = FarmSpec {
+            hashed: true,
+            ..farm("f", &urls)
+        };
+        let (board, attached) = Board::open(Storage::Memory, 8, &[hashed], 1).unwrap();
+        let farm = &attached.farms[0];
+        publish(farm);
+        let most = u64::from(Share::new(125, 100, 2_000).of(ALL));
+        let children: Vec<Pid> = (0..8)
+            .map(|seed| {
+                child(|| {
+                    let (fullest, turned) = share(&board, farm, seed, most);
+                    assert_eq!(fullest, most, "{turned}");
+                })
+            })
+            .collect();
+        for pid in children {
+            assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 0));
+        }
+        assert_eq!(farm.record.hot.inflight.count(), ALL);
+    }
+
+    /// One child's part of it: the most it has seen at a member, and how often it had to elect again.
+    fn share(board: &Board, farm: &FarmSeat, seed: u64, most: u64) -> (u64, u64) {
+        let slot = board.claim(std::process::id()).unwrap();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let hash_method = by_name("hash").unwrap();
+        let mut held: Vec<MemberSeat> = Vec::new();
+        let (mut fullest, mut again) = (0, 0);
+        let totals = |seat: &MemberSeat| inflight::Totals {
+            member: &seat.record.hot.inflight,
+            farm: Some(&farm.record.hot.inflight),
+        };
+        let cell = |seat: &MemberSeat| board.cell(slot, seat.id).unwrap();
+        for _ in 0..20_000 {
+            if held.len() == 20 {
+                let ended = held.swap_remove(random.usize(..20));
+                inflight::close(cell(&ended), totals(&ended));
+            }
+            // Pareto's law, of which Zipf's is the whole numbers.
+            let key = (1.0 - random.f64() * (1.0 - 10_000_f64.powf(-0.1))).powf(-10.0);
+            let key = hash([key.floor().to_string().as_bytes()]);
+            loop {
+                let sight = Sight {
+                    farm: farm.record,
+                    plan: farm.plan.read(farm.record).unwrap(),
+                    roster: &Usable(board),
+                    now: 1,
+                    half_life: 1,
+                    affinity: Affinity {
+                        key: Some(key),
+                        balance: Some(125),
+                    },
+                    score: None,
+                };
+                let (id, limit) = hash_method.pick_within(&sight, &mut random).unwrap();
+                let seat = farm.members.iter().find(|seat| seat.id == id).unwrap();
+                if inflight::open(cell(seat), totals(seat), limit) {
+                    held.push(*seat);
+                    fullest = fullest.max(seat.record.hot.inflight.count());
+                    assert!(fullest <= most, "{fullest} at one member");
+                    break;
+                }
+                again += 1;
+            }
+        }
+        (fullest, again)
     }
 }

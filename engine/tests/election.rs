@@ -154,10 +154,7 @@ fn a_forced_recovery_within_a_session() {
         "member 1 is usable, if not by this session"
     );
     members.fail(1);
-    let own = Ok(Elected {
-        id: MemberId(2),
-        reason: Reason::Forced,
-    });
+    let own = Ok(Elected::new(MemberId(2), Reason::Forced));
     assert_eq!(forced(NOW), own);
     assert_eq!(forced(NOW), Err(Nobody::Usable), "one a second");
     assert_eq!(forced(NOW + SECOND), own);

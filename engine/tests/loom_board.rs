@@ -51,9 +51,10 @@ impl Slots {
         }
     }
 
-    fn open(&self, slot: SlotId, limit: Option<u32>) -> bool {
+    fn open(&self, slot: SlotId, most: Option<u32>) -> bool {
         let table = self.table();
-        open(table.cell(slot, MEMBER).unwrap(), self.totals(), limit)
+        let cell = table.cell(slot, MEMBER).unwrap();
+        open(cell, self.totals(), most.into())
     }
 
     fn close(&self, slot: SlotId) {

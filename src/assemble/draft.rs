@@ -181,14 +181,14 @@ impl Draft {
         })
     }
 
-    pub fn spec(&self, engine: bool) -> FarmSpec {
+    pub fn spec(&self, engine: bool, may_wait: usize) -> FarmSpec {
         let members = self.members.iter().map(|member| member.spec(engine));
         FarmSpec {
             server: self.server.clone(),
             name: self.name.clone(),
             members: members.collect(),
             spares: u32::try_from(self.slots.len()).unwrap_or(0),
-            queue: self.params.queue.filter(|_| engine).unwrap_or(0),
+            waiters: u32::try_from(if engine { may_wait } else { 0 }).unwrap_or(u32::MAX),
             seats: added::wanted(self.server_rec, engine),
             extras: self.extras(),
             hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),

@@ -124,13 +124,9 @@ impl Directory {
         let assigned = self.assign(specs)?;
         self.retire_others(&assigned, last);
         self.add_capacity();
-        let waiters = specs.iter().map(|spec| u64::from(spec.queue)).sum::<u64>();
-        let waiters = waiters.min(u64::from(MAX_WAITERS - MAX_WAITERS % WAITER_STEP));
-        self.append(
-            Kind::Waiters,
-            usize::try_from(waiters).unwrap_or(0),
-            WAITER_STEP,
-        );
+        let waiters = specs.iter().map(|spec| spec.waiters).max().unwrap_or(0);
+        let waiters = waiters.min(MAX_WAITERS - MAX_WAITERS % WAITER_STEP);
+        self.append(Kind::Waiters, waiters as usize, WAITER_STEP);
         for (given, spec) in assigned.iter().zip(specs) {
             let members = given.members.len() + given.spares.len() + given.seats.len();
             self.fit_plan(given.farm.id, members, spec.hashed)?;

@@ -7,6 +7,7 @@
 //! that a request of its child is moving; while none moves and the total stands still, their
 //! difference is exactly what the dead left behind ([`super::slots::SlotTable::reconcile`]).
 
+use super::limit::Limit;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// A cell counts requests in its lower bits, and those that move in the upper ones. No child has a
@@ -28,17 +29,19 @@ impl InFlight {
         under_way(self.0.load(Ordering::Relaxed))
     }
 
-    /// Adds a request, unless `limit` of them are there. True when it did.
-    pub fn take(&self, limit: Option<u32>) -> bool {
-        let Some(limit) = limit.map(u64::from) else {
-            self.0.fetch_add(OPENED, Ordering::AcqRel);
-            return true;
+    /// Adds a request, unless `most` of them are there. How many there are with it; `None` when it
+    /// did not.
+    pub fn take(&self, most: Option<u32>) -> Option<u64> {
+        let Some(most) = most.map(u64::from) else {
+            let before = self.0.fetch_add(OPENED, Ordering::AcqRel);
+            return Some(under_way(before) + 1);
         };
         // AcqRel: not before the cell says that a request moves, nor after the cell counts it.
-        let taken = |total| (under_way(total) < limit).then(|| total.wrapping_add(OPENED));
+        let taken = |total| (under_way(total) < most).then(|| total.wrapping_add(OPENED));
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, taken)
-            .is_ok()
+            .ok()
+            .map(|before| under_way(before) + 1)
     }
 
     /// Takes requests off.
@@ -61,7 +64,8 @@ impl InFlight {
     }
 }
 
-/// What a request counts in.
+/// What a request counts in. The farm's total never has one that the member's has not: a share of it
+/// is never too large.
 #[derive(Clone, Copy, Debug)]
 pub struct Totals<'a> {
     /// Its member's total.
@@ -71,21 +75,30 @@ pub struct Totals<'a> {
 }
 
 impl Totals<'_> {
-    /// Adds a request, unless `limit` of them are at the member. True when it did.
-    pub fn take(self, limit: Option<u32>) -> bool {
-        let taken = self.member.take(limit);
-        if taken && let Some(farm) = self.farm {
-            farm.take(None);
+    /// Adds a request within the limit. True when it did.
+    pub fn take(self, limit: Limit) -> bool {
+        let Some(farm) = self.farm else {
+            return self.member.take(limit.most).is_some();
+        };
+        let Some(here) = self.member.take(limit.among(farm.count() + 1)) else {
+            return false;
+        };
+        let all = farm.take(None);
+        // Requests elsewhere may have ended in between.
+        let within = |most: u32| here <= u64::from(most);
+        let kept = limit.among(all.unwrap_or(0)).is_none_or(within);
+        if !kept {
+            self.give_back(1);
         }
-        taken
+        kept
     }
 
     /// Takes requests off.
     pub fn give_back(self, requests: u32) {
-        self.member.give_back(requests);
         if let Some(farm) = self.farm {
             farm.give_back(requests);
         }
+        self.member.give_back(requests);
     }
 }
 
@@ -129,8 +142,8 @@ impl Cell {
     }
 }
 
-/// A request at a member begins, unless `limit` of them are under way there. True when it does.
-pub fn open(cell: &AtomicU32, totals: Totals<'_>, limit: Option<u32>) -> bool {
+/// A request at a member begins, if that keeps within the limit. True when it does.
+pub fn open(cell: &AtomicU32, totals: Totals<'_>, limit: Limit) -> bool {
     cell.fetch_add(MOVING, Ordering::Relaxed);
     let taken = totals.take(limit);
     // Release: not before the totals.
@@ -158,7 +171,7 @@ mod tests {
             member: &total,
             farm: None,
         };
-        let open = |limit| open(&cell, totals, Some(limit));
+        let open = |most| open(&cell, totals, Some(most).into());
         assert!(!open(0));
         assert!(open(2) && open(2) && !open(2));
         assert_eq!(total.count(), 2);
@@ -182,7 +195,7 @@ mod tests {
         let total = InFlight::default();
         total.give_back(3);
         assert_eq!(total.count(), 0);
-        assert!(total.take(Some(1)), "nobody is kept out by it");
+        assert_eq!(total.take(Some(1)), Some(1), "nobody is kept out by it");
         let reading = total.read();
         assert_eq!(reading.drift(5), 7);
         assert!(total.correct(reading, 5));

@@ -40,6 +40,7 @@ pub mod inflight;
 mod join;
 #[cfg(not(loom))]
 pub mod layout;
+pub mod limit;
 #[cfg(not(loom))]
 pub mod load;
 #[cfg(not(loom))]

@@ -1,4 +1,4 @@
-//! Requests that wait for a place: one list for all farms and children.
+//! Requests that wait: one list for all farms and children, and so no more of them than it has entries.
 //!
 //! A waiting request holds an entry, which says whose it is, and sleeps on its own word. Whoever
 //! gives a place back [`call`](Queue::call)s the first of those that wait for it: class before class,
@@ -78,23 +78,16 @@ impl<'a> Queue<'a> {
         if self.of(wish.farm).take(most as usize).count() >= most as usize {
             return None;
         }
-        let owner = wish.slot.0.checked_add(1)?;
-        let mine = |entry: &&&Waiter| {
-            entry
-                .owner
-                .compare_exchange(0, owner, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-        };
-        let entry = *self.entries.iter().find(mine)?;
+        let entry = take(self.entries, wish.slot)?;
         let arrival = gate.arrivals.fetch_add(1, Ordering::Relaxed) + 1;
         let word = (arrival << 1 & 0xffff_fffe) as u32;
         let arrival = arrival & ((1 << ARRIVAL_BITS) - 1);
-        entry.word.store(word, Ordering::Relaxed);
-        entry.farm.store(wish.farm.0, Ordering::Relaxed);
-        entry.leaves.store(wish.leaves.into(), Ordering::Relaxed);
+        entry.0.word.store(word, Ordering::Relaxed);
+        entry.0.farm.store(wish.farm.0, Ordering::Relaxed);
+        entry.0.leaves.store(wish.leaves.into(), Ordering::Relaxed);
         let rank = u64::from(wish.priority) << ARRIVAL_BITS | arrival;
         // Whoever sees the rank sees the rest.
-        entry.rank.store(rank.max(1), Ordering::SeqCst);
+        entry.0.rank.store(rank.max(1), Ordering::SeqCst);
         gate.waiting.store(1, Ordering::SeqCst);
         Some(Place {
             queue: *self,
@@ -102,6 +95,12 @@ impl<'a> Queue<'a> {
             farm: wish.farm,
             waiting: word,
         })
+    }
+
+    /// An entry for a request that waits in no line, since nobody will call it. `None`: there is none
+    /// left.
+    pub fn stay(&self, slot: SlotId) -> Option<Stay<'a>> {
+        take(self.entries, slot)
     }
 
     /// Somebody may be in line for a farm: one that arrives now is not served before him.
@@ -199,11 +198,33 @@ impl Waiter {
     }
 }
 
+/// Takes the first of these entries that is nobody's.
+fn take<'a>(entries: &[&'a Waiter], slot: SlotId) -> Option<Stay<'a>> {
+    let owner = slot.0.checked_add(1)?;
+    let mine = |entry: &&&Waiter| {
+        entry
+            .owner
+            .compare_exchange(0, owner, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    };
+    entries.iter().find(mine).map(|entry| Stay(entry))
+}
+
+/// An entry that a request has, given back when dropped.
+#[derive(Debug)]
+pub struct Stay<'a>(&'a Waiter);
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        self.0.free();
+    }
+}
+
 /// A place in line, left when dropped.
 #[derive(Debug)]
 pub struct Place<'a> {
     queue: Queue<'a>,
-    entry: &'a Waiter,
+    entry: Stay<'a>,
     farm: FarmId,
     waiting: u32,
 }
@@ -211,24 +232,18 @@ pub struct Place<'a> {
 impl<'a> Place<'a> {
     /// The word to sleep on, and what it says while nobody has called.
     pub const fn word(&self) -> (&'a AtomicU32, u32) {
-        (&self.entry.word, self.waiting)
+        (&self.entry.0.word, self.waiting)
     }
 
     /// Takes a call. True when there was one; the next call is another one.
     pub fn answer(&self) -> bool {
-        self.entry.word.swap(self.waiting, Ordering::AcqRel) & CALLED != 0
+        self.entry.0.word.swap(self.waiting, Ordering::AcqRel) & CALLED != 0
     }
 
     /// Nobody is before it.
     pub fn is_first(&self) -> bool {
-        let rank = self.entry.rank.load(Ordering::Relaxed);
+        let rank = self.entry.0.rank.load(Ordering::Relaxed);
         self.queue.of(self.farm).all(|(other, _)| other >= rank)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.entry.free();
     }
 }
 
@@ -328,6 +343,26 @@ mod tests {
             assert!(queue.call(FARM, gate, |_| true).is_none());
             assert!(!Queue::has_line(gate));
             assert!(enter(2).is_some());
+        });
+    }
+
+    #[test]
+    fn who_waits_in_no_line_has_an_entry_and_nothing_else() {
+        let list = List::new(3);
+        list.with(|queue| {
+            let gate = list.gate();
+            let stays = [1, 2].map(|slot| queue.stay(SlotId(slot)).unwrap());
+            assert_eq!((queue.len(FARM), Queue::has_line(gate)), (0, false));
+            let place = queue.enter(wish(1, 0), gate, 9).unwrap();
+            assert!(place.is_first());
+            assert!(queue.enter(wish(1, 0), gate, 9).is_none());
+            assert!(queue.stay(SlotId(3)).is_none());
+            drop(stays);
+            assert!(queue.enter(wish(1, 0), gate, 9).is_some());
+            std::mem::forget(queue.stay(SlotId(3)));
+            queue.abandon(SlotId(3));
+            let stays = [1, 2].map(|slot| queue.stay(SlotId(slot)));
+            assert!(stays.iter().all(Option::is_some));
         });
     }
 

@@ -317,7 +317,7 @@ mod tests {
             open(
                 board.cell(slot, member).unwrap(),
                 totals(board, member),
-                None,
+                None.into(),
             );
         }
     }
@@ -433,8 +433,8 @@ mod tests {
             let repaired = board.release(100).requests;
             assert_eq!(repaired, taken, "{steps}");
             assert_eq!(total(&board, FIRST).count(), 0, "{steps}");
-            assert!(total(&board, FIRST).take(Some(1)));
-            assert!(!total(&board, FIRST).take(Some(1)), "{steps}");
+            assert!(total(&board, FIRST).take(Some(1)).is_some());
+            assert_eq!(total(&board, FIRST).take(Some(1)), None, "{steps}");
         }
     }
 

@@ -28,8 +28,8 @@ pub struct FarmSpec {
     pub seats: u32,
     /// Its method is `hash`: its plans have a table.
     pub hashed: bool,
-    /// Most requests that wait for a place at a time.
-    pub queue: u32,
+    /// Most requests that wait at a time, of all farms together.
+    pub waiters: u32,
 }
 
 /// A member as configured. Its key is its farm's and `url`.
@@ -226,7 +226,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         seats: 0,
         extras: FarmExtras::default(),
         hashed: false,
-        queue: 0,
+        waiters: 0,
     }
 }
 

@@ -3,9 +3,10 @@
 //!
 //! **Bounded load** (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA
 //! 2018): no member has more in flight than `hashbalance` times its share of all that is in flight
-//! in the farm, this request included, rounded up. What a full member cannot take goes to the
-//! members of the table's next entries, which are different ones for each key, and always the same
-//! for one.
+//! in the farm, this request included, rounded up: the choice holds within that [`Limit`], and is
+//! made again where others were faster. What a full member cannot take goes to the members of the
+//! table's next entries, which are different ones for each key, and always the same for one. Where
+//! all are full (members that this request cannot have have the room), the least loaded one takes it.
 //!
 //! A request without a key takes its turn, as with `roundrobin`. So does one of a farm without a
 //! table: the method was chosen at run time, and the table comes with the next restart.
@@ -13,7 +14,7 @@
 use super::roundrobin::RoundRobin;
 use super::{Method, Sight, in_flight, look, weight};
 use crate::MemberId;
-use crate::board::record::MemberRecord;
+use crate::board::limit::{Limit, Share};
 
 /// Entries looked at before it is looked who has room: with the bound at 1.25 at least a fifth of
 /// them do.
@@ -32,45 +33,45 @@ impl Method for Hash {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
+        self.pick_within(sight, random).map(|(id, _)| id)
+    }
+
+    fn pick_within(
+        &self,
+        sight: &Sight<'_>,
+        random: &mut fastrand::Rng,
+    ) -> Option<(MemberId, Limit)> {
         let key = sight.affinity.key.filter(|_| !sight.plan.table.is_empty());
         let Some(key) = key.and_then(|key| usize::try_from(key >> 1).ok()) else {
-            return RoundRobin.pick(sight, random);
+            let id = RoundRobin.pick(sight, random)?;
+            return Some((id, Limit::default()));
         };
-        let eligible = |id: &MemberId| sight.roster.eligible(*id);
-        let bound = Bound::of(sight);
-        let has_room = |id: &MemberId| sight.roster.member(*id).is_some_and(|m| bound.admits(m));
-        let near = || look::from(sight.plan.table, key).take(STEPS);
         let all = || look::from(sight.plan.eligible, key);
-        near()
-            .chain(all())
-            .filter(eligible)
-            .find(has_room)
-            .or_else(|| near().chain(all()).find(eligible))
-    }
-}
-
-/// What a member may have in flight: `ceil(balance × in flight × its weight / all weights)`.
-struct Bound {
-    /// Hundredths of requests that are to be shared; `None`: no bound.
-    shared: Option<u128>,
-    weights: u64,
-}
-
-impl Bound {
-    fn of(sight: &Sight<'_>) -> Self {
-        let with_this_one = u128::from(sight.farm.hot.inflight.count()) + 1;
-        let balance = sight.affinity.balance.map(u128::from);
-        Self {
-            shared: balance.map(|balance| balance * with_this_one),
-            weights: sight.plan.weight,
+        let near = look::from(sight.plan.table, key).take(STEPS);
+        let eligible = |id: &MemberId| sight.roster.eligible(*id);
+        let mut candidates = near.chain(all()).filter(eligible);
+        let Some(balance) = sight.affinity.balance else {
+            return candidates.next().map(|id| (id, Limit::default()));
+        };
+        let with_this_one = sight.farm.hot.inflight.count() + 1;
+        let within = |id: MemberId| {
+            let member = sight.roster.member(id)?;
+            let share = Share::new(balance, weight(member), sight.plan.weight);
+            (in_flight(member) < share.of(with_this_one).into()).then_some((id, share))
+        };
+        if let Some((id, share)) = candidates.find_map(within) {
+            let share = Some(share);
+            return Some((id, Limit { most: None, share }));
         }
-    }
-
-    /// One more request is within the bound: with `ceil(x) >= n + 1` exactly when `x > n`.
-    fn admits(&self, member: &MemberRecord) -> bool {
-        self.shared.is_none_or(|shared| {
-            let in_flight = u128::from(in_flight(member));
-            shared * u128::from(weight(member)) > in_flight * 100 * u128::from(self.weights)
-        })
+        let load = |id: MemberId| {
+            let member = sight.roster.member(id)?;
+            Some((id, in_flight(member), u64::from(weight(member))))
+        };
+        let (id, in_flight, _) = all()
+            .filter(eligible)
+            .filter_map(load)
+            .min_by(|one, other| (one.1 * other.2).cmp(&(other.1 * one.2)))?;
+        let most = u32::try_from(in_flight + 1).ok();
+        Some((id, most.into()))
     }
 }

@@ -18,6 +18,7 @@ mod roundrobin;
 mod stats;
 mod traffic;
 
+use crate::board::limit::Limit;
 use crate::board::record::{FarmRecord, MemberHot, MemberRecord};
 use crate::plan::Plan;
 use crate::stats::score::Score;
@@ -134,6 +135,15 @@ pub trait Method {
     fn name(&self) -> &'static str;
     /// Chooses an eligible member; `None` if the plan names none.
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId>;
+    /// The same, and the limit that the request is to be added within, lest the choice be another.
+    fn pick_within(
+        &self,
+        sight: &Sight<'_>,
+        random: &mut fastrand::Rng,
+    ) -> Option<(MemberId, Limit)> {
+        let id = self.pick(sight, random)?;
+        Some((id, Limit::default()))
+    }
     /// It goes by how long requests have been waiting ([`crate::waiting`]).
     fn wants_ages(&self) -> bool {
         false

@@ -27,7 +27,7 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         seats: 0,
         extras: FarmExtras::default(),
         hashed: false,
-        queue: 0,
+        waiters: 0,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::board::inflight::Totals;
+use crate::board::limit::Limit;
 use crate::hashkey::hash;
 
 impl Farm {
@@ -14,7 +15,7 @@ impl Farm {
     }
 
     fn begin(&self, member: usize) {
-        self.totals(member).take(None);
+        self.totals(member).take(Limit::default());
     }
 
     fn end(&self, member: usize) {
@@ -129,15 +130,20 @@ fn the_bound_follows_the_weights() {
     assert!(loads[0].abs_diff(100) <= 3, "{loads:?}");
 }
 
-/// A damaged total, and one that says everybody is full.
+/// A damaged total, and one that says everybody is full: it goes by the members' loads then.
 #[test]
 fn somebody_is_found_whatever_the_total_says() {
     let farm = Farm::new(&[100; 200]);
     farm.busy(&[7; 200]);
+    farm.end(150);
     for total in [i32::MIN, -1, 0, i32::MAX] {
         let word = u64::from(total.cast_unsigned());
+        let expected = if total == i32::MAX {
+            farm.pick_for("key", None)
+        } else {
+            150
+        };
         farm.record.hot.inflight.0.store(word, Ordering::Relaxed);
-        let member = farm.pick_for("key", Some(125));
-        assert!(total == i32::MAX || member == farm.pick_for("key", None));
+        assert_eq!(farm.pick_for("key", Some(125)), expected, "{total}");
     }
 }
