@@ -2,7 +2,9 @@
 //! all, shown to mod_proxy, and noted once each, with who made them and through what, in the log and
 //! among the board's events.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::c_int;
+use std::ptr;
 use std::time::Duration;
 
 use athena_engine::FarmId;
@@ -104,19 +106,18 @@ pub fn apply_if(
 ) -> Result<Vec<Option<String>>, Refusal> {
     let held = lock(wishes)?;
     agreed()?;
-    let mut steps: Vec<Step<'_>> = Vec::with_capacity(wishes.len());
-    for wish in wishes {
-        let step = Step::of(wish, &steps);
-        steps.push(step);
-    }
-    steps.iter().try_for_each(Step::check)?;
+    let steps = Steps::of(wishes);
+    steps.in_order.iter().try_for_each(Step::check)?;
     check_forwards(&steps)?;
-    let said: Vec<_> = steps.iter().map(Step::put).collect();
+    let said: Vec<_> = steps.in_order.iter().map(Step::put).collect();
     drop(held);
+    let mut changed = HashSet::new();
     for (wish, said) in wishes.iter().zip(&said) {
         if let Some(said) = said {
-            refresh::request(wish.farm);
-            wish.farm.start_anew();
+            if changed.insert(wish.farm.seat.id) {
+                refresh::request(wish.farm);
+                wish.farm.start_anew();
+            }
             let member = match wish.change {
                 Change::Farm(_) => None,
                 Change::Member(member, _) => Some(member),
@@ -172,19 +173,17 @@ fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
 }
 
 /// Whether farms forward to farms that exist, and not in a circle, after these steps.
-fn check_forwards(steps: &[Step<'_>]) -> Result<(), Refusal> {
+fn check_forwards(steps: &Steps<'_>) -> Result<(), Refusal> {
     let moves = |step: &Step<'_>| match step {
         Step::Farm(_, before, after) => before.extras.forward != after.extras.forward,
         Step::Member(_, _, before, after, _) => before.extras.forward != after.extras.forward,
     };
-    if !steps.iter().any(moves) {
+    if !steps.in_order.iter().any(moves) {
         return Ok(());
     }
     let planned = |farm: &Farm, member: Option<&Member>| {
-        steps
-            .iter()
-            .rev()
-            .find_map(|step| step.forward_of(farm, member))
+        let step = steps.last(subject(farm, member))?;
+        Some(step.forward())
     };
     forward::check_all(planned).map_err(invalid)
 }
@@ -193,30 +192,60 @@ fn invalid(reason: String) -> Refusal {
     Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason)
 }
 
+/// A farm, or one of its members.
+type Subject = (*const Farm, *const Member);
+
+fn subject(farm: &Farm, member: Option<&Member>) -> Subject {
+    (farm, member.map_or(ptr::null(), ptr::from_ref))
+}
+
+/// All steps, and each subject's last one.
+struct Steps<'a> {
+    in_order: Vec<Step<'a>>,
+    last: HashMap<Subject, usize>,
+}
+
+impl<'a> Steps<'a> {
+    fn of(wishes: &[Wish<'a>]) -> Self {
+        let mut steps = Self {
+            in_order: Vec::with_capacity(wishes.len()),
+            last: HashMap::with_capacity(wishes.len()),
+        };
+        for wish in wishes {
+            let subject = match wish.change {
+                Change::Farm(_) => subject(wish.farm, None),
+                Change::Member(member, _) => subject(wish.farm, Some(member)),
+            };
+            let step = Step::of(wish, steps.last(subject));
+            steps.last.insert(subject, steps.in_order.len());
+            steps.in_order.push(step);
+        }
+        steps
+    }
+
+    fn last(&self, subject: Subject) -> Option<&Step<'a>> {
+        self.in_order.get(*self.last.get(&subject)?)
+    }
+}
+
 impl<'a> Step<'a> {
-    /// What a wish comes to, behind the steps before it.
-    fn of(wish: &Wish<'a>, earlier: &[Self]) -> Self {
+    /// What a wish comes to, behind the step before it that has the same subject.
+    fn of(wish: &Wish<'a>, earlier: Option<&Self>) -> Self {
         let farm = wish.farm;
         match wish.change {
             Change::Farm(change) => {
-                let known = earlier.iter().rev().find_map(|step| match step {
-                    Self::Farm(other, _, after) if std::ptr::eq(*other, farm) => {
-                        Some(after.clone())
-                    }
-                    _ => None,
-                });
-                let before = known.unwrap_or_else(|| farm.state());
+                let before = match earlier {
+                    Some(Self::Farm(_, _, after)) => after.clone(),
+                    _ => farm.state(),
+                };
                 let after = change.after(&before);
                 Self::Farm(farm, before, after)
             }
             Change::Member(member, change) => {
-                let known = earlier.iter().rev().find_map(|step| match step {
-                    Self::Member(_, other, _, after, _) if std::ptr::eq(*other, member) => {
-                        Some(after.clone())
-                    }
-                    _ => None,
-                });
-                let before = known.unwrap_or_else(|| member.state());
+                let before = match earlier {
+                    Some(Self::Member(_, _, _, after, _)) => after.clone(),
+                    _ => member.state(),
+                };
                 let after = change.after(&before);
                 let error = if change.ends_error() {
                     Error::Ends
@@ -287,16 +316,13 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The `forward` that will be in force, if the step is about this farm or member.
-    fn forward_of(&self, farm: &Farm, member: Option<&Member>) -> Option<Option<Forward>> {
-        let text = match (self, member) {
-            (Self::Farm(of, _, after), None) if std::ptr::eq(*of, farm) => &after.extras.forward,
-            (Self::Member(_, of, _, after, _), Some(member)) if std::ptr::eq(*of, member) => {
-                &after.extras.forward
-            }
-            _ => return None,
+    /// The `forward` that will be in force.
+    fn forward(&self) -> Option<Forward> {
+        let text = match self {
+            Self::Farm(_, _, after) => &after.extras.forward,
+            Self::Member(_, _, _, after, _) => &after.extras.forward,
         };
-        Some(Forward::read(text).ok())
+        Forward::read(text).ok()
     }
 }
 
