@@ -420,9 +420,18 @@ fn what_is_wrong_is_told_in_one_line() {
         requests: 16,
         diverse: false,
     };
-    for body in ["f=\"\\\n\"", "f=\"%\n\"", "h=\"a\n\"", "\"\n\"=1"] {
+    let (status, update) = (Kind::Status(Of::Phys), Kind::Update(Of::Phys));
+    let bodies = [
+        (status, "f=\"\\\n\""),
+        (status, "f=\"%\n\""),
+        (status, "h=\"a\n\""),
+        (status, "\"\n\"=1"),
+        (update, r#"h=a,load="\n""#),
+        (update, r#"h=a,s="\n""#),
+    ];
+    for (kind, body) in bodies {
         let text = Text::of_body(body.as_bytes());
-        let error = text.and_then(|text| parse(Kind::Status(Of::Phys), &text, limits).map(drop));
+        let error = text.and_then(|text| parse(kind, &text, limits).map(drop));
         let told = error.expect_err(body).to_string();
         assert!(!told.chars().any(char::is_control), "{told:?}");
     }

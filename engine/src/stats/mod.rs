@@ -30,7 +30,7 @@ pub enum Refused {
     )]
     Name(String),
     /// A value that is none.
-    #[error("{name}={value}: must be a finite number")]
+    #[error("{name}={}: must be a finite number", value.escape_debug())]
     Value {
         /// The statistic.
         name: Name,
