@@ -4,7 +4,7 @@ import pytest
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.load import ab, at_once
+from harness.load import ab, held
 
 
 @pytest.mark.parametrize("keepalive", [False, True], ids=["close", "kept"])
@@ -47,11 +47,11 @@ def test_byrequests_keeps_stock_shares(httpd, backends, mpm):
 
 @pytest.mark.parametrize("method", ["leastconn", "bybusyness"])
 def test_requests_in_flight_are_spread(httpd, backends, mpm, method):
-    """All at once and slow: each member carries its share, over all children."""
+    """All at once: each member carries its share, over all children."""
     members = backends(3)
     server = httpd(mpm, balancer=False, children=32,
                    conf=served(members.urls, settings=f"lbmethod={method}"))
-    answers = at_once(30, lambda _: fetch(server.port, "/farm/x?delay=1500"))
+    answers = held(members, 30, lambda _: fetch(server.port, "/farm/x"))
     assert [answer.status for answer in answers] == [200] * 30
     # Two children may decide on the same picture.
     assert max(member["peak"] for member in members.stats().values()) <= 12, members.stats()
@@ -60,10 +60,10 @@ def test_requests_in_flight_are_spread(httpd, backends, mpm, method):
 @pytest.mark.parametrize("method", ["leastconn", "leasttime", "bybusyness"])
 def test_a_slow_member_gets_less(httpd, backends, balancer, method):
     members = backends(3)
-    members.behave(0, delay_ms=40)
+    members.behave(0, delay_ms=250)
     server = httpd("event", balancer=balancer,
                    conf=served(members.urls, settings=f"lbmethod={method}"))
-    assert ab(server.port, "/farm/x", 1500, 16).failed == 0
+    assert ab(server.port, "/farm/x", 800, 16).failed == 0
     slow, *fast = members.requests()
     assert 0 < slow < min(fast) / 2, members.requests()
 
@@ -84,6 +84,6 @@ def test_weights_count_in_leastconn(httpd, backends):
     members = backends(2)
     server = httpd("event", conf=served(members.urls, settings="lbmethod=leastconn",
                                         weights=[1, 3]))
-    at_once(32, lambda _: fetch(server.port, "/farm/x?delay=1500"))
+    held(members, 32, lambda _: fetch(server.port, "/farm/x"))
     light, heavy = (member["peak"] for _, member in sorted(members.stats().items()))
     assert light <= 11 and heavy >= 21, members.stats()

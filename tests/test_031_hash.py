@@ -3,7 +3,7 @@
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.load import ab, at_once
+from harness.load import ab, held
 from harness.waiting import wait_until
 
 
@@ -65,7 +65,9 @@ def test_keys_of_a_dead_member_move_and_come_back(httpd, backends):
     server.expect("ATH0110|AH0(0957|0959|1114)")
     during = members_of(server, paths)
     assert 2 not in during
-    assert all(now == then for now, then in zip(during, before, strict=True) if then != 2)
+    # Of the others, hardly any moves.
+    moved = sum(now != then for now, then in zip(during, before, strict=True) if then != 2)
+    assert moved <= 5
     members.restart(2)
     wait_until(lambda: members_of(server, paths) == before, what="all keys back")
 
@@ -73,11 +75,11 @@ def test_keys_of_a_dead_member_move_and_come_back(httpd, backends):
 def test_one_key_for_all_is_bounded(httpd, backends, mpm):
     members = backends(3)
     server = httpd(mpm, children=32, conf=served(members.urls, settings="lbmethod=hash"))
-    answers = at_once(30, lambda _: fetch(server.port, "/farm/x?delay=1500"))
+    answers = held(members, 30, lambda _: fetch(server.port, "/farm/x"))
     assert {answer.status for answer in answers} == {200}
     # 1.25 times the mean of 10.
     peaks = [member["peak"] for member in members.stats().values()]
-    assert max(peaks) <= 13 and min(peaks) >= 2, peaks
+    assert max(peaks) <= 13 and min(peaks) >= 4, peaks
     engine = Engine(server)
     engine.wait_idle()
     assert engine.farm()["elected"] == 30
@@ -85,8 +87,8 @@ def test_one_key_for_all_is_bounded(httpd, backends, mpm):
 
 def test_random_takes_the_less_loaded_of_two(httpd, backends, mpm):
     members = backends(3)
-    members.behave(0, delay_ms=50)
+    members.behave(0, delay_ms=250)
     server = httpd(mpm, children=16, conf=served(members.urls, settings="lbmethod=random"))
-    assert ab(server.port, "/farm/x", 1500, 12).failed == 0
+    assert ab(server.port, "/farm/x", 800, 12).failed == 0
     slow, *fast = members.requests()
     assert 0 < slow < min(fast) / 2, members.requests()

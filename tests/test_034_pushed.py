@@ -55,7 +55,7 @@ def test_the_choice_follows_under_load_in_all_children(httpd, backends, mpm):
 def test_a_member_that_stops_reporting_is_out_until_it_reports(httpd, backends):
     members = backends(3)
     server = httpd("event", balancer=False,
-                   conf=named(members, settings="lbmethod=roundrobin expectupdate=2"))
+                   conf=named(members, settings="lbmethod=roundrobin expectupdate=4"))
     engine = Engine(server)
 
     def silent_is_out():
@@ -63,11 +63,12 @@ def test_a_member_that_stops_reporting_is_out_until_it_reports(httpd, backends):
             push(server, f"app{n}", load=1)
         return engine.column("in") == [True, False, True]
 
-    server.expect("ATH0301: farm farm_one: member app1 is out: it has not reported for 2 s")
+    server.expect("ATH0301: farm farm_one: member app1 is out: it has not reported for 4 s")
     wait_until(silent_is_out, what="out")
     answers = [fetch(server.port, "/farm/x").member for _ in range(12)]
     assert sorted(answers) == [0] * 6 + [2] * 6
-    push(server, "app1", load=1)
+    for n in range(3):
+        push(server, f"app{n}", load=1)
     assert engine.column("in") == [True] * 3
     answers = [fetch(server.port, "/farm/x").member for _ in range(12)]
     assert sorted(answers) == [0] * 4 + [1] * 4 + [2] * 4

@@ -4,7 +4,7 @@ import pytest
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.load import Load, at_once
+from harness.load import Load, at_once, held
 from harness.waiting import wait_until
 
 LIMIT = 5
@@ -19,20 +19,25 @@ def many(server, count, target="/farm/x?delay=50"):
     return [answer.status for answer in at_once(count, lambda _: fetch(server.port, target))]
 
 
+def filled(server, members, count, target="/farm/x"):
+    """The same, of which nobody leaves before all have come."""
+    return [answer.status for answer in held(members, count, lambda _: fetch(server.port, target))]
+
+
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
 @pytest.mark.parametrize("method", ["roundrobin", "leastconn", "byrequests"])
 def test_no_member_gets_one_more(httpd, backends, mpm, method):
     members = backends(2)
     server = httpd(mpm, children=32,
                    conf=served(members.urls, each=f"maxconn={LIMIT}", settings=f"lbmethod={method}"))
-    statuses = many(server, 60, "/farm/x?delay=300")
-    assert set(statuses) <= {200, 503}
-    assert statuses.count(200) >= 2 * LIMIT
+    statuses = filled(server, members, 60)
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) == 2 * LIMIT
     assert peaks(members) == [LIMIT, LIMIT]
     Engine(server).wait_idle()
     # All places are free again.
     members.reset()
-    assert many(server, 2 * LIMIT, "/farm/x?delay=300") == [200] * 2 * LIMIT
+    assert filled(server, members, 2 * LIMIT) == [200] * 2 * LIMIT
     assert peaks(members) == [LIMIT, LIMIT]
 
 
@@ -66,10 +71,12 @@ def test_a_session_goes_elsewhere_unless_it_may_not(httpd, backends):
     server = httpd("event", conf=conf)
     for name, expected in (("free", (200, 1)), ("bound", (503, None))):
         with Client(server.port) as busy:
-            busy.send(f"GET /{name}/x?sid=1.a&delay=500 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            members.behave(0, hold=True)
+            busy.send(f"GET /{name}/x?sid=1.a HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             wait_until(lambda: members.total("now") == 1, what="the member is full")
             answer = fetch(server.port, f"/{name}/x?sid=2.a")
             assert (answer.status, answer.member) == expected
+            members.release()
             assert busy.answer().member == 0
 
 
@@ -79,16 +86,16 @@ def test_a_class_has_its_places(httpd, backends):
         AthQos gold priority=1 reserve=40
         SetEnvIf Request_URI "gold" ATH_CLASS=gold
         """ + served(members.urls, each=f"maxconn={LIMIT}"))
-    assert sorted(many(server, 2 * LIMIT, "/farm/x?delay=500")) == [200] * 3 + [503] * 7
+    assert sorted(filled(server, members, 2 * LIMIT)) == [200] * 3 + [503] * 7
     assert peaks(members) == [3]
-    assert sorted(many(server, 2 * LIMIT, "/farm/gold?delay=500")) == [200] * 5 + [503] * 5
+    assert sorted(filled(server, members, 2 * LIMIT, "/farm/gold")) == [200] * 5 + [503] * 5
     assert peaks(members) == [5]
 
 
 def test_a_changed_limit_takes_effect_with_a_graceful_restart(httpd, backends):
     members = backends(1)
     server = httpd("event", conf=served(members.urls, each="maxconn=2"))
-    assert sorted(many(server, 4, "/farm/x?delay=300")) == [200, 200, 503, 503]
+    assert sorted(filled(server, members, 4)) == [200, 200, 503, 503]
     server.conf = served(members.urls, settings="maxconn=3")
     server.graceful()
-    assert sorted(many(server, 4, "/farm/x?delay=300")) == [200, 200, 200, 503]
+    assert sorted(filled(server, members, 4)) == [200, 200, 200, 503]

@@ -27,7 +27,7 @@ def test_on_probation_the_first_failure_counts(httpd, backends):
     members = backends(3)
     members.behave(0, status=500)
     server = httpd("event", conf=served(
-        members.urls, settings="lbmethod=roundrobin ejectafter=3 ejecttime=1"))
+        members.urls, settings="lbmethod=roundrobin ejectafter=3 ejecttime=2"))
     server.expect(EJECTED)
     engine = Engine(server)
     for _ in range(12):
@@ -39,7 +39,7 @@ def test_on_probation_the_first_failure_counts(httpd, backends):
     members.behave(0, status=500)
     statuses = [fetch(server.port, "/farm/x").status for _ in range(9)]
     assert statuses.count(500) == 1 and members.requests()[0] == 1
-    assert any("for 2 s" in line for line in server.lines(EJECTED))
+    assert any("for 4 s" in line for line in server.lines(EJECTED))
 
 
 def test_the_last_one_stays_and_ejected_ones_stand_in_for_it(httpd, backends, balancer):

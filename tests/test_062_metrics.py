@@ -3,13 +3,16 @@
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 
 import pytest
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
-from harness.load import ab, at_once
+from harness.load import ab
 from harness.paths import ROOT
+from harness.waiting import wait_until
 
 METRICS = "/athena/metrics"
 _SERIES = re.compile(r'(?P<name>\w+)(\{(?P<labels>.*)\})? (?P<value>\S+)')
@@ -78,8 +81,14 @@ def test_waits_for_a_place_are_counted(httpd, backends):
     members = backends(1)
     server = httpd("event", conf=served(members.urls, each="maxconn=1",
                                         settings="queue=10 queuetimeout=30000"))
-    answers = at_once(4, lambda _: fetch(server.port, "/farm/x?delay=50"))
-    assert [answer.status for answer in answers] == [200] * 4
+    members.hold()
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(fetch, server.port, "/farm/x") for _ in range(4)]
+        wait_until(lambda: Engine(server).farm()["queued"] == 3, what="three in line")
+        began = monotonic()
+        wait_until(lambda: monotonic() > began + 0.025, what="more than the first range")
+        members.release()
+        assert [one.result().status for one in asked] == [200] * 4
     Engine(server).wait_idle()
     series = scrape(server)
     assert values(series, "athena_farm_queued", "farm") == {"farm_one": 0}

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from harness import manager
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
@@ -12,6 +13,7 @@ from harness.waiting import wait_until
 
 # What balancer-manager takes for a request from its own page.
 OWN = {"Host": "localhost", "Referer": "http://localhost/balancer-manager"}
+SETTINGS = f"lbmethod=roundrobin {manager.NONCE}"
 CHECKED = "hcmethod=TCP hcinterval=1 hcpasses=1 hcfails=1"
 
 
@@ -57,36 +59,12 @@ def test_a_health_check_asks_what_the_member_says(httpd, backends, method, balan
     wait_until(lambda: fetch(server.port, "/farm/x").member == 1, what="the member serving again")
 
 
-class Manager:
-    """balancer-manager as a person uses it: a page with a nonce, and forms."""
-
-    def __init__(self, server):
-        self.server = server
-        self.page = "/balancer-manager"
-
-    def edit(self, url, **fields):
-        shown = fetch(self.server.port, self.page, headers=OWN).body.decode()
-        nonce = re.search(r"nonce=([0-9a-f-]+)", shown)[1]
-        form = "&".join([f"w={url}", "b=farm_one", f"nonce={nonce}",
-                         *(f"{key}={value}" for key, value in fields.items())])
-        answer = fetch(self.server.port, self.page, method="POST", body=form.encode(), headers={
-            "Content-Type": "application/x-www-form-urlencoded", **OWN})
-        assert answer.status == 200, answer
-
-
-MANAGED = """
-    <Location "/balancer-manager">
-      SetHandler balancer-manager
-    </Location>
-"""
-
-
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
 def test_balancer_manager_steers_the_engine(httpd, backends, mpm):
     members = backends(3)
     server = httpd(mpm, balancer=True, children=8,
-                   conf=MANAGED + served(members.urls, settings="lbmethod=roundrobin"))
-    engine, manager = Engine(server), Manager(server)
+                   conf=manager.CONF + served(members.urls, settings=SETTINGS))
+    engine = Engine(server)
 
     def shares(requests):
         members.reset()
@@ -96,20 +74,20 @@ def test_balancer_manager_steers_the_engine(httpd, backends, mpm):
 
     def in_force(wanted):
         """The back ends' own counts, once the edit has been seen."""
-        wait_until(lambda: shares(sum(wanted)) == wanted, 3, f"requests shared {wanted}")
+        wait_until(lambda: shares(sum(wanted)) == wanted, what=f"requests shared {wanted}")
 
-    manager.edit(members.urls[0], w_status_D=1)
+    manager.edit(server.port, w=members.urls[0], w_status_D=1)
     in_force([0, 3, 3])
     assert engine.column("on") == [False, True, True]
-    manager.edit(members.urls[0], w_status_D=0)
-    manager.edit(members.urls[1], w_status_N=1)
+    manager.edit(server.port, w=members.urls[0], w_status_D=0)
+    manager.edit(server.port, w=members.urls[1], w_status_N=1)
     in_force([3, 0, 3])
     assert engine.column("drain") == [False, True, False]
-    manager.edit(members.urls[1], w_status_N=0)
-    manager.edit(members.urls[2], w_lf="2.00")
+    manager.edit(server.port, w=members.urls[1], w_status_N=0)
+    manager.edit(server.port, w=members.urls[2], w_lf="2.00")
     in_force([2, 2, 4])
     assert engine.column("weight") == [1.0, 1.0, 2.0]
-    manager.edit(members.urls[0], w_ls=1)
+    manager.edit(server.port, w=members.urls[0], w_ls=1)
     in_force([0, 2, 4])
 
     server.graceful(alone=True)
@@ -121,7 +99,7 @@ def test_balancer_manager_steers_the_engine(httpd, backends, mpm):
 def test_balancer_manager_shows_our_counts(httpd, backends):
     members = backends(2)
     server = httpd("event", balancer=True,
-                   conf=MANAGED + served(members.urls, settings="lbmethod=roundrobin"))
+                   conf=manager.CONF + served(members.urls, settings=SETTINGS))
     for _ in range(10):
         assert fetch(server.port, "/farm/x").status == 200
 
@@ -129,4 +107,4 @@ def test_balancer_manager_shows_our_counts(httpd, backends):
         page = fetch(server.port, "/balancer-manager?xml=1", headers=OWN).body.decode()
         return re.findall(r"<httpd:elected>(\d+)</httpd:elected>", page)
 
-    wait_until(lambda: elected() == ["5", "5"], 3, "both members' elections shown")
+    wait_until(lambda: elected() == ["5", "5"], what="both members' elections shown")

@@ -30,7 +30,7 @@ def test_a_member_that_is_added_serves_in_all_children(httpd, backends, mpm):
         wait_until(lambda: len(load.results) > 100, what="some load")
         shown = wait_until(lambda: len(engine.members()) == 3 and engine.members()[2])
         assert shown["name"] == members.urls[2].removeprefix("http://")
-        wait_until(lambda: engine.column("on") == [True] * 3, 3, "the new member on")
+        wait_until(lambda: engine.column("on") == [True] * 3, what="the new member on")
     assert load.failed() == []
     shared(server, members, [40, 40, 40, 0])
     # The next one, and what people set of both.
@@ -46,7 +46,7 @@ def test_a_new_member_is_disabled_until_somebody_enables_it(httpd, backends):
     server = httpd("event", conf=manager.CONF + served(members.urls[:2], settings=GROWING))
     manager.edit(server.port, b_wyes=1, b_nwrkr=members.urls[2])
     engine = Engine(server)
-    wait_until(lambda: engine.column("on") == [True, True, False], 3, "a third member, disabled")
+    wait_until(lambda: engine.column("on") == [True, True, False], what="a third member, disabled")
     shared(server, members, [5, 5, 0])
 
 
@@ -60,7 +60,7 @@ def test_a_new_member_fails_over_and_comes_back(httpd, backends):
     add(server, gone.urls[0])
     engine = Engine(server)
     wait_until(lambda: fetch(server.port, "/farm/x").status == 200
-               and engine.column("up") == [True, True, False], 5, "the new member found out")
+               and engine.column("up") == [True, True, False], what="the new member found out")
     assert {fetch(server.port, "/farm/x").status for _ in range(20)} == {200}
 
 
@@ -102,11 +102,11 @@ def test_it_joins_a_farm_that_a_virtual_host_inherits(httpd, backends):
 
     assert seen() == {0}
     add(server, members.urls[1])
-    wait_until(lambda: seen() == {0, 1}, 5, "the member added in the main server")
+    wait_until(lambda: seen() == {0, 1}, what="the member added in the main server")
     manager.edit(server.port, b_wyes=1, b_nwrkr=members.urls[2], host="other.test")
     manager.edit(server.port, w=members.urls[2], w_status_D=0, host="other.test")
-    wait_until(lambda: seen() == {0, 1, 2}, 5, "the member added in the virtual host")
-    wait_until(lambda: len(Engine(server).members()) == 3, 3, "both in the document")
+    wait_until(lambda: seen() == {0, 1, 2}, what="the member added in the virtual host")
+    wait_until(lambda: len(Engine(server).members()) == 3, what="both in the document")
 
 
 def test_our_methods_elect_it_with_the_engine_off(httpd, backends):
@@ -151,7 +151,7 @@ def test_a_changed_configuration_wins_over_persistence(httpd, backends):
     manager.edit(server.port, w=members.urls[0], w_lf="2.00")
     manager.edit(server.port, w=members.urls[1], w_status_N=1)
     engine = Engine(server)
-    wait_until(lambda: engine.column("weight") == [2.0, 1.0], 3, "the edit in force")
+    wait_until(lambda: engine.column("weight") == [2.0, 1.0], what="the edit in force")
     server.conf = common + served(members.urls, settings=settings, weights=[3, None])
     server.graceful(alone=True)
     assert engine.column("weight") == [3.0, 1.0]

@@ -11,10 +11,10 @@ from harness import manager
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
+from harness.forms import FOREIGN, submit
 from harness.load import shared
 
 PAGE = "/balancer-manager"
-FORM = "application/x-www-form-urlencoded"
 SETTINGS = "lbmethod=roundrobin"
 
 
@@ -51,21 +51,11 @@ def page(server, **headers):
     return Page(answer.body.decode())
 
 
-def post(server, fields, **headers):
-    """A form as a browser sends it; headers may be replaced, or left out with None."""
-    sent = {"Host": f"localhost:{server.port}", "Content-Type": FORM,
-            "Origin": f"http://localhost:{server.port}", "Sec-Fetch-Site": "same-origin",
-            **{name.replace("_", "-"): value for name, value in headers.items()}}
-    body = fields if isinstance(fields, bytes) else urlencode(fields).encode()
-    return fetch(server.port, PAGE, method="POST", body=body,
-                 headers={name: value for name, value in sent.items() if value is not None})
-
-
 def change(server, member, **fields):
     """Loads the page, changes fields of a member's form, submits it."""
     form = list(page(server).forms.values())[member]
     assert set(fields) <= set(form)
-    answer = post(server, {**form, **fields})
+    answer = submit(server, PAGE, {**form, **fields})
     assert answer.status == 200, answer
     return answer
 
@@ -157,7 +147,7 @@ def test_what_comes_in_is_text(httpd, backends, text):
     server.expect("ATH0222")
     form = next(iter(page(server).forms.values()))
     for field in ["b", "w", "w_lf", text]:
-        answer = post(server, {**form, field: text})
+        answer = submit(server, PAGE, {**form, field: text})
         assert answer.status in (400, 404), answer
         html = answer.body.decode()
         assert text not in html and not Page(html).tags & {"script", "img"}
@@ -167,29 +157,17 @@ def test_what_comes_in_is_text(httpd, backends, text):
     assert odd.status in (200, 404) and b"<script>" not in odd.body
 
 
-FOREIGN = {
-    "another site's Origin": {"Origin": "http://evil.test"},
-    "an opaque Origin": {"Origin": "null"},
-    "another site's Referer": {"Origin": None, "Referer": "http://evil.test/balancer-manager"},
-    "a name that begins like ours": {"Origin": "http://localhost.evil.test"},
-    "neither": {"Origin": None},
-    "a cross-site fetch": {"Sec-Fetch-Site": "cross-site"},
-    "a sibling": {"Sec-Fetch-Site": "same-site"},
-    "a rebound name": {"Host": "evil.test", "Origin": "http://evil.test"},
-}
-
-
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
 def test_changes_come_from_the_page_alone(httpd, backends, headers):
     members = backends(2)
     server = start(httpd, members)
     server.expect("ATH0222")
     form = {**next(iter(page(server).forms.values())), "w_status_D": "1"}
-    assert post(server, form, **headers).status == 403
+    assert submit(server, PAGE, form, **headers).status == 403
     assert Engine(server).column("on") == [True, True]
     # The same with the page's own Referer, as older browsers have it.
     own = f"http://localhost:{server.port}{PAGE}"
-    assert post(server, form, Origin=None, Sec_Fetch_Site=None, Referer=own).status == 200
+    assert submit(server, PAGE, form, Origin=None, Sec_Fetch_Site=None, Referer=own).status == 200
     assert Engine(server).column("on") == [False, True]
 
 
@@ -200,11 +178,13 @@ def test_the_nonce_is_the_farms(httpd, backends):
     one, two = page(server).forms.values()
     assert one["nonce"] != two["nonce"]
     for nonce in ["", "x", one["nonce"][:-1], one["nonce"] + "0", two["nonce"]]:
-        assert post(server, {**one, "nonce": nonce, "w_status_D": "1"}).status == 403
-    assert post(server, {key: value for key, value in one.items() if key != "nonce"}).status == 403
+        assert submit(server, PAGE, {**one, "nonce": nonce, "w_status_D": "1"}).status == 403
+    without = {key: value for key, value in one.items() if key != "nonce"}
+    assert submit(server, PAGE, without).status == 403
     assert Engine(server).column("on") == [True]
     server.graceful(alone=True)
-    assert post(server, {**one, "w_status_D": "1"}).status == 403, "a restart makes new ones"
+    disabled = submit(server, PAGE, {**one, "w_status_D": "1"})
+    assert disabled.status == 403, "a restart makes new ones"
 
 
 @pytest.mark.parametrize("nonce, sent, status", [
@@ -214,7 +194,7 @@ def test_the_configurations_nonce(httpd, backends, nonce, sent, status):
     server = start(httpd, members, settings=f"{SETTINGS} nonce={nonce}")
     server.expect("ATH0222")
     fields = {"b": "farm_one", "w": members.urls[0], "w_status_D": "1"}
-    assert post(server, {**fields, **({"nonce": sent} if sent else {})}).status == status
+    assert submit(server, PAGE, {**fields, **({"nonce": sent} if sent else {})}).status == status
     assert Engine(server).column("on") == [status != 200, True]
 
 
@@ -234,7 +214,7 @@ def test_a_form_is_taken_whole_or_not_at_all(httpd, backends, fields, status, re
     server = start(httpd, members)
     server.expect("ATH0222")
     form = next(iter(page(server).forms.values()))
-    answer = post(server, {**form, "w_status_D": "1", "w_ls": "3", **fields})
+    answer = submit(server, PAGE, {**form, "w_status_D": "1", "w_ls": "3", **fields})
     assert answer.status == status and reason in answer.body.decode()
     assert Engine(server).column("on") == [True, True]
     assert Engine(server).column("lbset") == [0, 0]
@@ -245,10 +225,10 @@ def test_only_forms_of_a_forms_size(httpd, backends):
     server = start(httpd, members)
     server.expect("ATH0222|AH01626|AH01630")
     form = next(iter(page(server).forms.values()))
-    assert post(server, form, Content_Type="text/plain").status == 415
-    assert post(server, {**form, "w_lf": "1" * 10_000}).status == 413
-    assert post(server, b"\xff\xfe%zz&&&=;%00").status == 400
-    assert post(server, b"").status in (403, 404)
+    assert submit(server, PAGE, form, Content_Type="text/plain").status == 415
+    assert submit(server, PAGE, {**form, "w_lf": "1" * 10_000}).status == 413
+    assert submit(server, PAGE, b"\xff\xfe%zz&&&=;%00").status == 400
+    assert submit(server, PAGE, b"").status in (403, 404)
     for method in ["PUT", "DELETE", "PATCH"]:
         assert fetch(server.port, PAGE, method=method).status == 405
     # A GET changes nothing, whatever it says.

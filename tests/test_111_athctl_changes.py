@@ -119,7 +119,8 @@ def test_drain_waits_for_what_is_in_flight(httpd, backends):
     members = backends(2)
     server = httpd("event", conf=named(members.urls, settings="stickysession=sid"))
     answers = []
-    path = "/farm/x?delay=1500"
+    path = "/farm/x"
+    members.behave(0, hold=True)
     cookie = {"Cookie": "sid=1.r0"}
     slow = threading.Thread(
         target=lambda: answers.append(fetch(server.port, path, headers=cookie)))
@@ -128,6 +129,7 @@ def test_drain_waits_for_what_is_in_flight(httpd, backends):
     late = athctl(server, "drain", "farm_one/m0", "--wait", "--most", "1", code=1)
     assert late == "athctl: farm_one/m0 is not done: 1 in flight, 0 requests of sessions\n"
     assert Engine(server).column("drain") == [True, False]
+    members.release()
     said = athctl(server, "drain", "farm_one/m0", "--wait", "--quiet", "1")
     assert said == "farm_one/m0 is empty\n" and Engine(server).in_flight() == 0
     slow.join()

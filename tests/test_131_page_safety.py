@@ -16,12 +16,12 @@ from harness.browser import browser
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
+from harness.forms import FOREIGN, FORM, submit
 from harness.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("browser")
 
 PAGE = "/athena/"
-FORM = "application/x-www-form-urlencoded"
 REFUSED = "ATH0130|ATH0222|ATH0254"
 
 
@@ -56,34 +56,10 @@ def of_member(server):
     return {**form, "w_on": "off"}
 
 
-def post(server, fields, path=PAGE, **headers):
-    sent = {"Host": f"localhost:{server.port}", "Content-Type": FORM,
-            "Origin": f"http://localhost:{server.port}", "Sec-Fetch-Site": "same-origin",
-            **{name.replace("_", "-"): value for name, value in headers.items()}}
-    body = fields if isinstance(fields, bytes) else urlencode(fields).encode()
-    return fetch(server.port, path, method="POST", body=body,
-                 headers={name: value for name, value in sent.items() if value is not None})
-
-
 def start(httpd, members, **options):
     server = httpd("event", balancer=False, conf=served(members.urls, **options))
     server.expect(REFUSED)
     return server
-
-
-# Another site's page, that a browser was led to.
-FOREIGN = {
-    "another site's Origin": {"Origin": "http://evil.test"},
-    "an opaque Origin": {"Origin": "null"},
-    "another site's Referer": {"Origin": None, "Referer": "http://evil.test/athena/"},
-    "a name that begins like ours": {"Origin": "http://localhost.evil.test"},
-    "our name as a user": {"Origin": "http://localhost@evil.test"},
-    "another port of this host": {"Origin": "http://localhost:1", "Sec-Fetch-Site": None},
-    "neither": {"Origin": None},
-    "a cross-site fetch": {"Sec-Fetch-Site": "cross-site"},
-    "a sibling": {"Sec-Fetch-Site": "same-site"},
-    "a rebound name": {"Host": "evil.test", "Origin": "http://evil.test"},
-}
 
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
@@ -92,7 +68,7 @@ def test_other_sites_change_nothing(httpd, backends, headers):
     server = start(httpd, members)
     fields = of_member(server)
     before = Engine(server).farms()
-    assert post(server, fields, **headers).status == 403
+    assert submit(server, PAGE, fields, **headers).status == 403
     path = f"{API}/farms/farm_one/members/127.0.0.1:{members.ports[0]}"
     if headers != {"Origin": None}:  # The API is for other clients than browsers, too.
         document = {key: value for key, value in headers.items() if value is not None}
@@ -100,7 +76,7 @@ def test_other_sites_change_nothing(httpd, backends, headers):
             "Host": "localhost", "Content-Type": "application/json", **document})
         assert answer.status == 403, answer
     assert Engine(server).farms() == before
-    assert post(server, fields).status == 200
+    assert submit(server, PAGE, fields).status == 200
     assert Engine(server).column("on") == [False]
 
 
@@ -163,7 +139,7 @@ def test_requests_go_where_the_configuration_allows(httpd, backends, field, url)
     before = Engine(server).farms()
     form = next(form for form in load(server).forms if "w" not in form)
     form.pop("seen", None)
-    assert post(server, {**form, field: url}).status in (400, 403, 422)
+    assert submit(server, PAGE, {**form, field: url}).status in (400, 403, 422)
     assert Engine(server).farms() == before
 
 
@@ -208,7 +184,7 @@ def test_what_comes_in_is_text(httpd, backends, text):
     members = backends(1)
     server = start(httpd, members)
     fields = of_member(server)
-    answers = [post(server, {**fields, field: text}) for field in
+    answers = [submit(server, PAGE, {**fields, field: text}) for field in
                ["b", "w", "w_lf", "w_wr", "w_forward", "b_lbm", "b_fallback", text]]
     answers.append(fetch(server.port, f"{PAGE}?farm={quote(text)}"))
     answers.append(fetch(server.port, f"{PAGE}?{quote(text)}"))
@@ -317,7 +293,7 @@ def test_through_a_front_nothing_is_changed(httpd, backends, headers):
                                    ("POST", "/farms/farm_one/members", {"url": "http://127.0.0.1:9"}),
                                    ("DELETE", member, None)]:
         assert api.ask(method, path, document, **told).status == 403, method
-    assert post(server, fields, **told).status == 403
+    assert submit(server, PAGE, fields, **told).status == 403
     for way, line in [("update", ""), ("mirror", "v=1\n")]:
         line += f"h=farm_one/127.0.0.1:{members.ports[0]},w=2,load=1"
         answer = fetch(server.port, f"/athena/{way}/phys/", method="POST", body=line.encode(), headers=headers)
@@ -339,7 +315,7 @@ def test_nonces_cannot_be_guessed(make_httpd, backends):
         nonces |= made
         fields = of_member(server)
         for nonce in ["", fields["nonce"][:-1], fields["nonce"].upper() + "0", *(made - {fields["nonce"]})]:
-            assert post(server, {**fields, "nonce": nonce}).status == 403
+            assert submit(server, PAGE, {**fields, "nonce": nonce}).status == 403
         assert Engine(server).column("on") == [True]
         server.stop()
     # No half of them, and no digit, says more than another.
@@ -369,9 +345,9 @@ def test_bodies_that_are_no_forms(httpd, backends, body, status):
     members = backends(1)
     server = start(httpd, members)
     before = Engine(server).farms()
-    assert post(server, body).status == status
-    assert post(server, body, Content_Type="multipart/form-data; boundary=x").status == 415
-    assert post(server, body, Content_Type=None).status == 415
+    assert submit(server, PAGE, body).status == status
+    assert submit(server, PAGE, body, Content_Type="multipart/form-data; boundary=x").status == 415
+    assert submit(server, PAGE, body, Content_Type=None).status == 415
     assert Engine(server).farms() == before
 
 
@@ -413,5 +389,5 @@ def test_require_holds_besides(httpd, backends):
         """)
     server.expect("AH01630")
     assert fetch(server.port, PAGE).status == 403
-    assert post(server, {"b": "farm_one", "b_on": "off"}).status == 403
+    assert submit(server, PAGE, {"b": "farm_one", "b_on": "off"}).status == 403
     assert fetch(server.port, "/farm/x").status == 200

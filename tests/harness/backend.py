@@ -107,6 +107,16 @@ class Backends:
         """Sets how member `n` answers from now on; see athena-backend's Behaviour."""
         self._of(n).control("POST", f"/member/{n}", behaviour)
 
+    def hold(self):
+        """All members keep their answers, until they `behave` otherwise."""
+        for n in range(self.count):
+            self.behave(n, hold=True)
+
+    def release(self):
+        """All members answer, at once."""
+        for n in range(self.count):
+            self.behave(n)
+
     def reset(self):
         """All counters to 0, the default behaviour."""
         for process in self._processes:

@@ -1,4 +1,4 @@
-"""As much HTTP/2 as it takes to leave in mid body: one request, its first DATA frame, a reset."""
+"""As much HTTP/2 as it takes to ask, to leave in mid body, and to be answered 200."""
 
 import socket
 import struct
@@ -29,29 +29,64 @@ def _literal(index, value):
     return bytes([index, len(value)]) + value
 
 
-def abort_in_body(port, path, *, reset_stream=True):
-    """GET `path` in clear text; on the first bytes of the body resets the stream, or the
-    connection. Returns how many bytes of body had come."""
-    with socket.socket() as connection:
-        connection.settimeout(30)
-        connection.connect(("127.0.0.1", port))
+class Connection:
+    """A connection in clear text, and its streams."""
+
+    def __init__(self, port):
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket.sendall(PREFACE + frame(SETTINGS, 0, 0))
+        self._stream = self._socket.makefile("rb")
+        self._next = 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stream.close()
+        self._socket.close()
+
+    def ask(self, path):
+        """Sends a request; its stream."""
+        stream, self._next = self._next, self._next + 2
         # 0x82 :method GET, 0x86 :scheme http; 1 is :authority, 4 is :path.
         block = b"\x82\x86" + _literal(1, "localhost") + _literal(4, path)
-        connection.sendall(PREFACE + frame(SETTINGS, 0, 0)
-                           + frame(HEADERS, END_STREAM | END_HEADERS, 1, block))
-        stream = connection.makefile("rb")
-        while True:
-            received = read_frame(stream)
-            assert received, "closed before the body"
-            kind, flags, _, payload = received
+        self._socket.sendall(frame(HEADERS, END_STREAM | END_HEADERS, stream, block))
+        return stream
+
+    def reset(self, stream):
+        self._socket.sendall(frame(RST_STREAM, 0, stream, struct.pack(">I", _CANCEL)))
+
+    def receive(self, wanted):
+        """The stream and payload of the next frame of that kind."""
+        while received := read_frame(self._stream):
+            kind, flags, stream, payload = received
             assert kind not in (GOAWAY, RST_STREAM), payload
             if kind == SETTINGS and not flags & ACK:
-                connection.sendall(frame(SETTINGS, ACK, 0))
-            if kind == DATA and payload:
-                break
+                self._socket.sendall(frame(SETTINGS, ACK, 0))
+            if kind == wanted:
+                return stream, payload
+        raise AssertionError("closed")
+
+    def ok(self):
+        """The stream that is answered next, with 200 (RFC 7541, appendix A)."""
+        stream, block = self.receive(HEADERS)
+        assert block[0] == 0x88, block
+        return stream
+
+    def linger(self):
+        """Closing it will reset it."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def abort_in_body(port, path, *, reset_stream=True):
+    """GET `path`; on the first bytes of the body resets the stream, or the connection. Returns how
+    many bytes of body had come."""
+    with Connection(port) as connection:
+        asked, body = connection.ask(path), b""
+        while not body:
+            _, body = connection.receive(DATA)
         if reset_stream:
-            connection.sendall(frame(RST_STREAM, 0, 1, struct.pack(">I", _CANCEL)))
+            connection.reset(asked)
         else:
-            linger = struct.pack("ii", 1, 0)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        return len(payload)
+            connection.linger()
+        return len(body)

@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .client import Client
@@ -51,7 +52,7 @@ def shared(server, members, wanted, path="/farm/x"):
         members.reset()
         assert ab(server.port, path, sum(wanted), 8).failed == 0
         return members.requests() == wanted
-    wait_until(done, 5, f"requests shared {wanted}")
+    wait_until(done, what=f"requests shared {wanted}")
 
 
 def wrk(port, path, seconds, c, *, threads=1, script=None):
@@ -156,6 +157,19 @@ class Load:
         client.close()
         with self._lock:
             self.reconnects += client.reconnects
+
+
+def held(members, count, action):
+    """As `at_once`; the members answer when each request is with one of them or was refused."""
+    members.hold()
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            asked = [pool.submit(action, n) for n in range(count)]
+            wait_until(lambda: members.total("now") + sum(one.done() for one in asked) == count,
+                       what="all requests under way")
+        finally:
+            members.release()
+        return [one.result() for one in asked]
 
 
 def at_once(count, action):

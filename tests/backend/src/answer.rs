@@ -57,6 +57,9 @@ fn exchange<S: Socket>(
     if behaviour.delay_ms > 0.0 {
         thread::sleep(behaviour.delay(member.draw()));
     }
+    while behaviour.hold && member.behaviour().hold {
+        thread::sleep(Duration::from_millis(2));
+    }
     if behaviour.close == Some(Close::Head) {
         return Ok(false);
     }

@@ -27,6 +27,8 @@ pub struct Behaviour {
     pub jitter_ms: f64,
     /// Of these distributions.
     pub seed: u64,
+    /// No answer before the behaviour is another one.
+    pub hold: bool,
     /// Requests answered at a time, the others wait in line; 0 is any number.
     pub places: usize,
     pub status: u16,
@@ -47,6 +49,7 @@ impl Default for Behaviour {
             exponential: false,
             jitter_ms: 0.0,
             seed: 0,
+            hold: false,
             places: 0,
             status: 200,
             close: None,
