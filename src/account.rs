@@ -453,18 +453,9 @@ pub unsafe fn observe(
         // Nothing limits it.
         open(r, record, farm, member, Limit::default());
         begin(r, record, farm, member);
-        record.nested.set(true);
         let status = connection::watch(r, record, member, || {
-            (proxy.run_scheme_handler)(
-                call.r,
-                worker,
-                call.conf,
-                url,
-                call.proxy_name,
-                call.proxy_port,
-            )
+            call.hand_on(proxy, record, worker, url)
         });
-        record.nested.set(false);
         filter::end(r, record);
         let outcome = outcome::classify(r, record, member, status);
         settle(r, record, farm, member, outcome);

@@ -18,6 +18,7 @@ use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::outcome;
+use crate::proxy::Proxy;
 use crate::queue::Line;
 use crate::record::{Answer, Kind, Record};
 use crate::rule::Asked;
@@ -135,6 +136,36 @@ pub struct Call {
     pub proxy_port: ffi::apr_port_t,
 }
 
+impl Call {
+    /// Runs the scheme handlers over a worker, ours not again.
+    ///
+    /// # Safety
+    /// The call is live, and `record` its request's; `worker` and `url` are what mod_proxy could hand to
+    /// them.
+    pub unsafe fn hand_on(
+        &self,
+        proxy: &Proxy,
+        record: &Record,
+        worker: *mut ffi::proxy_worker,
+        url: *mut c_char,
+    ) -> c_int {
+        record.nested.set(true);
+        // SAFETY: the caller's promise.
+        let status = unsafe {
+            (proxy.run_scheme_handler)(
+                self.r,
+                worker,
+                self.conf,
+                url,
+                self.proxy_name,
+                self.proxy_port,
+            )
+        };
+        record.nested.set(false);
+        status
+    }
+}
+
 unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
     let r = call.r;
     let mut url = first;
@@ -235,18 +266,9 @@ unsafe fn attempt(
         (*r).parsed_uri.hostname = std::ptr::null_mut();
         filter::begin(r, record, farm);
         account::begin(r, record, farm, member);
-        record.nested.set(true);
         let status = connection::watch(r, record, member, || {
-            (proxy.run_scheme_handler)(
-                r,
-                member.worker,
-                call.conf,
-                url,
-                call.proxy_name,
-                call.proxy_port,
-            )
+            call.hand_on(proxy, record, member.worker, url)
         });
-        record.nested.set(false);
         filter::end(r, record);
         let outcome = outcome::classify(r, record, member, status);
         if matches!(outcome, Outcome::BrokenInBody(_)) {

@@ -115,16 +115,7 @@ unsafe fn proxied(call: &Call, record: &Record, base: &str, rest: &CStr) -> c_in
             c"proxy-nokeepalive".as_ptr(),
             c"1".as_ptr(),
         );
-        record.nested.set(true);
-        let status = (proxy.run_scheme_handler)(
-            call.r,
-            worker,
-            call.conf,
-            url,
-            call.proxy_name,
-            call.proxy_port,
-        );
-        record.nested.set(false);
+        let status = call.hand_on(proxy, record, worker, url);
         environment::settled(call.r, record);
         status
     }

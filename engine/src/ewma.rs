@@ -97,7 +97,6 @@ fn known(bits: u64) -> Option<f64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     const SECOND: Micros = 1_000_000;
     const HALF_LIFE: Micros = 10 * SECOND;
@@ -215,15 +214,8 @@ mod tests {
         assert!(measured(&hot) > Some(0.99 * PENALTY_MAX));
     }
 
-    fn seeded() -> ProptestConfig {
-        ProptestConfig {
-            rng_seed: RngSeed::Fixed(1),
-            ..ProptestConfig::default()
-        }
-    }
-
     proptest! {
-        #![proptest_config(seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn the_estimate_stays_within_what_was_seen(

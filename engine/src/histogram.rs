@@ -83,7 +83,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::config::seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn each_range_counts_what_is_not_longer(times in prop::collection::vec(0..20_000_000_u64, 0..200)) {

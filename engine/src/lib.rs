@@ -59,6 +59,9 @@ pub mod slow_start;
 pub mod stats;
 pub mod sticky;
 mod sync;
+#[cfg(not(loom))]
+#[cfg(test)]
+mod testing;
 pub mod traffic;
 pub mod waiting;
 

@@ -60,7 +60,6 @@ fn known(bits: u64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     const SECOND: Micros = 1_000_000;
     const HALF_LIFE: Micros = 10 * SECOND;
@@ -136,7 +135,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn any_bits_are_survived(bits: u64, at: u64, bytes: u64, floor: u64, now: u64, half_life: u64) {

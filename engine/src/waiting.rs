@@ -60,7 +60,6 @@ pub fn mean_age(waiting: &AtomicU64, now: Micros) -> Micros {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     const MS: Micros = 1_024;
     const NOW: Micros = 1_000_000 * MS;
@@ -101,7 +100,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn any_word_gives_an_age(word: u64, now: u64) {

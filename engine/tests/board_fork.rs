@@ -106,7 +106,6 @@ mod tests {
         }
     }
 
-    /// Every member of the board is usable.
     /// A plan in which every member is usable.
     fn publish(farm: &FarmSeat) {
         let listed = |seat: &MemberSeat| PlanMember::of(seat.id, seat.record, true);
@@ -115,6 +114,7 @@ mod tests {
         farm.plan.publish(farm.record, &plan);
     }
 
+    /// Every member of the board is usable.
     struct Usable<'a>(&'a Board);
 
     impl Roster for Usable<'_> {

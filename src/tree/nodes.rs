@@ -24,21 +24,13 @@ impl Walk {
     }
 
     unsafe fn write(&self, node: *mut Node, line: Plain) {
-        let (name, args, children) = match line {
-            Plain::Directive { name, args } => (name, args, Vec::new()),
-            Plain::Section {
-                name,
-                args,
-                children,
-            } => (name, args, children),
-        };
         // SAFETY: as `replace`.
         unsafe {
-            (*node).directive = pool::text(self.pool, name);
-            (*node).args = pool::text(self.pool, &args);
+            (*node).directive = pool::text(self.pool, line.name);
+            (*node).args = pool::text(self.pool, &line.args);
             (*node).first_child = std::ptr::null_mut();
             let mut last: *mut Node = std::ptr::null_mut();
-            for child in children {
+            for child in line.children {
                 last = if last.is_null() {
                     self.first_child(node, "", "")
                 } else {

@@ -367,22 +367,12 @@ fn first_refusal<E>(params: &Pairs, mut set: impl FnMut(&str, &str) -> Result<()
 }
 
 fn placed(line: Plain, place: &Place) -> Node {
-    let (name, args, children) = match line {
-        Plain::Directive { name, args } => (name, args, Vec::new()),
-        Plain::Section {
-            name,
-            args,
-            children,
-        } => (name, args, children),
-    };
+    let children = line.children.into_iter();
     Node {
-        name: name.to_owned(),
-        args,
+        name: line.name.to_owned(),
+        args: line.args,
         place: place.clone(),
-        children: children
-            .into_iter()
-            .map(|line| placed(line, place))
-            .collect(),
+        children: children.map(|line| placed(line, place)).collect(),
     }
 }
 

@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 fn said(answers: &[&str]) -> (String, u32) {
     let admin = MemberAdmin::default();
@@ -104,15 +103,8 @@ fn the_weight_that_people_set_is_scaled_not_replaced() {
     assert_eq!(admin.flags(), 0);
 }
 
-fn seeded() -> ProptestConfig {
-    ProptestConfig {
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     #[test]
     fn any_answer_is_survived(answer: Vec<u8>, word: u32, most: u32) {

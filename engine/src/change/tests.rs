@@ -173,7 +173,7 @@ fn what_is_too_long_for_the_board_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(crate::config::seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     /// Whatever is read keeps every value in its range, and sets and clears no flag at a time.
     #[test]

@@ -224,7 +224,7 @@ fn a_turn_that_could_not_take_effect_comes_again() {
 }
 
 proptest! {
-    #![proptest_config(crate::config::seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     #[test]
     fn nothing_heard_is_too_much(heard in proptest::collection::vec(any::<u8>(), 0..40)) {

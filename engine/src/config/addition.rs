@@ -253,7 +253,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::config::seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         /// Whatever a line was made of, it says that again.
         #[test]

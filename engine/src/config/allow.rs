@@ -235,7 +235,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::config::seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn any_text_is_safe(args in ".{0,40}|[a-z0-9:./\\[\\]]{0,30}", url in ".{0,40}") {

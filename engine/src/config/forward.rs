@@ -112,7 +112,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::config::seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         /// Against the definition: a farm is in a circle when a walk from it comes back.
         #[test]

@@ -250,7 +250,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::config::seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn wildcards_mean_what_they_say(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {

@@ -71,7 +71,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::config::seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn a_mark_comes_off_again(

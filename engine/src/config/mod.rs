@@ -32,13 +32,3 @@ pub mod target;
 pub mod trust;
 pub mod value;
 pub mod words;
-
-/// Properties are tried on the same cases each time.
-#[cfg(test)]
-pub(crate) fn seeded() -> proptest::test_runner::Config {
-    proptest::test_runner::Config {
-        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
-        failure_persistence: None,
-        ..proptest::test_runner::Config::default()
-    }
-}

@@ -7,25 +7,26 @@ use super::words::{self, Word};
 use super::{native, target};
 use thiserror::Error;
 
-/// A piece of configuration, in the terms of httpd's parsed tree.
+/// A line or a section, in the terms of httpd's parsed tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plain {
-    /// A line.
-    Directive {
-        /// The directive.
-        name: &'static str,
-        /// Its arguments.
-        args: String,
-    },
-    /// A section.
-    Section {
-        /// The directive as the tree names it: with `<`.
-        name: &'static str,
-        /// Its arguments as the tree keeps them: with the closing `>`.
-        args: String,
-        /// What is inside.
-        children: Vec<Plain>,
-    },
+pub struct Plain {
+    /// The directive; a section's with `<`.
+    pub name: &'static str,
+    /// Its arguments; a section's with the closing `>`.
+    pub args: String,
+    /// What is inside of a section.
+    pub children: Vec<Plain>,
+}
+
+impl Plain {
+    const fn line(name: &'static str, args: String) -> Self {
+        let children = Vec::new();
+        Self {
+            name,
+            args,
+            children,
+        }
+    }
 }
 
 /// Why a line is refused.
@@ -133,10 +134,7 @@ pub fn ath_farm(args: &str) -> Result<Vec<Plain>, RewriteError> {
         set.push(words::quote(&param.text));
     }
     if !set.is_empty() {
-        children.push(Plain::Directive {
-            name: "ProxySet",
-            args: set.join(" "),
-        });
+        children.push(Plain::line("ProxySet", set.join(" ")));
     }
     Ok(vec![section(&name, children)])
 }
@@ -169,10 +167,7 @@ pub fn lb_proxy_pass(args: &str) -> Result<Vec<Plain>, RewriteError> {
     PASS.no_more(words.next())?;
     let url = format!("balancer://{name}{path}");
     let args = [words::quote(&path), words::quote(&url)].join(" ");
-    Ok(vec![Plain::Directive {
-        name: "ProxyPass",
-        args,
-    }])
+    Ok(vec![Plain::line("ProxyPass", args)])
 }
 
 /// A directive and its form, for messages.
@@ -229,10 +224,7 @@ impl Form {
                 url: text,
             });
         }
-        Ok(Plain::Directive {
-            name: "BalancerMember",
-            args: words::quote(url),
-        })
+        Ok(Plain::line("BalancerMember", words::quote(url)))
     }
 
     fn farm_parameter(&self, farm: &str, param: &Word<'_>) -> Result<(), RewriteError> {
@@ -258,7 +250,7 @@ fn is_parameter(argument: &Word<'_>) -> bool {
 
 fn section(farm: &str, children: Vec<Plain>) -> Plain {
     let args = words::quote(&format!("balancer://{farm}")) + ">";
-    Plain::Section {
+    Plain {
         name: "<Proxy",
         args,
         children,

@@ -158,7 +158,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::config::seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn a_quoted_word_is_read_back_unchanged(words in prop::collection::vec("[^\0]*", 0..5)) {

@@ -8,7 +8,6 @@ use super::*;
 use crate::ewma;
 use crate::plan::{Capacity, PlanMember, compile};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
@@ -400,15 +399,8 @@ fn any_member_may_be_drawn_first() {
     );
 }
 
-fn seeded() -> ProptestConfig {
-    ProptestConfig {
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     /// Whatever stands on the board, a method names an eligible member and does not panic.
     #[test]

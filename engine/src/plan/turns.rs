@@ -154,7 +154,6 @@ fn signed(weight: usize) -> i64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     fn counts(turns: &[usize], members: usize) -> Vec<usize> {
         let mut counts = vec![0; members];
@@ -261,15 +260,8 @@ mod tests {
         prop::collection::vec(1..=most, 1..=members)
     }
 
-    fn seeded() -> ProptestConfig {
-        ProptestConfig {
-            rng_seed: RngSeed::Fixed(1),
-            ..ProptestConfig::default()
-        }
-    }
-
     proptest! {
-        #![proptest_config(seeded())]
+        #![proptest_config(crate::testing::seeded())]
 
         #[test]
         fn each_member_has_exactly_its_reduced_weight(weights in weights(300, 40)) {

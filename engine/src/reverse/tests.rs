@@ -186,7 +186,7 @@ fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(crate::config::seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     #[test]
     fn any_bytes_are_safe(

@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use std::collections::BTreeMap;
 use std::sync::{Barrier, Mutex};
 
@@ -135,15 +134,8 @@ fn writers_do_not_disturb_each_other() {
     }
 }
 
-fn seeded() -> ProptestConfig {
-    ProptestConfig {
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     #[test]
     fn pushes_of_any_kind_leave_what_a_map_would(

@@ -408,7 +408,7 @@ fn any_word() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(crate::config::seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     #[test]
     fn any_text_is_safe(line in any_line(), args in any::<String>(), section in any::<Option<String>>()) {

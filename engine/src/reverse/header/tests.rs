@@ -114,7 +114,7 @@ fn cookies() {
 }
 
 proptest! {
-    #![proptest_config(crate::config::seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     /// Whatever comes, a map that changes nothing leaves every byte as it was.
     #[test]

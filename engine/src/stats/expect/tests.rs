@@ -2,7 +2,6 @@ use super::super::Report;
 use super::*;
 use crate::board::record::flags;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 const SECOND: Micros = 1_000_000;
 const WITHIN: Option<Micros> = Some(5 * SECOND);
@@ -129,15 +128,8 @@ fn a_report_is_never_lost_to_a_look() {
     }
 }
 
-fn seeded() -> ProptestConfig {
-    ProptestConfig {
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     /// Against a plain account of last reports, with a request every tenth of a second.
     #[test]

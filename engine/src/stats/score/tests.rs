@@ -1,7 +1,6 @@
 use super::super::Report;
 use super::*;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 const NOW: Micros = 1_000_000;
 const HALF_LIFE: Micros = 10_000_000;
@@ -186,15 +185,8 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-fn seeded() -> ProptestConfig {
-    ProptestConfig {
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(seeded())]
+    #![proptest_config(crate::testing::seeded())]
 
     #[test]
     fn formulas_mean_what_arithmetic_says(
