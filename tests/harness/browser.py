@@ -9,7 +9,7 @@ from selenium.common.exceptions import NoSuchElementException, StaleElementRefer
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from .waiting import wait_until
+from .waiting import free_port, wait_until
 
 _OPTIONS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -86,7 +86,9 @@ def browser():
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     try:
-        driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        # Its own choice would be a port that any socket here may take before it does.
+        service = Service("/usr/bin/chromedriver", port=free_port())
+        driver = webdriver.Chrome(service=service, options=options)
         try:
             yield Browser(driver)
         finally:
