@@ -239,6 +239,9 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
         Outcome::Answered(101) | Outcome::ClientGone | Outcome::NotTheMember(_) => {}
         Outcome::PoolExhausted | Outcome::Broken { fresh: false } => {}
         Outcome::Answered(status) if status < 500 => {
+            if record.reason.get().is_probe() {
+                ewma::forget(hot);
+            }
             ewma::observe(hot, elapsed as f64, now, farm.half_life());
         }
         _ => ewma::penalise(hot, elapsed as f64, now, farm.half_life()),

@@ -143,6 +143,24 @@ def test_one_probe_a_retry_period(httpd, backends, balancer):
     assert len(later) >= 3 and min(gaps) >= RETRY * 0.95, gaps
 
 
+def test_leasttime_forgets_what_an_outage_cost(httpd, backends):
+    """A member that is back is known by its answers, not by the failures that put it out."""
+    members = backends(2, apart=True)
+    server = httpd("event", balancer=False,
+                   conf=served(members.urls, settings="lbmethod=leasttime", each=f"retry={RETRY}"))
+    server.expect(CONNECT_FAILED)
+    members.kill(1)
+    assert ab(server.port, "/farm/x", 20, 4).failed == 0
+    assert server.lines("ATH0110")
+    members.restart(1)
+
+    def shared_again():
+        members.reset()
+        assert ab(server.port, "/farm/x", 20, 4).failed == 0
+        return members.requests()[1] >= 5
+    wait_until(shared_again, RETRY + 10, "its share")
+
+
 def test_a_stale_connection_is_no_failure(httpd, backends, balancer):
     """Back ends that close kept connections unannounced, after every third answer."""
     members = backends(2)

@@ -73,6 +73,12 @@ pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros
     observe(hot, sample, now, half_life);
 }
 
+/// Before the first answer of a member that was out of service: what was learnt until then, penalties
+/// above all, is about one that failed. Only its own time says what it is now.
+pub fn forget(hot: &MemberHot) {
+    hot.ewma.store(0, Ordering::Release);
+}
+
 /// The estimate at `now`: it decays towards 0 while the member is idle, so that a slow member is
 /// tried again some time. `None` until the first observation.
 pub fn estimate(hot: &MemberHot, now: Micros, half_life: Micros) -> Option<f64> {
@@ -162,6 +168,16 @@ mod tests {
         observe(&hot, 10_000.0, START - SECOND, HALF_LIFE);
         assert_eq!(hot.ewma_at.load(Ordering::Relaxed), START);
         assert!(close(measured(&hot), 20_000.0));
+    }
+
+    #[test]
+    fn one_that_is_back_is_known_by_its_answer() {
+        let hot = after(20_000.0);
+        penalise(&hot, 100.0, START + SECOND, HALF_LIFE);
+        forget(&hot);
+        assert_eq!(measured(&hot), None);
+        observe(&hot, 5_000.0, START + 2 * SECOND, HALF_LIFE);
+        assert!(close(measured(&hot), 5_000.0));
     }
 
     #[test]
