@@ -7,7 +7,7 @@ from harness.load import ab
 from . import plot
 from .contest import PATH, measured, of_haproxy, of_nginx, ours, server, stock
 from .page import Case, table
-from .pick import cargo
+from .pick import program
 
 TITLE = "Shares"
 
@@ -50,7 +50,7 @@ def _measure(start):
 
 def run():
     """{"rotation": {contender: [{"off", "exact"}]}}, and what `shares` prints."""
-    return {"rotation": measured(CONTENDERS, _measure, RUNS), **json.loads(cargo("shares"))}
+    return {"rotation": measured(CONTENDERS, _measure, RUNS), **json.loads(program("shares"))}
 
 
 def _worst(found):

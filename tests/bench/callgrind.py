@@ -33,7 +33,7 @@ class Counted(Httpd):
             shutil.chown(self.directory, "www-data", "www-data")
         command = [
             "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={self.directory}/part",
-            "--instr-atstart=no",
+            "--instr-atstart=no", "--separate-threads=yes",
             "--compress-strings=no", "--compress-pos=no", f"--dump-before={_MARK}",
             APACHE, "-f", str(self.write_conf()), "-X",
         ]
@@ -54,11 +54,18 @@ class Counted(Httpd):
                 return False
 
     def start(self):
-        """Counts from here on: reading a long configuration takes long enough without."""
+        """Counts as soon as it listens: reading a long configuration takes long enough without, and
+        once it has become another user, it could not be told."""
         super().start()
         subprocess.run(["callgrind_control", "-i", "on", str(self.process.pid)], check=True,
-                       stdout=subprocess.DEVNULL)
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self.client() as client:
+            client.get("/")
         return self
+
+    def client(self):
+        """One that does not mind how long ten thousand members take."""
+        return Client(self.port, timeout=self.patience)
 
     def count(self, client, path, n):
         """The profile of `n` requests over `client`'s kept connection."""
@@ -68,18 +75,21 @@ class Counted(Httpd):
             if answer.status != 200:
                 raise AssertionError(f"{path}: {answer}")
         last = self._mark(client)
-        parts = [self.directory / f"part.{number}" for number in range(first, last + 1)]
-        return Profile.read(parts, n)
+        return Profile.read([self._part(number) for number in range(first, last + 1)], n)
+
+    def _part(self, number):
+        """Of the thread that serves: what the watchdog does each second is not a request's."""
+        return self.directory / f"part.{number}-01"
 
     def _mark(self, client):
         """Ends a part; its number."""
         client.request("TRACE", "/")
         def next_part():
-            return self.directory / f"part.{self._parts + 1}"
+            return self._part(self._parts + 1)
         wait_until(next_part().exists, what=str(next_part()))
         while next_part().exists():
             self._parts += 1
-        part = self.directory / f"part.{self._parts}"
+        part = self._part(self._parts)
         wait_until(lambda: "\ntotals: " in part.read_text(), what=str(part))
         return self._parts
 

@@ -9,6 +9,8 @@ import tomllib
 
 from harness.paths import APACHE, ROOT
 
+from .peers import HAPROXY, NGINX
+
 PLACE = ROOT / "docs" / "bench"
 
 
@@ -39,6 +41,8 @@ def circumstances():
         model = re.search(r"model name\s*:\s*(.*)", info.read())
     cpu = model[1] if model else os.uname().machine
     server = _first_line(APACHE, "-v").removeprefix("Server version: ")
+    nginx = _first_line(NGINX, "-v").removeprefix("nginx version: ")
+    haproxy = " ".join(_first_line(HAPROXY, "-v").split()[::2][:2])
     with (ROOT / "Cargo.toml").open("rb") as manifest:
         version = tomllib.load(manifest)["workspace"]["package"]["version"]
     # What earlier benches wrote here is no change of the code.
@@ -47,9 +51,11 @@ def circumstances():
                            ":!docs/bench"], check=False)
     commit += "-dirty" if code.returncode else ""
     return (f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores (load average before: "
-            f"{os.getloadavg()[0]:.1f}), {server}, mod_athena {version} ({commit}).")
+            f"{os.getloadavg()[0]:.1f}), {server}, {nginx}, {haproxy}, "
+            f"mod_athena {version} ({commit}).")
 
 
 def _first_line(*command):
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
     return done.stdout.splitlines()[0]

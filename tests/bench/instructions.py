@@ -1,6 +1,5 @@
 """Instructions per request, counted by callgrind: by hook, and by the number of members."""
 
-from harness.client import Client
 from harness.paths import MODULE
 
 from . import plot
@@ -12,16 +11,17 @@ TITLE = "Instructions"
 
 METHOD = """\
 callgrind counts `apache2 -X` (prefork) while one client with a kept-alive connection sends requests to
-warm up ({warm} to plain, and to the farm {each} for each member, {warm} at least), and then {rounds}
-times {n} to each path in turn; only these count. The spread is the largest difference between two such
-rounds. farm − plain is what the choice and the accounting cost; instructions hold on a busy machine."""
+warm up ({warm} to plain, and to the farm one for each member, {warm} at least), and then {rounds} times
+{n} to each path in turn; only these count, and only in its thread. The spread is the largest difference
+between two such rounds. farm − plain is what the choice and the accounting cost; instructions hold on
+a busy machine."""
 
 HOOKS = """\
 What our part of farm − plain consists of: instructions in and below each of our functions that httpd
 calls, without what would be called anyway (the protocol's handler, canonicalising, the filters that
 follow). The rest is what httpd itself does more: copying a longer URL, another worker's fields."""
 
-WARM, EACH = 200, 2
+WARM = 200
 N, ROUNDS = 500, 2
 # Kinds of httpd by number of members.
 COUNTED = {3: [STOCK, OURS, OURS_LEASTTIME, OURS_ALONE], 1000: [STOCK, OURS, OURS_LEASTTIME],
@@ -37,9 +37,9 @@ def _measure(stage, kind, members):
     """What a request costs to each path, the spread, and our functions' part in farm − plain."""
     httpd = stage.start(kind, "prefork", Counted)
     profiles = {PLAIN: [], FARM: []}
-    with Client(httpd.port) as client:
+    with httpd.client() as client:
         httpd.count(client, PLAIN, WARM)
-        httpd.count(client, FARM, max(WARM, EACH * members))
+        httpd.count(client, FARM, max(WARM, members))
         for _ in range(ROUNDS):
             for path, seen in profiles.items():
                 seen.append(httpd.count(client, path, N))
@@ -111,7 +111,7 @@ def section(found):
     lines = {kind: [(int(members), _difference(seen[kind])) for members, seen in found.items()]
              for kind in (STOCK, OURS, OURS_LEASTTIME)}
     return "\n\n".join([
-        METHOD.format(warm=WARM, each=EACH, rounds=ROUNDS, n=N),
+        METHOD.format(warm=WARM, rounds=ROUNDS, n=N),
         plot.lines("instructions", "What a farm costs more than a direct ProxyPass", "members",
                    "instructions a request", lines, log="xy"),
         _costs(found), "### By hook", HOOKS, _by_hook(found)])

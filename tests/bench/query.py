@@ -1,6 +1,6 @@
 """The query mode, against a file of the same size."""
 
-from harness.client import Client, fetch
+from harness.client import fetch
 
 from .callgrind import Counted
 from .page import Case, table
@@ -38,7 +38,7 @@ def run():
             print(mpm, seen, flush=True)
     with scene() as stage:
         httpd = _httpd(stage, "prefork", make=Counted)
-        with Client(httpd.port) as client:
+        with httpd.client() as client:
             for path in (QUERY, FILE):
                 httpd.count(client, path, 200)
                 found["instructions"][path] = httpd.count(client, path, 1000).total
