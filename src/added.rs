@@ -26,7 +26,7 @@ use crate::farm::{Farm, Member};
 use crate::growth::{self, Slot};
 use crate::log::{self, Level};
 use crate::worker::{self, Draft};
-use crate::{clock, ffi, forward, naming, refresh, runtime, sticky};
+use crate::{check, clock, ffi, forward, naming, refresh, runtime, sticky};
 
 /// How many members people may add to a farm that `AthMemberAllow` lets them add any to.
 pub const SEATS: u32 = 64;
@@ -180,7 +180,7 @@ fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
     }
     let draft = Draft::new(farm, url, &line.native).map_err(invalid)?;
     Ok(Newcomer {
-        check: draft.check(farm, line.check).map_err(invalid)?,
+        check: check::plan(farm, &draft, line.check).map_err(invalid)?,
         params: line.params,
         draft,
     })

@@ -1,16 +1,20 @@
 //! Checks of members that were added at run time, which mod_proxy_hcheck does not see. One at a time of
 //! each member, over all children; what they come to turns the member's state as mod_proxy_hcheck would.
 
+mod template;
+
 use std::time::Duration;
 
 use athena_engine::Micros;
 use athena_engine::board::Board;
 use athena_engine::board::record::flags;
-use athena_engine::check::{Check, Turn};
+use athena_engine::check::{Check, CheckParams, Turn};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
+use crate::naming::text;
 use crate::rounds::{End, Errand};
+use crate::worker::Draft;
 use crate::{account, clock, events, outcome, refresh, runtime};
 
 /// The farm's lock is held for moments; should it be held for longer, the next check tries again.
@@ -24,6 +28,17 @@ struct Visit {
     began: Micros,
     /// Until it has ended.
     turn: Option<Turn>,
+}
+
+/// How a member that has no seat yet is to be checked, by its line.
+pub fn plan(farm: &Farm, draft: &Draft, line: CheckParams) -> Result<Option<Check>, String> {
+    let template = match &line.template {
+        Some(name) => template::read(farm, draft, name)?,
+        None => CheckParams::default(),
+    };
+    // SAFETY: the draft's worker is nobody else's yet, and its name NUL-terminated.
+    let url = unsafe { text((*(*draft.worker).s).name_ex.as_ptr()) };
+    Check::new(&line.or(template), &url)
 }
 
 /// The check of a member, when it is due.
@@ -95,11 +110,11 @@ impl Errand for Visit {
             End::Unknown => Err("its name has no address".to_owned()),
         };
         let said = result.as_ref().map_or_else(String::as_str, |()| "passed");
-        let text = format!(
+        let line = format!(
             "ATH0372: farm {}: member {}: check: {said}",
             farm.name, member.name
         );
-        log::server(Level::Debug, farm.server_rec, &text);
+        log::server(Level::Debug, farm.server_rec, &line);
         let health = &member.record().health;
         let down = member.record().admin.flags() & flags::CHECK_FAILED != 0;
         if self.check.turns(health, result.is_ok(), down) {

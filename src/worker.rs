@@ -6,8 +6,6 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 use std::sync::Mutex;
 
-use athena_engine::check::{Check, CheckParams};
-
 use crate::farm::Farm;
 use crate::naming::{self, text};
 use crate::{ffi, outcome, proxy};
@@ -43,7 +41,8 @@ unsafe fn sub_pool(parent: *mut ffi::apr_pool_t) -> *mut ffi::apr_pool_t {
 /// A worker that nobody else knows yet. Dropped, it is gone with all of its memory.
 pub struct Draft {
     pub worker: *mut ffi::proxy_worker,
-    pool: *mut ffi::apr_pool_t,
+    /// Memory of its own.
+    pub pool: *mut ffi::apr_pool_t,
 }
 
 impl Draft {
@@ -108,66 +107,6 @@ impl Draft {
         Ok(draft)
     }
 
-    /// How it is to be checked.
-    pub fn check(&self, farm: &Farm, params: CheckParams) -> Result<Option<Check>, String> {
-        let template = match &params.template {
-            Some(name) => self.template(farm, name)?,
-            None => CheckParams::default(),
-        };
-        // SAFETY: a worker that nobody else knows.
-        let url = unsafe { text((*(*self.worker).s).name_ex.as_ptr()) };
-        Check::new(&params.or(template), &url)
-    }
-
-    /// What a `ProxyHCTemplate` says. mod_proxy_hcheck alone knows: it writes that into the worker, as it
-    /// does for mod_proxy.
-    fn template(&self, farm: &Farm, name: &str) -> Result<CheckParams, String> {
-        let refused = |reason: &str| format!("hctemplate={name}: {reason}");
-        let c_name = CString::new(name).map_err(|_| refused("a NUL in it"))?;
-        // SAFETY: the optional function has the type that mod_proxy.h declares for its name; the worker is
-        // nobody else's, and its shared part holds what mod_proxy_hcheck writes, NUL-terminated.
-        unsafe {
-            let set: ffi::apr_OFN_set_worker_hc_param_t = std::mem::transmute(
-                ffi::apr_dynamic_fn_retrieve(c"set_worker_hc_param".as_ptr()),
-            );
-            let set = set.ok_or_else(|| refused("mod_proxy_hcheck is not loaded"))?;
-            let (key, none) = (c"hctemplate".as_ptr(), ptr::null_mut());
-            let said = set(
-                self.pool,
-                farm.server_rec,
-                self.worker,
-                key,
-                c_name.as_ptr(),
-                none,
-            );
-            if !said.is_null() {
-                return Err(refused(&text(said)));
-            }
-            let shared = &*(*self.worker).s;
-            if shared.hcexpr[0] != 0 {
-                return Err(refused(
-                    "its hcexpr is not for a member that is added at run time",
-                ));
-            }
-            let mut params = CheckParams::default();
-            let uri = text(shared.hcuri.as_ptr());
-            for (key, value) in [
-                ("hcmethod", hc_method(shared.method)),
-                ("hcinterval", &format!("{}ms", shared.interval / 1000)),
-                ("hcpasses", &shared.passes.to_string()),
-                ("hcfails", &shared.fails.to_string()),
-                ("hcuri", &uri),
-            ] {
-                if !value.is_empty()
-                    && let Some(Err(must)) = params.set(key, value)
-                {
-                    return Err(refused(&format!("{key}={value}: {must}")));
-                }
-            }
-            Ok(params)
-        }
-    }
-
     /// Shares it with the other processes, through a slot that is zeroed or says the same worker, and
     /// keeps it for good.
     ///
@@ -209,21 +148,6 @@ pub unsafe fn initialise(worker: *mut ffi::proxy_worker, s: *mut ffi::server_rec
     };
     // SAFETY: the caller's promise; the lock is held, so that nobody else uses the pool.
     unsafe { (proxy.initialize_worker)(worker, s, *parent as *mut ffi::apr_pool_t) };
-}
-
-/// A method of mod_proxy_hcheck's by its name.
-fn hc_method(method: ffi::hcmethod_t) -> &'static str {
-    match method {
-        ffi::TCP => "TCP",
-        ffi::OPTIONS => "OPTIONS",
-        ffi::HEAD => "HEAD",
-        ffi::GET => "GET",
-        ffi::CPING => "CPING",
-        ffi::OPTIONS11 => "OPTIONS11",
-        ffi::HEAD11 => "HEAD11",
-        ffi::GET11 => "GET11",
-        _ => "None",
-    }
 }
 
 /// Sets one parameter. `None`: its value is none.

@@ -13,7 +13,7 @@ from harness.load import Load, at_once
 from harness.waiting import free_port, wait_until
 
 MEMBERS = "/farms/farm_one/members"
-ALLOWED = "AthMemberAllow http://127.0.0.1 ajp://127.0.0.1\n"
+ALLOWED = "AthMemberAllow http://127.0.0.1 http://localhost ajp://127.0.0.1\n"
 
 
 class Checked:
@@ -50,7 +50,7 @@ class Checked:
     def _answer(self, client):
         with suppress(OSError), client:
             request = client.recv(65536)
-            if b" /app/health " not in request:
+            if b" /app/health " not in request and not request.startswith(b"\x12\x34"):
                 client.sendall(b"HTTP/1.1 200 OK\r\nX-Member: 1\r\nContent-Length: 2\r\n"
                                b"Connection: close\r\n\r\nok" if request else b"")
                 return
@@ -152,7 +152,8 @@ def test_so_many_in_a_row(httpd, backends, checked):
     server.expect("ATH0370")
     engine = Engine(server)
     checked.status(500)
-    add(Api(server), checked.url, **GET, hcfails=3, hcpasses=2)
+    # By a name, of whose addresses it listens at one.
+    add(Api(server), checked.url.replace("127.0.0.1", "localhost"), **GET, hcfails=3, hcpasses=2)
     seen = checked.checks
     health(engine, False)
     assert checked.checks >= seen + 3
@@ -170,10 +171,26 @@ def test_a_listener_that_closes_and_opens(httpd, backends, checked):
     health(engine, True)
     checked.close()
     health(engine, False)
+    assert '<span class="why">check</span>' in fetch(server.port, "/athena/").body.decode()
     failed = engine.column("failed")
     assert who(server) == {0}
     assert engine.column("failed") == failed
     checked.listen()
+    health(engine, True)
+
+
+def test_a_ping_of_ajp(httpd, backends, checked):
+    server = start(httpd, backends(1))
+    server.expect("ATH0370: .*its check failed: closed without an answer")
+    engine = Engine(server)
+    checked.health = b"AB\x00\x01\x09"
+    add(Api(server), f"ajp://127.0.0.1:{checked.port}", hcmethod="CPING", hcinterval="100ms",
+        lbset=1)
+    wait_until(lambda: checked.checks > 1, what="checks")
+    assert checked.asked == b"\x12\x34\x00\x01\x0a" and engine.column("up") == [True, True]
+    checked.health = b""
+    health(engine, False)
+    checked.health = b"AB\x00\x01\x09"
     health(engine, True)
 
 

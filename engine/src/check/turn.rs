@@ -59,3 +59,28 @@ impl Check {
         passed == down && run.unsigned_abs() >= u64::from(enough)
     }
 }
+
+#[cfg(all(test, loom))]
+mod interleavings {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread::spawn;
+
+    const NOW: Micros = 1_000;
+
+    /// Of two children that find a check due, and one that was held up in the last, one makes it.
+    #[test]
+    fn a_check_is_one_childs() {
+        loom::model(|| {
+            let health = Arc::new(MemberHealth::default());
+            let held_up = Turn::take(&health, NOW).unwrap();
+            let shared = Arc::clone(&health);
+            let ended = spawn(move || held_up.end(&shared, NOW + 2 * LEASE));
+            let shared = Arc::clone(&health);
+            let other = spawn(move || Turn::take(&shared, NOW + LEASE).is_some());
+            let one = Turn::take(&health, NOW + LEASE).is_some();
+            ended.join().unwrap();
+            assert!(!(one & other.join().unwrap()));
+        });
+    }
+}
