@@ -16,6 +16,7 @@
 //! * [`allow`] says what people may make this server send requests to.
 //! * [`trust`] and [`host`] guard the engine's own paths.
 
+#[cfg(not(loom))]
 pub mod addition;
 pub mod allow;
 pub mod argument;
