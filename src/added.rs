@@ -140,6 +140,12 @@ pub fn make_all(farm: &Farm) {
     farm.added.seen.store(roster, Ordering::Relaxed);
 }
 
+/// The parameters that a member was added with, as a `BalancerMember` line has them.
+pub fn line(member: &Member) -> Option<String> {
+    let noted = member.seat.added()?;
+    (noted.tenure == member.tenure).then_some(noted.line)
+}
+
 /// Members that have seats and are not used.
 pub fn unused(farm: &Farm) -> Vec<Unused> {
     let known = farm.added.unused.lock();

@@ -30,18 +30,18 @@ class Meddler:
 
         class Between(BaseHTTPRequestHandler):
             def do_GET(self):
-                self.pass_on()
-                api.patch(path, **changes)
+                self.pass_on(lambda: api.patch(path, **changes))
 
             def do_PATCH(self):
                 self.pass_on()
 
-            def pass_on(self):
+            def pass_on(self, meanwhile=lambda: None):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
                 headers = {name: self.headers[name] for name in ("If-Match", "Content-Type")
                            if name in self.headers}
                 answer = fetch(server.port, self.path, method=self.command, body=body,
                                headers=headers)
+                meanwhile()
                 self.send_response(answer.status)
                 for name in ("Content-Type", "ETag"):
                     if answer.header(name):
@@ -172,11 +172,37 @@ def test_mirror(httpd, make_httpd):
     one, two = (make_httpd("event", conf=named([DEAD, DEAD + "0"])).start() for _ in range(2))
     athctl(one, "set", "farm_one/m1", "weight=7", "drain=on")
     run = subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
-    assert (run.returncode, run.stdout) == (0, "1 line sent\n"), run
+    assert (run.returncode, run.stdout) == (0, "1 difference sent\n"), run
     assert Engine(two).column("weight") == [1.0, 7.0]
     assert Engine(two).column("drain") == [False, True]
     run = subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
     assert run.stdout == "both say the same\n"
+
+
+def test_members_that_were_added_are_mirrored(make_httpd):
+    allow = "AthMemberAllow http://127.0.0.1\n"
+    one, two = (make_httpd("event", conf=allow + named([DEAD])).start() for _ in range(2))
+    two.expect("ATH0254")
+    athctl(one, "add", "farm_one", "http://127.0.0.1:10", "route=b", "retry=7", "status=+H")
+    athctl(one, "add", "farm_one", "http://127.0.0.1:11/app", "name=app", "secret=x", "weight=3")
+    athctl(one, "set", "farm_one/app", "weight=0.5")
+    athctl(two, "add", "farm_one", "http://127.0.0.1:12")
+    run = lambda: subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
+    # Two are added, one is removed, and the weight of one is another by now.
+    assert run().stdout == "4 differences sent\n"
+    assert run().stdout == "both say the same\n"
+    keys = ("name", "url", "route", "weight", "standby", "added")
+    shown = [[[one[key] for key in keys] for one in Engine(server).members()] for server in (one, two)]
+    assert shown[0] == shown[1] and len(shown[0]) == 3
+    assert Engine(one).column("parameters") == [
+        None, {"route": "b", "retry": "7", "status": "+H"}, {"name": "app", "loadfactor": "3"}]
+    athctl(one, "remove", "farm_one/app", "--force")
+    assert run().stdout == "1 difference sent\n"
+    assert Engine(one).column("name") == Engine(two).column("name")
+    two.conf = named([DEAD])
+    two.graceful(alone=True)
+    refused = run()
+    assert refused.returncode == 1 and "AthMemberAllow does not name this host" in refused.stderr
 
 
 def told(server):

@@ -1,18 +1,46 @@
-//! `athctl mirror`: what people set and members pushed on one engine, on another as well.
+//! `athctl mirror`: what people set, the members they added, and what members pushed on one engine, on
+//! another as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
-use crate::api::Api;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::api::{Api, farm_path};
 use crate::cli::{Mirror, Server};
 use crate::error::Error;
 
-/// What is mirrored: farms first, since a member may be turned off with its farm.
+/// Where the members of both are.
+const FARMS: &str = "/api/v1/farms";
+/// What is mirrored as lines: farms first, since a member may be turned off with its farm.
 const PATHS: [&str; 2] = ["/mirror/farm/", "/mirror/phys/"];
 /// Waits after a failure: doubled each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What is looked at of the farms' document.
+#[derive(Deserialize)]
+struct Farms {
+    farms: Vec<Farm>,
+}
+
+#[derive(Deserialize)]
+struct Farm {
+    name: String,
+    server: String,
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    name: String,
+    url: String,
+    drain: bool,
+    /// What it was added with at run time; `None`: it is configured.
+    parameters: Option<BTreeMap<String, String>>,
+}
 
 /// Mirrors once, or for ever.
 pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
@@ -50,9 +78,9 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
     }
 }
 
-/// Sends the lines that differ; how many these were.
+/// Adds and removes the members that differ, and sends the lines; how many all these were.
 fn step(from: &Api, to: &Api) -> Result<usize, Error> {
-    let mut sent = 0;
+    let mut sent = members(from, to)?;
     for path in PATHS {
         let (source, target) = (from.get(path)?.text, to.get(path)?.text);
         let lines = missing(&source, &target);
@@ -63,6 +91,48 @@ fn step(from: &Api, to: &Api) -> Result<usize, Error> {
         }
     }
     Ok(sent)
+}
+
+/// Members that people added on the one are added on the other, and what else it was given goes.
+fn members(from: &Api, to: &Api) -> Result<usize, Error> {
+    let [source, target]: [Farms; 2] = [from.get(FARMS)?.document()?, to.get(FARMS)?.document()?];
+    let mut moved = 0;
+    for farm in &source.farms {
+        let same = |other: &&Farm| (&other.name, &other.server) == (&farm.name, &farm.server);
+        let Some(other) = target.farms.iter().find(same) else {
+            continue;
+        };
+        let path = farm_path(&format!("{}@{}", farm.name, farm.server)) + "/members";
+        for member in added(other, farm) {
+            to.send("DELETE", &format!("{path}/{}", member.name), None, "")?;
+            // Until it is gone, it drains.
+            moved += usize::from(!member.drain);
+        }
+        for member in added(farm, other) {
+            let told = member.parameters.iter().flatten();
+            let mut fields: Map<_, _> = told
+                .map(|(key, value)| (key.clone(), value.as_str().into()))
+                .collect();
+            fields.insert("url".to_owned(), member.url.as_str().into());
+            // One with a path is made of the URL.
+            if !member.name.contains('/') {
+                fields.insert("name".to_owned(), member.name.as_str().into());
+            }
+            to.send("POST", &path, None, &Value::Object(fields).to_string())?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}
+
+/// Members that were added to the one farm and are not the other's.
+fn added<'a>(one: &'a Farm, other: &'a Farm) -> impl Iterator<Item = &'a Member> {
+    let is_others = |member: &Member| other.members.iter().any(|known| known.name == member.name);
+    let added = one
+        .members
+        .iter()
+        .filter(|member| member.parameters.is_some());
+    added.filter(move |member| !is_others(member))
 }
 
 /// Lines of the one that the other does not have.
@@ -80,8 +150,8 @@ fn backoff(failures: u32) -> Duration {
 fn told(sent: usize) -> String {
     match sent {
         0 => "both say the same".to_owned(),
-        1 => "1 line sent".to_owned(),
-        more => format!("{more} lines sent"),
+        1 => "1 difference sent".to_owned(),
+        more => format!("{more} differences sent"),
     }
 }
 

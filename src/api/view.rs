@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use athena_engine::agent::Said;
 use athena_engine::board::record::{MemberRecord, flags};
+use athena_engine::config::addition;
 use athena_engine::dispatch::Lineup;
 use athena_engine::{ewma, health};
 
@@ -78,6 +79,8 @@ pub struct MemberView {
     pub forward: Option<String>,
     /// It was added at run time, and can be removed.
     pub added: bool,
+    /// What it was added with.
+    pub parameters: Option<BTreeMap<String, String>>,
     /// All state letters, for the manager's page.
     #[serde(skip)]
     pub flags: u32,
@@ -175,6 +178,7 @@ impl MemberView {
             up,
             reporting: !has(flags::OUT),
             added: member.tenure != 0,
+            parameters: added::line(member).map(|line| addition::told(&line).collect()),
             drain: has(flags::DRAIN),
             standby: has(flags::STANDBY),
             spare: has(flags::SPARE),

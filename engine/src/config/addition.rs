@@ -146,6 +146,15 @@ pub fn read(text: &str) -> Result<Line, ParamError> {
     Ok(line)
 }
 
+/// What a line says, by key, as it may be told: without `secret`.
+pub fn told(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    let pairs = words::split(text).filter_map(|word| {
+        let (key, value) = word.split_once('=')?;
+        Some((key.to_ascii_lowercase(), value.to_owned()))
+    });
+    pairs.filter(|(key, _)| key != "secret")
+}
+
 fn letter(key: &str) -> Option<char> {
     std::iter::once(("on", 'D'))
         .chain(STATES)
@@ -195,6 +204,13 @@ mod tests {
         assert_eq!(read.native.len(), 3);
         assert_eq!(read.params.slow_start.map(|time| time.as_secs()), Some(30));
         assert_eq!(line([]).unwrap(), "");
+        // Told, it can be added again.
+        let again: Vec<_> = told(&text).collect();
+        let again = again
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        assert_eq!(super::read(&line(again).unwrap()).unwrap(), read);
+        assert_eq!(told("Secret=x retry=1").count(), 1);
     }
 
     #[test]
