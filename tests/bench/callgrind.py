@@ -104,13 +104,12 @@ class Function(NamedTuple):
 class Profile:
     """Instructions by function and call, per request.
 
-    `own`: within a function; `calls` and `through`: how often one calls another, and what is
-    spent in and below the other then, by (caller, callee).
+    `own`: within a function; `through`: in and below one that another calls, by (caller, callee).
     """
 
     def __init__(self, requests):
         self.requests = requests
-        self.own, self.calls, self.through = Counter(), Counter(), Counter()
+        self.own, self.through = Counter(), Counter()
 
     @classmethod
     def read(cls, paths, requests):
@@ -122,7 +121,7 @@ class Profile:
 
     def _add(self, dump):
         place = {}
-        called = None
+        in_call = False
         for line in dump.splitlines():
             key, equals, value = line.partition("=")
             if key in ("ob", "cob"):
@@ -133,15 +132,14 @@ class Profile:
                 # Without cob= the callee is in the caller's object.
                 callee = Function(place.pop("cob", caller.object), _plain(value))
             elif key == "calls":
-                called = int(value.split()[0])
+                in_call = True
             elif not equals and line[:1].isdigit():
                 cost = int(line.split()[1])
-                if called is None:
-                    self.own[caller] += cost
-                else:
-                    self.calls[caller, callee] += called
+                if in_call:
                     self.through[caller, callee] += cost
-                    called = None
+                else:
+                    self.own[caller] += cost
+                in_call = False
 
     @property
     def total(self):

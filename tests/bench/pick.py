@@ -45,7 +45,7 @@ REPEATS = 1000
 def _programs():
     """Builds that crate's; where they are."""
     crate = ROOT / "tests/bench/pick"
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--manifest-path",
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--manifest-path",
                     crate / "Cargo.toml", "--target-dir", crate / "target"], check=True)
     return crate / "target/release"
 

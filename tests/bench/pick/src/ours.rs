@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use athena_engine::board::inflight::{self, Totals};
+use athena_engine::board::limit::Limit;
 use athena_engine::board::record::{FarmRecord, MemberRecord};
 use athena_engine::dispatch::{Election, Lineup};
 use athena_engine::method::{Affinity, Method, by_name};
@@ -83,7 +84,11 @@ impl Farm {
 
     /// A request at a member begins.
     pub fn begin(&self, id: MemberId) {
-        inflight::open(&self.cells[id.0 as usize], self.totals(id), None);
+        inflight::open(
+            &self.cells[id.0 as usize],
+            self.totals(id),
+            Limit::default(),
+        );
     }
 
     /// One has ended.
