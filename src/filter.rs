@@ -9,7 +9,7 @@ use crate::farm::Farm;
 use crate::ffi;
 use crate::guard::guard;
 use crate::record::{Answer, Kind, Record};
-use crate::{account, clock, cookie, outcome, reverse, serve, sticky};
+use crate::{account, clock, cookie, elect, outcome, reverse, sticky};
 
 const NAME: &std::ffi::CStr = c"ATHENA_FIRST_BYTE";
 
@@ -205,7 +205,7 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
         return false;
     }
     // SAFETY: the caller's promise.
-    let successor = unsafe { serve::choose(r, record, farm) };
+    let successor = unsafe { elect::choose(r, record, farm) };
     record.successor.set(successor.ok());
     successor.is_ok()
 }

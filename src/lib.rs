@@ -11,7 +11,7 @@
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   members that are added, [`stored`] for what mod_proxy_balancer remembers; on its [`rounds`] it asks
 //!   each [`agent`] and makes each [`check`]
-//! * how a member is chosen: by the request's [`class`] and [`affinity`], and the farm's [`rule`],
+//! * how a member is chosen: [`elect`], by the request's [`class`] and [`affinity`], and the farm's [`rule`],
 //!   ours or other modules' ([`extension`], [`foreign`])
 //! * what people change at run time: [`change`], [`mod@method`], and what happened: [`events`]
 //! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`]; mod_proxy_balancer through
@@ -36,6 +36,7 @@ mod connection;
 mod cookie;
 mod directives;
 mod drain;
+mod elect;
 mod environment;
 mod events;
 mod extension;

@@ -19,7 +19,9 @@ pub fn check(farm: &Farm, name: &str) -> Result<(), String> {
     match provider.and_then(|provider| Rule::of(provider)) {
         None => said("there is no such lbmethod"),
         Some(Rule::Menu(method)) if method.wants_key() && farm.seat.plan.capacity().table == 0 => {
-            said("its table is made at a start: write it in the configuration")
+            said(
+                "needs a table that only a start makes: write it in the configuration, then restart gracefully",
+            )
         }
         Some(_) if name == "stats" && farm.params.score.is_none() => said("needs score=FORMULA"),
         Some(_) => Ok(()),

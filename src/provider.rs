@@ -13,7 +13,7 @@ use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log;
 use crate::rule::{Asked, Rule};
-use crate::{growth, proxy, random, refresh, runtime, serve, unlisted};
+use crate::{elect, growth, proxy, random, refresh, runtime, unlisted};
 
 const GROUP: &CStr = c"proxylbmethod";
 const VERSION: &CStr = c"0";
@@ -181,7 +181,7 @@ unsafe fn find(
     let method = unsafe { Asked::by(r, farm, balancer) };
     let election = Election {
         force: false,
-        ..serve::election(farm, &method, &[])
+        ..elect::election(farm, &method, &[])
     };
     random::with(|random| election.run(random))
         .ok()

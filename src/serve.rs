@@ -8,10 +8,8 @@
 use std::ffi::{c_char, c_int};
 use std::sync::atomic::Ordering;
 
-use athena_engine::MemberId;
 use athena_engine::attempt::{self, Next, Outcome};
 use athena_engine::budget;
-use athena_engine::dispatch::{Elected, Election, Nobody, Reason};
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, DECLINED, OK};
@@ -19,15 +17,11 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::outcome;
 use crate::proxy::Proxy;
-use crate::queue::Line;
 use crate::record::{Answer, Kind, Record};
-use crate::rule::Asked;
-use crate::sticky::{self, Choice};
 use crate::unusable;
-use crate::waiting;
 use crate::{
-    access, account, affinity, canon, class, clock, connection, cookie, environment, filter,
-    foreign, forward, growth, method, proxy, random, refresh, reverse, stats,
+    access, account, canon, clock, connection, cookie, elect, environment, filter, forward, proxy,
+    reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -196,11 +190,13 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
             Next::Replay => {
                 record.replays.set(record.replays.get() + 1);
                 let found = match record.successor.take() {
-                    Some((successor, elected)) => take(r, record, farm, successor, elected).is_ok(),
+                    Some((successor, elected)) => {
+                        elect::take(r, record, farm, successor, elected).is_ok()
+                    }
                     None => false,
                 };
                 // SAFETY: as above.
-                if !found && !unsafe { next_member(r, record, farm) } {
+                if !found && !unsafe { elect::next_member(r, record, farm) } {
                     if record.answer.get() == Answer::Discarded {
                         // SAFETY: as above.
                         return unsafe { unusable::during(call, record, farm) };
@@ -276,175 +272,6 @@ unsafe fn attempt(
         }
         (status, outcome)
     }
-}
-
-/// Elects the next member for the request and makes it the record's. False when there is none.
-///
-/// # Safety
-/// `r` is live and `record` its own.
-pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
-    record.member.set(std::ptr::null());
-    record.pinned_to.set(std::ptr::null());
-    record.refreshed.set(false);
-    if record.attempts_here() == 0 {
-        // SAFETY: the caller's promise.
-        unsafe {
-            class::read(r, record, farm);
-            record.session.set(sticky::read(r, record, farm));
-        }
-    }
-    let mut line = Line::of(record, farm);
-    let mut its_turn = record.attempts_here() > 0 || !line.as_ref().is_some_and(Line::has_others);
-    loop {
-        let chosen = if its_turn {
-            // SAFETY: the caller's promise.
-            unsafe { choose(r, record, farm) }
-        } else {
-            Err(Nobody::Full)
-        };
-        its_turn = true;
-        match chosen.and_then(|(member, elected)| take(r, record, farm, member, elected)) {
-            Ok(()) => return true,
-            // Its place went to another request in between: there may be others.
-            Err(Nobody::Full) if chosen.is_ok() => {}
-            // SAFETY: as above.
-            Err(Nobody::Full) if line.as_mut().is_some_and(|line| unsafe { line.wait(r) }) => {}
-            Err(why) => {
-                record.full.set(why == Nobody::Full);
-                return false;
-            }
-        }
-    }
-}
-
-/// Elects a member that this request has not been to: its session's, else the method's. `Err`: why
-/// there is none.
-///
-/// # Safety
-/// `r` is live and `record` its own.
-pub unsafe fn choose(
-    r: *mut ffi::request_rec,
-    record: &Record,
-    farm: &Farm,
-) -> Result<(*const Member, Elected), Nobody> {
-    // SAFETY: the caller's promise; the balancer is the record's own.
-    unsafe { catch_up(r, record.balancer(), farm) };
-    if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
-        || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
-    {
-        return Err(Nobody::Usable);
-    }
-    let tried = record.tried();
-    // SAFETY: as above.
-    let method = unsafe { Asked::by(r, farm, record.balancer()) };
-    let tried = tried.get(record.tried_places()).unwrap_or_default();
-    let mut election = election(farm, &method, tried);
-    election.leaves = farm.leaves(record.class.get());
-    election.force &= waiting::is_over(record, election.now);
-    // The next farm of its cookie comes first, as a fallback does.
-    election.force &= !record.prefers_more();
-    let by_method = || random::with(|random| election.run(random));
-    if let Some(elected) = cookie::member(record, farm, &election) {
-        return seated(farm, elected);
-    }
-    let Some(session) = record.session.get() else {
-        return seated(farm, by_method()?);
-    };
-    let choice = sticky::choose(&session, record, farm, &election);
-    if !matches!(choice, Choice::Its(_))
-        && let Some(member) = sticky::forwarder(&session, farm)
-    {
-        record.pinned_to.set(member);
-        return Err(Nobody::Usable);
-    }
-    let elected = match choice {
-        Choice::Its(elected) => Ok(elected),
-        Choice::Any => by_method(),
-        Choice::Nobody(why) => Err(why),
-    };
-    let elected = elected.and_then(|elected| seated(farm, elected));
-    // SAFETY: members live as long as the configuration.
-    let member = elected
-        .ok()
-        .and_then(|(member, _)| unsafe { member.as_ref() });
-    sticky::explain(r, &session, record, farm, &choice, member);
-    elected
-}
-
-/// Brings this child's view of a farm up to date, before it elects.
-///
-/// # Safety
-/// `r` is live; `balancer` is null or one of its server's.
-pub unsafe fn catch_up(r: *mut ffi::request_rec, balancer: *mut ffi::proxy_balancer, farm: &Farm) {
-    // SAFETY: the caller's promise.
-    unsafe { foreign::follow(r, balancer, farm) };
-    growth::follow(farm);
-    stats::follow(farm);
-    method::follow(farm);
-    refresh::if_stale(farm);
-}
-
-/// An election among a farm's members now.
-pub fn election<'a>(farm: &'a Farm, method: &'a Asked<'a>, tried: &'a [MemberId]) -> Election<'a> {
-    Election {
-        farm: farm.seat.record,
-        plan: farm.seat.plan.read(farm.seat.record),
-        lineup: farm,
-        method,
-        tried,
-        probes: true,
-        leaves: 0,
-        // A fallback comes first: nobody has to wait for a member that may still be down.
-        force: outcome::force_recovery(method.balancer) && !farm.has_substitute(),
-        half_life: farm.half_life(),
-        affinity: affinity::of(method),
-        score: farm.params.score.as_ref(),
-        now: clock::now(),
-    }
-}
-
-fn seated(farm: &Farm, elected: Elected) -> Result<(*const Member, Elected), Nobody> {
-    farm.elected(elected.id)
-        .map(|member| (std::ptr::from_ref(member), elected))
-        .ok_or(Nobody::Usable)
-}
-
-/// Makes a member the record's, with a place there. `Err`: it has none left, or the request has had
-/// its share of attempts.
-fn take(
-    r: *mut ffi::request_rec,
-    record: &Record,
-    farm: &Farm,
-    seat: *const Member,
-    elected: Elected,
-) -> Result<(), Nobody> {
-    // SAFETY: members live as long as the configuration.
-    let member = unsafe { seat.as_ref() }.ok_or(Nobody::Usable)?;
-    if record.is_spent() {
-        return Err(Nobody::Usable);
-    }
-    // At once, so that the next choice, in whatever child, sees this one.
-    // SAFETY: called for a live request and its own record.
-    if !unsafe { account::open(r, record, farm, member, elected.limit) } {
-        return Err(Nobody::Full);
-    }
-    if !member.keeps() {
-        // Removed in between: its seat may be another's.
-        record.member.set(seat);
-        account::withdraw(record);
-        record.member.set(std::ptr::null());
-        return Err(Nobody::Full);
-    }
-    record.note_tried(member.seat.id);
-    record.member.set(seat);
-    record.reason.set(elected.reason);
-    if elected.reason != Reason::Method {
-        // SAFETY: called for a live request and its own record.
-        unsafe { Asked::by(r, farm, record.balancer()) }.passed_over(member);
-    }
-    member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
-    environment::elected(r, record);
-    Ok(())
 }
 
 /// The URL of the record's member for this request. `Err`: mod_proxy refused to make one, which is

@@ -4,7 +4,7 @@
 //!
 //! A line that is wrong becomes `AthError`, so that httpd reports it at its own file and line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use athena_engine::config::line::{Line, check, take};
 use athena_engine::config::mark;
@@ -13,10 +13,12 @@ use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
 use athena_engine::config::words;
 
 use self::nodes::{each, to_str};
+use self::servers::{Server, is_on};
 use crate::naming::text;
 use crate::{directives, ffi, pool, provider};
 
 mod nodes;
+mod servers;
 
 type Node = ffi::ap_directive_t;
 
@@ -32,31 +34,6 @@ pub struct Findings {
     pub empty: BTreeSet<String>,
     /// Targets that look like a farm and name none, as texts for the log.
     pub strangers: Vec<String>,
-}
-
-/// One server's lines.
-struct Server {
-    head: *mut *mut Node,
-    /// `ServerName` of a virtual host, for messages.
-    name: String,
-    /// Farms this server defines.
-    farms: BTreeMap<String, FarmLines>,
-    /// Both `BalancerInherit Off` and `ProxyPassInherit Off` stand here.
-    inherits: Inherits,
-}
-
-/// What a server says about its inheritance of the main server's farms (merge_proxy_config in
-/// mod_proxy.c: either one suffices to inherit).
-#[derive(Clone, Copy, Default)]
-struct Inherits {
-    balancers: Option<bool>,
-    passes: Option<bool>,
-}
-
-#[derive(Default)]
-struct FarmLines {
-    /// The first line that gives it a member.
-    member: Option<*mut Node>,
 }
 
 /// What surrounds a line.
@@ -149,128 +126,6 @@ impl Walk {
                     None => {}
                 }
                 node = next;
-            }
-        }
-    }
-
-    /// Lists the servers and the farms each defines.
-    unsafe fn collect(&mut self, root: *mut *mut Node) {
-        // SAFETY: as `modernise`.
-        unsafe {
-            self.collect_server(root);
-            let mut node = *root;
-            while !node.is_null() {
-                if text((*node).directive).eq_ignore_ascii_case("<VirtualHost") {
-                    self.collect_server(&raw mut (*node).first_child);
-                }
-                node = (*node).next;
-            }
-        }
-    }
-
-    unsafe fn collect_server(&mut self, head: *mut *mut Node) {
-        let mut server = Server {
-            head,
-            name: String::new(),
-            farms: BTreeMap::new(),
-            inherits: Inherits::default(),
-        };
-        // SAFETY: as `modernise`.
-        unsafe {
-            each(*head, &mut |node| {
-                let name = text((*node).directive).to_ascii_lowercase();
-                let args = text((*node).args);
-                let first = words::split(args.trim_end_matches('>')).next();
-                let first = first.as_deref().unwrap_or_default();
-                match name.as_str() {
-                    "<proxy" => {
-                        if let Some(farm) = balancer_name(first) {
-                            let lines = server.farms.entry(farm).or_default();
-                            each((*node).first_child, &mut |child| {
-                                if text((*child).directive).eq_ignore_ascii_case("BalancerMember") {
-                                    lines.member.get_or_insert(child);
-                                }
-                            });
-                        }
-                    }
-                    "balancermember" => {
-                        if let Some(farm) = balancer_name(first) {
-                            server
-                                .farms
-                                .entry(farm)
-                                .or_default()
-                                .member
-                                .get_or_insert(node);
-                        }
-                    }
-                    "proxypass" | "proxypassmatch" => {
-                        for word in words::split(&args) {
-                            if let Some(farm) = balancer_name(&word) {
-                                server.farms.entry(farm).or_default();
-                            }
-                        }
-                    }
-                    "servername" => first.clone_into(&mut server.name),
-                    "balancerinherit" => server.inherits.balancers = Some(is_on(first)),
-                    "proxypassinherit" => server.inherits.passes = Some(is_on(first)),
-                    _ => {}
-                }
-            });
-        }
-        self.servers.push(server);
-    }
-
-    /// mod_proxy's merge drops the members that a virtual host gives to a farm it inherits: a start
-    /// that went well would hide it.
-    unsafe fn refuse_hidden_members(&mut self) {
-        let Some((main, hosts)) = self.servers.split_first() else {
-            return;
-        };
-        let mut hidden = Vec::new();
-        for host in hosts {
-            let or = |own: Option<bool>, base: Option<bool>| own.or(base).unwrap_or(true);
-            let inherits = or(host.inherits.balancers, main.inherits.balancers)
-                || or(host.inherits.passes, main.inherits.passes);
-            for (farm, lines) in host.farms.iter().filter(|_| inherits) {
-                if let Some(node) = lines.member
-                    && main.farms.contains_key(farm)
-                {
-                    hidden.push((node, farm.clone(), host.name.clone()));
-                }
-            }
-        }
-        for (node, farm, host) in hidden {
-            // SAFETY: a node of the tree.
-            unsafe {
-                let member = text((*node).args);
-                self.refuse(
-                    node,
-                    &format!(
-                        "BalancerMember {member}: farm {farm} is inherited from the main server, \
-                         and httpd would drop members that virtual host {host} adds to it: give \
-                         the farm another name here, or write BalancerInherit Off and \
-                         ProxyPassInherit Off in this virtual host"
-                    ),
-                );
-            }
-        }
-    }
-
-    fn list_empty_farms(&mut self) {
-        let Some(main) = self.servers.first() else {
-            return;
-        };
-        let has_members = |server: &Server, farm: &str| {
-            server
-                .farms
-                .get(farm)
-                .is_some_and(|lines| lines.member.is_some())
-        };
-        for server in &self.servers {
-            for farm in server.farms.keys() {
-                if !has_members(server, farm) && !has_members(main, farm) {
-                    self.findings.empty.insert(farm.clone());
-                }
             }
         }
     }
@@ -481,10 +336,6 @@ unsafe fn holds_rules(first: *mut Node) -> bool {
         });
     }
     rules
-}
-
-fn is_on(word: &str) -> bool {
-    word.eq_ignore_ascii_case("on")
 }
 
 fn pairs(pairs: &[(String, String)]) -> String {

@@ -15,7 +15,7 @@ use crate::farm::Farm;
 use crate::ffi;
 use crate::log::{self, Level};
 use crate::record::Record;
-use crate::{client, clock, outcome, runtime, serve};
+use crate::{client, clock, elect, outcome, runtime};
 
 /// How often a waiting request looks, in microseconds.
 const EVERY: Micros = 50_000;
@@ -49,7 +49,7 @@ pub unsafe fn for_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm)
         // Where it has been may be well again meanwhile.
         record.forgive();
         // SAFETY: the caller's promise.
-        let found = unsafe { serve::next_member(r, record, farm) };
+        let found = unsafe { elect::next_member(r, record, farm) };
         // SAFETY: as above.
         if found || left == 0 || unsafe { client::is_gone(r) } {
             break found;

@@ -1,19 +1,21 @@
 //! Commands and options, and what is made from them: completions and manual pages.
 
+mod values;
+
 use std::env;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::api::farm_path;
 use crate::error::Error;
 use crate::monitor::{Severity, Threshold};
+use values::{expiry, member, pair, seconds, word};
+
+pub use values::{Target, Word, now};
 
 /// Look at, change and watch the farms of an httpd with mod_athena.
 #[derive(Debug, Parser)]
@@ -173,75 +175,6 @@ impl Of {
     }
 }
 
-/// A farm, or a member of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// `NAME`, or `NAME@SERVER`.
-    pub farm: String,
-    pub member: Option<String>,
-}
-
-impl Target {
-    /// Where its document is.
-    pub fn path(&self) -> String {
-        let farm = farm_path(&self.farm);
-        match &self.member {
-            None => farm,
-            Some(member) => format!("{farm}/members/{member}"),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.farm)?;
-        self.member
-            .iter()
-            .try_for_each(|member| write!(f, "/{member}"))
-    }
-}
-
-impl FromStr for Target {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A member's name may have a path.
-        let (farm, member) = match text.split_once('/') {
-            Some((farm, member)) => (farm, Some(member.to_owned())),
-            None => (text, None),
-        };
-        if farm.is_empty() || member.as_ref().is_some_and(String::is_empty) {
-            return Err("must be FARM or FARM/MEMBER");
-        }
-        Ok(Self {
-            farm: farm.to_owned(),
-            member,
-        })
-    }
-}
-
-fn member(text: &str) -> Result<Target, &'static str> {
-    let target = text.parse::<Target>().ok();
-    let of_member = target.filter(|target| target.member.is_some());
-    of_member.ok_or("must be FARM/MEMBER")
-}
-
-fn pair(text: &str) -> Result<(String, String), &'static str> {
-    let pair = text.split_once('=').ok_or("must be KEY=VALUE")?;
-    Ok((pair.0.to_owned(), pair.1.to_owned()))
-}
-
-/// A member's name may have a `=` in its path, a key has no slash.
-fn word(text: &str) -> Result<Word, &'static str> {
-    let key = text.split_once('=').map(|(key, _)| key);
-    if key.is_some_and(|key| !key.contains('/')) {
-        return pair(text).map(Word::Value);
-    }
-    member(text)
-        .map(Word::Also)
-        .map_err(|_| "must be KEY=VALUE, or FARM/MEMBER")
-}
-
 #[derive(Debug, Args)]
 pub struct Set {
     /// FARM, or FARM/MEMBER
@@ -250,13 +183,6 @@ pub struct Set {
     /// different: of a farm on, method, forward, fallback; of a member weight, lbset, on, drain and more
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = word)]
     pub words: Vec<Word>,
-}
-
-/// A word behind the first target.
-#[derive(Clone, Debug)]
-pub enum Word {
-    Also(Target),
-    Value((String, String)),
 }
 
 #[derive(Debug, Args)]
@@ -400,31 +326,6 @@ pub struct CookieKey {
     pub id: String,
 }
 
-/// Now, in seconds since 1970.
-pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
-}
-
-fn expiry(text: &str) -> Result<u64, String> {
-    let (start, digits) = text
-        .strip_prefix('+')
-        .map_or((0, text), |digits| (now(), digits));
-    let seconds = digits.parse::<u64>().ok();
-    seconds
-        .filter(|_| !digits.starts_with('+'))
-        .and_then(|seconds| start.checked_add(seconds))
-        .ok_or_else(|| "must be seconds since 1970, or +SECONDS from now".to_owned())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .filter(|seconds| (1..=3600).contains(seconds))
-        .map(Duration::from_secs)
-        .ok_or_else(|| "must be a whole number of seconds from 1 to 3600".to_owned())
-}
-
 /// Says what is wrong with the command line, or the help that it asks for. A monitoring system would
 /// take the customary 2 for CRITICAL.
 pub fn refused(error: &clap::Error) -> ExitCode {
@@ -480,36 +381,6 @@ mod tests {
                 document.contains(&example),
                 "docs/athctl.md: no {example:?}"
             );
-        }
-    }
-
-    #[test]
-    fn an_expiry_is_a_time_or_a_span() {
-        assert_eq!(expiry("1900000000"), Ok(1_900_000_000));
-        assert!(expiry("+60").unwrap() >= now() + 59);
-        for text in ["", "+", "++1", "-1", "x", "1h", "+18446744073709551615"] {
-            assert!(expiry(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn targets() {
-        let read = |text: &str| text.parse::<Target>().map(|target| target.path());
-        assert_eq!(read("f@v").as_deref(), Ok("/api/v1/farms/f@v"));
-        assert_eq!(
-            read("f/m:1/p").as_deref(),
-            Ok("/api/v1/farms/f/members/m:1/p")
-        );
-        assert!(read("f/").is_err() && read("/m").is_err() && read("").is_err());
-        assert!(member("f").is_err());
-        assert_eq!(member("f/m").unwrap().to_string(), "f/m");
-    }
-
-    #[test]
-    fn a_timeout_is_a_number_of_seconds() {
-        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
-        for text in ["0", "3601", "-1", "1.5", "x", ""] {
-            assert!(seconds(text).is_err(), "{text}");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::log::{self, Level};
 use crate::rule::Asked;
-use crate::{forward, pool, random, serve, sticky, unusable};
+use crate::{elect, forward, pool, random, sticky, unusable};
 
 /// Farms that a query is forwarded to, one after the other.
 const HOPS_MAX: usize = 8;
@@ -123,7 +123,7 @@ impl<'q> Ready<'q> {
     ) -> Option<&'static Member> {
         // SAFETY: the caller's promise; the balancer is the farm's own.
         let method = unsafe {
-            serve::catch_up(r, farm.balancer, farm);
+            elect::catch_up(r, farm.balancer, farm);
             Asked::by(r, farm, farm.balancer)
         };
         if farm.seat.record.cold.off.load(Ordering::Relaxed) != 0 {
@@ -132,7 +132,7 @@ impl<'q> Ready<'q> {
         let mut election = Election {
             probes: false,
             force: false,
-            ..serve::election(farm, &method, &[])
+            ..elect::election(farm, &method, &[])
         };
         let Some(key) = self.key.as_ref().map(|key| key.as_bytes()) else {
             let elected = random::with(|random| election.run(random)).ok()?;

@@ -1,0 +1,163 @@
+//! Which farms each server defines, and which of them it inherits.
+
+use std::collections::BTreeMap;
+
+use athena_engine::config::target::balancer_name;
+use athena_engine::config::words;
+
+use super::nodes::each;
+use super::{Node, Walk};
+use crate::naming::text;
+
+/// One server's lines.
+pub(super) struct Server {
+    pub(super) head: *mut *mut Node,
+    /// `ServerName` of a virtual host, for messages.
+    pub(super) name: String,
+    /// Farms this server defines.
+    pub(super) farms: BTreeMap<String, FarmLines>,
+    /// Both `BalancerInherit Off` and `ProxyPassInherit Off` stand here.
+    pub(super) inherits: Inherits,
+}
+
+/// What a server says about its inheritance of the main server's farms (merge_proxy_config in
+/// mod_proxy.c: either one suffices to inherit).
+#[derive(Clone, Copy, Default)]
+pub(super) struct Inherits {
+    pub(super) balancers: Option<bool>,
+    pub(super) passes: Option<bool>,
+}
+
+#[derive(Default)]
+pub(super) struct FarmLines {
+    /// The first line that gives it a member.
+    pub(super) member: Option<*mut Node>,
+}
+
+impl Walk {
+    /// Lists the servers and the farms each defines.
+    pub(super) unsafe fn collect(&mut self, root: *mut *mut Node) {
+        // SAFETY: as `modernise`.
+        unsafe {
+            self.collect_server(root);
+            let mut node = *root;
+            while !node.is_null() {
+                if text((*node).directive).eq_ignore_ascii_case("<VirtualHost") {
+                    self.collect_server(&raw mut (*node).first_child);
+                }
+                node = (*node).next;
+            }
+        }
+    }
+
+    unsafe fn collect_server(&mut self, head: *mut *mut Node) {
+        let mut server = Server {
+            head,
+            name: String::new(),
+            farms: BTreeMap::new(),
+            inherits: Inherits::default(),
+        };
+        // SAFETY: as `modernise`.
+        unsafe {
+            each(*head, &mut |node| {
+                let name = text((*node).directive).to_ascii_lowercase();
+                let args = text((*node).args);
+                let first = words::split(args.trim_end_matches('>')).next();
+                let first = first.as_deref().unwrap_or_default();
+                match name.as_str() {
+                    "<proxy" => {
+                        if let Some(farm) = balancer_name(first) {
+                            let lines = server.farms.entry(farm).or_default();
+                            each((*node).first_child, &mut |child| {
+                                if text((*child).directive).eq_ignore_ascii_case("BalancerMember") {
+                                    lines.member.get_or_insert(child);
+                                }
+                            });
+                        }
+                    }
+                    "balancermember" => {
+                        if let Some(farm) = balancer_name(first) {
+                            server
+                                .farms
+                                .entry(farm)
+                                .or_default()
+                                .member
+                                .get_or_insert(node);
+                        }
+                    }
+                    "proxypass" | "proxypassmatch" => {
+                        for word in words::split(&args) {
+                            if let Some(farm) = balancer_name(&word) {
+                                server.farms.entry(farm).or_default();
+                            }
+                        }
+                    }
+                    "servername" => first.clone_into(&mut server.name),
+                    "balancerinherit" => server.inherits.balancers = Some(is_on(first)),
+                    "proxypassinherit" => server.inherits.passes = Some(is_on(first)),
+                    _ => {}
+                }
+            });
+        }
+        self.servers.push(server);
+    }
+
+    /// mod_proxy's merge drops the members that a virtual host gives to a farm it inherits: a start
+    /// that went well would hide it.
+    pub(super) unsafe fn refuse_hidden_members(&mut self) {
+        let Some((main, hosts)) = self.servers.split_first() else {
+            return;
+        };
+        let mut hidden = Vec::new();
+        for host in hosts {
+            let or = |own: Option<bool>, base: Option<bool>| own.or(base).unwrap_or(true);
+            let inherits = or(host.inherits.balancers, main.inherits.balancers)
+                || or(host.inherits.passes, main.inherits.passes);
+            for (farm, lines) in host.farms.iter().filter(|_| inherits) {
+                if let Some(node) = lines.member
+                    && main.farms.contains_key(farm)
+                {
+                    hidden.push((node, farm.clone(), host.name.clone()));
+                }
+            }
+        }
+        for (node, farm, host) in hidden {
+            // SAFETY: a node of the tree.
+            unsafe {
+                let member = text((*node).args);
+                self.refuse(
+                    node,
+                    &format!(
+                        "BalancerMember {member}: farm {farm} is inherited from the main server, \
+                         and httpd would drop members that virtual host {host} adds to it: give \
+                         the farm another name here, or write BalancerInherit Off and \
+                         ProxyPassInherit Off in this virtual host"
+                    ),
+                );
+            }
+        }
+    }
+
+    pub(super) fn list_empty_farms(&mut self) {
+        let Some(main) = self.servers.first() else {
+            return;
+        };
+        let has_members = |server: &Server, farm: &str| {
+            server
+                .farms
+                .get(farm)
+                .is_some_and(|lines| lines.member.is_some())
+        };
+        for server in &self.servers {
+            for farm in server.farms.keys() {
+                if !has_members(server, farm) && !has_members(main, farm) {
+                    self.findings.empty.insert(farm.clone());
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn is_on(word: &str) -> bool {
+    word.eq_ignore_ascii_case("on")
+}
