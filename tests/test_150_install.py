@@ -1,4 +1,5 @@
-"""A stranger's quarter of an hour: ci/install into Debian's layout, then the README's own lines."""
+"""A stranger's quarter of an hour: the demo; ci/install into Debian's layout, then the README's own
+lines."""
 
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 from harness.client import fetch
@@ -23,6 +25,24 @@ def typed(first):
     lines = [line.split("  #")[0].strip() for line in TYPED if line.startswith(first)]
     assert lines, f"README: no {first}"
     return lines
+
+
+def test_the_demo_shows_where_to_look(directory):
+    def demo(action):
+        # Whoever reads what it prints is told the end, although servers stay behind.
+        done = subprocess.run([sys.executable, "-m", "harness.demo", action, directory / "run"],
+                              cwd=ROOT / "tests", capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    try:
+        said = demo("run")
+        assert said.count("  200  member ") == 12
+        addresses = re.findall(r"^  http://127\.0\.0\.1:(\d+)(/\S+)", said, re.M)
+        assert "/athena/" in [path for _, path in addresses]
+        assert [fetch(int(port), path).status for port, path in addresses] == [200] * 5
+    finally:
+        said = demo("stop")
+    assert "stopped httpd" in said and "stopped backend" in said
 
 
 class Debian:

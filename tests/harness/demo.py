@@ -42,8 +42,9 @@ def _start_backends(directory):
     """Back ends end with their standard input: one that never closes keeps them."""
     never = directory / "backend.stdin"
     os.mkfifo(never)
-    with never.open("r+b", buffering=0) as stdin:
-        backends = Process("--members", 3, "--first", 1, stdin=stdin)
+    # Nor do they hold this program's output: who reads it is told when it ends.
+    with never.open("r+b", buffering=0) as stdin, (directory / "backend.log").open("wb") as log:
+        backends = Process("--members", 3, "--first", 1, stdin=stdin, stderr=log)
     (directory / "backend.pid").write_text(f"{backends.popen.pid}\n")
     return backends
 
@@ -59,6 +60,7 @@ def _show(port, ports):
 Open
   {base}/reports/           the farm, weighted round robin
   {base}/quick/?delay=50    the same members by response time
+  {base}/athena/            the manager's page
   {base}/athena/api/v1/farms
   {base}/server-status
 
