@@ -86,10 +86,12 @@ impl Page {
 
     /// The page's text.
     pub fn text(&self) -> String {
-        self.families
+        let texts: Vec<_> = self
+            .families
             .iter()
             .map(|(_, text)| text.as_str())
-            .collect()
+            .collect();
+        texts.concat()
     }
 }
 

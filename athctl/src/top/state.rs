@@ -82,7 +82,8 @@ impl State {
         self.pasts
             .values()
             .filter_map(|past| past.rates.back())
-            .sum()
+            // A sum of nothing is -0.0.
+            .fold(0.0, |sum, rate| sum + rate)
     }
 
     /// Rates from the counters of two answers; counters that went back were set to 0.

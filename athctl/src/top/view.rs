@@ -40,7 +40,9 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State) {
             Style::default()
         };
         let cells = Column::ALL.iter().map(|column| cell(*column, row));
-        TableRow::new(cells.chain([Cell::new(sparkline(&row.rates))])).style(style)
+        // Where there is little room, the newest are seen.
+        let past = Text::from(sparkline(&row.rates)).alignment(Alignment::Right);
+        TableRow::new(cells.chain([Cell::new(past)])).style(style)
     });
     let titles = Column::ALL.iter().map(|column| {
         let mark = match (*column == state.sort, state.reversed) {
@@ -52,8 +54,13 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State) {
     });
     let header = TableRow::new(titles).style(Style::default().add_modifier(Modifier::BOLD));
     let history = u16::try_from(HISTORY).unwrap_or_default();
-    let widths = Column::ALL.iter().map(|column| width(*column));
-    let table = Table::new(rows, widths.chain([Constraint::Length(history)])).header(header);
+    let names = state
+        .farms
+        .iter()
+        .map(|farm| farm.full_name().chars().count());
+    let longest = u16::try_from(names.max().unwrap_or_default()).unwrap_or(u16::MAX);
+    let widths = Column::ALL.iter().map(|column| width(*column, longest));
+    let table = Table::new(rows, widths.chain([Constraint::Max(history)])).header(header);
     frame.render_widget(table, middle);
 }
 
@@ -122,9 +129,10 @@ fn aligned(column: Column, text: String) -> Text<'static> {
     Text::from(text).alignment(side)
 }
 
-fn width(column: Column) -> Constraint {
+/// `longest` is that of the farms' names.
+fn width(column: Column, longest: u16) -> Constraint {
     match column {
-        Column::Farm => Constraint::Max(20),
+        Column::Farm => Constraint::Length(longest.clamp(5, 20)),
         Column::Member => Constraint::Min(15),
         Column::State => Constraint::Length(8),
         Column::FirstByte => Constraint::Length(14),
@@ -195,6 +203,19 @@ mod tests {
         );
         assert!(screen[1].starts_with("farm▾"));
         assert!(screen[5].starts_with("q quit"));
+    }
+
+    #[test]
+    fn names_are_whole_and_the_newest_rates_seen_on_a_narrow_screen() {
+        let mut state = State::default();
+        for turn in 0..40 {
+            let elected = turn * (turn + 1) / 2;
+            let farms = vec![farm("shop-of-the-week", &[("10.0.0.1:8080", elected, 0)])];
+            seen(&mut state, turn, farms);
+        }
+        let row = &screen(&mut state, 112, 5)[2];
+        assert!(row.starts_with("shop-of-the-week 10.0.0.1:8080"), "{row}");
+        assert!(row.ends_with('█'), "{row}");
     }
 
     #[test]
