@@ -85,6 +85,8 @@ pub fn tick() {
     let Some(rounds) = place.as_mut() else {
         return;
     };
+    // First what has come: nobody is late because this process was.
+    rounds.hear(0);
     let now = clock::now();
     rounds.give_up(now);
     for farm in farms() {
@@ -98,7 +100,7 @@ pub fn tick() {
         }
     }
     rounds.connect();
-    rounds.hear();
+    rounds.hear(LOOK);
 }
 
 impl Rounds {
@@ -163,16 +165,13 @@ impl Rounds {
         }
     }
 
-    /// Goes on wherever something has happened.
-    fn hear(&mut self) {
-        let end = clock::now().saturating_add(LOOK);
+    /// Goes on wherever something has happened, or does within that time.
+    fn hear(&mut self, time: Micros) {
+        let end = clock::now().saturating_add(time);
         loop {
             let left = Duration::from_micros(end.saturating_sub(clock::now()));
-            if self.open.is_empty() || left.is_zero() {
-                break;
-            }
-            if self.poll.poll(&mut self.events, Some(left)).is_err() {
-                break;
+            if self.open.is_empty() || self.poll.poll(&mut self.events, Some(left)).is_err() {
+                return;
             }
             let ready: Vec<Token> = self.events.iter().map(|event| event.token()).collect();
             for token in ready {
@@ -184,6 +183,9 @@ impl Rounds {
                     (Some(mut call), end) => call.end(end),
                     (None, _) => {}
                 }
+            }
+            if left.is_zero() {
+                return;
             }
         }
     }

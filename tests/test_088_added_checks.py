@@ -56,13 +56,11 @@ class Checked:
                 return
             self._count(1)
             self.asked = request
-            try:
-                if self.health is None:
-                    client.recv(1)  # until the other side has enough
-                else:
-                    client.sendall(self.health)
-            finally:
-                self._count(-1)
+            if self.health is None:
+                client.recv(1)  # until the other side has enough
+            # The other side may be at the next one as soon as it has read this.
+            self._count(-1)
+            client.sendall(self.health or b"")
 
     def _count(self, step):
         with self._lock:
@@ -104,7 +102,8 @@ def health(engine, up):
         member = engine.members()[-1]
         wanted = (up, up, None if up else "check")
         return (member["up"], member["usable"], member["error"]) == wanted
-    wait_until(shown, what=f"up: {up}")
+    # A child that has the watch and ends leaves it to another after 10 seconds.
+    wait_until(shown, 30, f"up: {up}")
 
 
 def who(server, requests=8):
@@ -144,7 +143,7 @@ def test_a_check_takes_a_member_out_and_in_for_all_children(httpd, backends, che
     wait_until(lambda: other.checks > 0, what="a check of the other")
     checks = checked.checks
     wait_until(lambda: other.checks > 3, what="checks of the other")
-    assert checked.checks == checks and engine.column("up") == [True, True]
+    assert checked.checks <= checks + 1 and engine.column("up") == [True, True]
 
 
 def test_so_many_in_a_row(httpd, backends, checked):
@@ -220,7 +219,7 @@ def test_hostile_answers_fail_and_hold_nobody_up(httpd, backends, checked):
     server = start(httpd, backends(1))
     server.expect("ATH0370")
     api, engine = Api(server), Engine(server)
-    add(api, checked.url, **GET, timeout=1)
+    add(api, checked.url, **GET, timeout=3)
     for answer in (b"\0" * 100_000, b"HTTP/1.1 2000 OK\r\n\r\n", b"", b"HTTP/1.1 200"[:9], None):
         checked.health = answer
         health(engine, False)

@@ -14,11 +14,12 @@ use super::{End, Errand};
 const PART: usize = 512;
 
 pub struct Call {
+    /// Dropped first: it is closed before somebody else has the errand's turn.
+    stream: Option<TcpStream>,
     /// Until it has ended.
     errand: Option<Box<dyn Errand>>,
     /// Those not tried yet, the next one last.
     pub addresses: Vec<IpAddr>,
-    stream: Option<TcpStream>,
     connected: bool,
     said: usize,
     heard: Vec<u8>,
