@@ -104,6 +104,22 @@ def test_sessions_are_redirected(httpd, backends, balancer):
     assert ask() == {1, 2}
 
 
+def test_a_route_of_mod_proxys_own_page_is_kept(httpd, backends):
+    members = backends(1)
+    server = httpd("event", balancer=True, conf=served(members.urls, settings="nonce=tested", each="route=a")
+                   + '<Location "/balancer-manager">\nSetHandler balancer-manager\n</Location>\n')
+    server.expect(r"ATH0112")
+    api, one = Api(server), member(members, 0)
+    edit(server.port, w=members.urls[0], w_wr="b", w_rr="c")
+    for restart in (lambda: None, lambda: server.graceful(alone=True)):
+        document = api.patch(one, lbset=api.get(one)["lbset"] + 1)
+        assert (document["route"], document["redirect"]) == ("b", "c")
+        restart()
+    assert [api.get(one)[key] for key in ("route", "redirect", "lbset")] == ["b", "c", 2]
+    document = api.patch(one, route="a", redirect=None)
+    assert (document["route"], document["redirect"]) == ("a", None)
+
+
 def test_how_long_a_member_drains(httpd, backends):
     members = backends(2)
     server = httpd("event", conf=served(members.urls, each="draintimeout=600"))

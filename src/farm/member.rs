@@ -116,7 +116,11 @@ impl Member {
 
     /// Whatever is in force of what people can change.
     pub fn state(&self) -> MemberState {
-        MemberState::of(self.record(), &self.extras)
+        let mut state = MemberState::of(self.record(), &self.extras);
+        // Sessions go by these, whoever wrote them: mod_proxy's balancer-manager tells nobody.
+        state.extras.route = self.route().to_string_lossy().into_owned();
+        state.extras.redirect = self.redirect().to_string_lossy().into_owned();
+        state
     }
 
     /// Puts it in force: on the board, and in mod_proxy's shared part. The caller holds the farm's
