@@ -404,14 +404,18 @@ fn eject(farm: &Farm, member: &Member, now: Micros) {
     let lock = runtime::board().and_then(|board| board.lock(farm.seat.id, PATIENCE).ok());
     // Without the lock, the next failure tries again.
     let Some(lock) = lock else { return };
-    let is_out = |member: &&Member| health::cause(&member.record().health) == Cause::Ejected;
-    let ejected = farm.members.iter().filter(is_out).count();
-    let allowed = ejection::allowed(farm.members.len(), farm.params.max_eject);
-    let replaced = farm
-        .members
-        .iter()
-        .any(|other| other.seat.id != member.seat.id && farm.listed(other).usable());
-    let done = ejected < allowed && replaced && ejection::eject(health, now, farm.eject_base());
+    let count = refresh::current(farm, &lock).count;
+    let allowed = ejection::allowed(count.members as usize, farm.params.max_eject);
+    let others = count
+        .usable
+        .saturating_sub(farm.listed(member).usable().into());
+    let done = (count.ejected as usize) < allowed
+        && others > 0
+        && ejection::eject(health, now, farm.eject_base());
+    if done {
+        // Whoever has the lock next counts anew.
+        farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
+    }
     drop(lock);
     if done {
         let time = farm.retry(member.seat.id);

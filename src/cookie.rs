@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use athena_engine::cookie::{Claims, Keys, Refusal, Settings, header, is_handle};
 use athena_engine::dispatch::{Elected, Election};
+use athena_engine::plan::index;
 
 use crate::conf::{self, ServerConf};
 use crate::farm::Farm;
@@ -126,7 +127,8 @@ unsafe fn keep(r: *mut ffi::request_rec, record: &Record, verified: Result<Claim
 /// session's.
 pub fn member(record: &Record, farm: &Farm, election: &Election<'_>) -> Option<Elected> {
     let name = record.claims()?.member.as_deref()?;
-    let member = farm.members.iter().find(|member| member.name == name)?;
+    let mut listed = farm.listed_by(index::of_name(name.as_bytes()));
+    let (_, member) = listed.find(|(_, member)| member.name == name)?;
     let id = member.seat.id;
     let reason = election.sticky(id)?;
     Some(Elected::new(id, reason))

@@ -56,18 +56,18 @@ pub fn settled(r: *mut ffi::request_rec, record: &Record) {
     unsafe {
         match record.attempts() {
             1 => set(r, true, c"ATH_ATTEMPTS", c"1".as_ptr()),
-            attempts => set(r, true, c"ATH_ATTEMPTS", number((*r).pool, attempts as u64)),
+            attempts => set(r, true, c"ATH_ATTEMPTS", number(r, attempts as u64)),
         }
         if record
             .farm()
             .is_some_and(|farm| farm.params.queue.is_some())
         {
-            let waited = number((*r).pool, record.queued.get());
+            let waited = number(r, record.queued.get());
             set(r, true, c"ATH_QUEUE_US", waited);
         }
         if record.first_byte.get() != 0 {
             let waited = record.first_byte.get().saturating_sub(record.began.get());
-            set(r, true, c"ATH_TTFB_US", number((*r).pool, waited));
+            set(r, true, c"ATH_TTFB_US", number(r, waited));
         }
     }
 }
@@ -89,7 +89,7 @@ unsafe fn set(r: *mut ffi::request_rec, first: bool, name: &'static CStr, value:
     }
 }
 
-unsafe fn number(pool: *mut ffi::apr_pool_t, value: u64) -> *const c_char {
+unsafe fn number(r: *mut ffi::request_rec, value: u64) -> *const c_char {
     // 20 digits hold any u64.
     let mut digits = [0u8; 20];
     let mut start = digits.len();
@@ -105,9 +105,7 @@ unsafe fn number(pool: *mut ffi::apr_pool_t, value: u64) -> *const c_char {
             break;
         }
     }
-    let text = digits
-        .get(start..)
-        .and_then(|digits| std::str::from_utf8(digits).ok());
+    let digits = digits.get(start..).unwrap_or_default();
     // SAFETY: the caller's promise.
-    unsafe { pool::text(pool, text.unwrap_or("0")) }
+    unsafe { pool::concat_bytes(r, &[digits]) }
 }

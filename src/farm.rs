@@ -8,6 +8,7 @@ mod shared;
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -17,9 +18,8 @@ use athena_engine::change::FarmState;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::{Fallback, FarmParams};
 use athena_engine::config::qos::{ClassId, Classes};
-use athena_engine::dispatch::Lineup;
 use athena_engine::method;
-use athena_engine::plan::PlanMember;
+use athena_engine::plan::{PlanMember, index};
 use athena_engine::{MemberId, Micros};
 
 pub use lineup::Roll;
@@ -86,8 +86,11 @@ impl Farm {
     /// The member as it is to be listed in a plan.
     pub fn listed(&self, member: &Member) -> PlanMember {
         let healthy = member.record().health.retry_at.load(Ordering::SeqCst) == 0;
-        let serves = self.serves(member.seat.id);
-        PlanMember::of(member.seat.id, member.record(), healthy && serves)
+        PlanMember::of(
+            member.seat.id,
+            member.record(),
+            healthy && member.serves(self.observed),
+        )
     }
 
     /// The member behind a board index.
@@ -98,6 +101,24 @@ impl Farm {
     /// The same, also one that was removed after it had been elected.
     pub fn elected(&self, id: MemberId) -> Option<&Member> {
         self.members.last(self.roll.position(id)?)
+    }
+
+    /// Members that the plan may list by a key ([`athena_engine::plan::index`]), with their places.
+    pub fn listed_by(&self, key: u64) -> impl Iterator<Item = (usize, &Member)> {
+        let plan = self.seat.plan.read(self.seat.record).unwrap_or_default();
+        index::find(plan.index, key).filter_map(|id| {
+            let place = self.roll.position(id)?;
+            Some((place, self.members.get(place)?))
+        })
+    }
+
+    /// Whether the plan lists a member by the route that it has now.
+    pub fn lists_route_of(&self, member: &Member) -> bool {
+        let key = index::of_route(member.route().to_bytes());
+        key == 0
+            || self
+                .listed_by(key)
+                .any(|(_, listed)| ptr::eq(listed, member))
     }
 
     /// The member behind one of mod_proxy's workers.
@@ -239,5 +260,6 @@ impl Farm {
 }
 
 fn micros(time: Duration) -> Micros {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    let micros = time.as_secs().saturating_mul(1_000_000);
+    micros.saturating_add(time.subsec_micros().into())
 }

@@ -6,7 +6,6 @@
 //! where this request has been already; if it names such a member, the election goes on without it.
 
 use athena_engine::MemberId;
-use athena_engine::dispatch::Lineup;
 use athena_engine::method::STRANGER;
 
 use crate::farm::{Farm, Member};
@@ -58,7 +57,7 @@ pub fn passed_over(provider: &ffi::proxy_balancer_method, asked: &Asked<'_>, wen
         }
         let mut total: i32 = 0;
         for member in &asked.farm.members {
-            if asked.farm.serves(member.seat.id) {
+            if member.serves(asked.farm.observed) {
                 let shared = member.shared();
                 total = total.wrapping_add((*shared).lbfactor);
                 (*shared).lbstatus = (*shared).lbstatus.wrapping_add((*shared).lbfactor);

@@ -4,9 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use athena_engine::board::{Board, FarmLock};
 use athena_engine::drain;
-use athena_engine::hashkey::hash;
-use athena_engine::plan::{PlanMember, compile};
+use athena_engine::plan::{Plan, PlanMember, compile, index};
 use athena_engine::slow_start;
 
 use crate::farm::Farm;
@@ -49,13 +49,21 @@ fn renew(farm: &Farm, patience: Duration) -> bool {
     let Ok(lock) = board.lock(farm.seat.id, patience) else {
         return false;
     };
-    if farm.seat.record.cold.stale.swap(0, Ordering::SeqCst) != 0 {
-        // Whoever marked it may know members that this process does not.
-        added::catch_up(farm, &lock);
-        publish(farm);
-    }
+    current(farm, &lock);
     drop(lock);
     true
+}
+
+/// The plan in force, compiled anew if it is stale.
+pub fn current<'a>(farm: &'a Farm, held: &FarmLock<'_>) -> Plan<'a> {
+    let newest = runtime::board().is_some_and(Board::is_current);
+    if newest && farm.seat.record.cold.stale.swap(0, Ordering::SeqCst) != 0 {
+        // Whoever marked it may know members that this process does not.
+        added::catch_up(farm, held);
+        publish(farm);
+    }
+    let plan = farm.seat.plan.read(farm.seat.record);
+    plan.unwrap_or_default()
 }
 
 /// Compiles and publishes; the caller holds the lock, or is the parent before there are children.
@@ -69,7 +77,8 @@ pub fn publish(farm: &Farm) {
             let record = member.record();
             drain::keep(&record.admin, clock::wall());
             let listed = PlanMember {
-                name: hash([member.name.as_bytes()]),
+                name: index::of_name(member.name.as_bytes()),
+                route: index::of_route(member.route().to_bytes()),
                 ..farm.listed(member)
             };
             let usable = listed.usable();

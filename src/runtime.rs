@@ -1,7 +1,7 @@
 //! What is in force in this process: the board, the farms of the running configuration, and this
 //! child's slot.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_int;
 use std::ptr;
 use std::sync::OnceLock;
@@ -70,7 +70,7 @@ pub struct FarmRef {
 /// The farms a server can reach, by name.
 #[derive(Default)]
 pub struct FarmTable {
-    pub by_name: HashMap<String, FarmRef>,
+    pub by_name: BTreeMap<String, FarmRef>,
     /// Names that `AthFarm` or `LBServerCluster` declared.
     pub declared: BTreeSet<String>,
     pub rules: Rules,

@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_char};
 
 use athena_engine::board::record::flags;
 use athena_engine::dispatch::{Elected, Election, Nobody};
+use athena_engine::plan::index;
 use athena_engine::sticky::{self, Request, Routes, Source, has_route};
 
 use crate::farm::{Farm, Member};
@@ -138,21 +139,17 @@ fn by_route(
     if !pinned || !has_route(farm, route) {
         return Choice::Any;
     }
-    let its = |id| {
-        farm.member_by_id(id)
-            .is_some_and(|member| member.route().to_bytes() == route)
-    };
+    let its: Vec<_> = farm.with_route(route).filter_map(seat).collect();
     election
-        .forced_sticky(its)
+        .forced_sticky(&its)
         .map_or_else(Choice::Nobody, Choice::Its)
 }
 
 /// The member that a session belongs to, when `forward=` says who serves its sessions instead.
 pub fn forwarder<'a>(session: &Session, farm: &'a Farm) -> Option<&'a Member> {
     let route = session.route().filter(|route| !route.is_empty())?;
-    farm.members
-        .iter()
-        .filter(|member| member.route().to_bytes() == route)
+    farm.with_route(route)
+        .filter_map(|at| farm.members.get(at))
         .find(|member| member.forward().is_some())
 }
 
@@ -191,13 +188,10 @@ pub unsafe fn tell(r: *mut ffi::request_rec, record: &Record, member: &Member) {
 const ROUTE_CHANGED: &CStr = c"BALANCER_ROUTE_CHANGED";
 
 impl Routes for Farm {
-    fn members(&self) -> usize {
-        self.members.places()
-    }
-
-    fn route(&self, position: usize) -> &[u8] {
-        let member = self.members.get(position);
-        member.map_or(b"", |member| member.route().to_bytes())
+    fn with_route(&self, route: &[u8]) -> impl Iterator<Item = usize> {
+        self.listed_by(index::of_route(route))
+            .filter(move |(_, member)| member.route().to_bytes() == route)
+            .map(|(at, _)| at)
     }
 
     fn redirect(&self, position: usize) -> &[u8] {

@@ -7,6 +7,7 @@
 //! of members that have drained long enough.
 
 use std::ffi::{c_int, c_void};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use athena_engine::board::record::flags;
@@ -101,9 +102,16 @@ fn look() {
         added::let_go(farm);
         stats::follow(farm);
         take_over(farm);
+        if !farm
+            .members
+            .iter()
+            .all(|member| farm.lists_route_of(member))
+        {
+            farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
+        }
         refresh::if_stale(farm);
         for member in &farm.members {
-            member.show_counts(runtime.board.inflight(member.seat.id));
+            member.show_counts(member.record().hot.inflight.count());
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::board::limit::Limit;
 use crate::board::record::{FarmRecord, MemberRecord, flags};
 use crate::health::{self, Cause};
 use crate::method::{Affinity, Method, Roster, Sight};
-use crate::plan::{Capacity, Plan, PlanMember, compile};
+use crate::plan::{Capacity, Plan, PlanMember, compile, read};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros, room};
@@ -23,17 +23,26 @@ pub trait Lineup {
         self.len() == 0
     }
     /// The member at a position of the configuration.
-    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)>;
-    /// The record behind a board index, when the member is one of this farm's.
-    fn member(&self, id: MemberId) -> Option<&MemberRecord>;
-    /// What only the edge can see: its worker can take requests now.
-    fn serves(&self, id: MemberId) -> bool;
+    fn at(&self, position: usize) -> Option<Known<'_>>;
+    /// The member behind a board index, when it is one of this farm's.
+    fn member(&self, id: MemberId) -> Option<Known<'_>>;
     /// It is draining, and has been for its whole `draintimeout`.
     fn drained(&self, _: MemberId) -> bool {
         false
     }
     /// Its `retry`.
     fn retry(&self, id: MemberId) -> Micros;
+}
+
+/// A member as this process knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its place on the board.
+    pub id: MemberId,
+    /// Its record.
+    pub record: &'a MemberRecord,
+    /// What only the edge can see: its worker can take requests now.
+    pub serves: bool,
 }
 
 /// One election's circumstances.
@@ -161,11 +170,11 @@ impl Election<'_> {
             Some(_) if choice == Choice::Nobody => Err(Nobody::Usable),
             Some(id) => Ok(elected(Reason::Remaining)(id)),
             // Usable, and yet not elected.
-            None if self.members().any(|(id, member)| self.usable(id, member)) => Err(Nobody::Full),
+            None if self.left().any(|member| self.usable(member)) => Err(Nobody::Full),
             None => self
                 .ejected()
                 .map(elected(Reason::Panic))
-                .or_else(|| self.forced(|_| true).map(elected(Reason::Forced)))
+                .or_else(|| self.forced(self.members()).map(elected(Reason::Forced)))
                 .ok_or(Nobody::Usable),
         }
     }
@@ -174,44 +183,45 @@ impl Election<'_> {
     /// or it is in error, and this request is given its probe.
     pub fn sticky(&self, id: MemberId) -> Option<Reason> {
         let member = self.lineup.member(id)?;
-        if !self.keeps(id, member) || !self.has_room(member) {
+        if !self.keeps(member) || !self.has_room(member) {
             None
-        } else if works(member) {
+        } else if works(member.record) {
             Some(Reason::Sticky)
         } else {
-            (self.probes && health::claim_probe(&member.health, self.now, self.lineup.retry(id)))
-                .then_some(Reason::Probe)
+            (self.probes
+                && health::claim_probe(&member.record.health, self.now, self.lineup.retry(id)))
+            .then_some(Reason::Probe)
         }
     }
 
-    /// For a session that may not leave its members, when [`Self::sticky`] has given it none: a
-    /// forced recovery of one of those that are `its`, if nothing of the farm is usable.
+    /// For a session that may not leave `its` members, when [`Self::sticky`] has given it none: a
+    /// forced recovery of one of them, if nothing of the farm is usable.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn forced_sticky(&self, its: impl Fn(MemberId) -> bool) -> Result<Elected, Nobody> {
-        let keeps = |id, member| its(id) && works(member) && self.keeps(id, member);
-        if self.members().any(|(id, member)| keeps(id, member)) {
+    pub fn forced_sticky(&self, its: &[MemberId]) -> Result<Elected, Nobody> {
+        let its = || its.iter().filter_map(|id| self.lineup.member(*id));
+        let keeps = |member: Known<'_>| works(member.record) && self.keeps(member);
+        if its().any(keeps) {
             return Err(Nobody::Full);
         }
-        let mut members = self.members();
-        if members.any(|(id, member)| self.usable(id, member)) {
+        if self.left().any(|member| self.usable(member)) {
             return Err(Nobody::Usable);
         }
-        let forced = self.forced(its);
+        let forced = self.forced(its());
         forced
             .map(|id| Elected::new(id, Reason::Forced))
             .ok_or(Nobody::Usable)
     }
 
     /// Serves its sessions, if it works: one that drains still does, until it has `drained`.
-    fn keeps(&self, id: MemberId, member: &MemberRecord) -> bool {
+    fn keeps(&self, member: Known<'_>) -> bool {
         const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
-        let state = member.admin.state();
+        let state = member.record.admin.state();
         state & KEPT_OUT == 0
-            && !self.tried.contains(&id)
-            && self.lineup.serves(id)
-            && !(state & flags::DRAIN != 0 && self.lineup.drained(id))
+            && !self.tried.contains(&member.id)
+            && member.serves
+            && !(state & flags::DRAIN != 0 && self.lineup.drained(member.id))
     }
 
     fn by_method(&self, random: &mut fastrand::Rng) -> Choice {
@@ -228,7 +238,9 @@ impl Election<'_> {
             score: self.score,
         };
         match self.method.pick_within(&sight, random) {
-            Some((id, _)) if self.method.is_foreign() && !self.eligible(id) => Choice::Elsewhere,
+            Some((id, _)) if self.method.is_foreign() && self.eligible(id).is_none() => {
+                Choice::Elsewhere
+            }
             Some((id, limit)) => Choice::Member(id, limit),
             None if self.method.is_foreign() => Choice::Nobody,
             None => Choice::Elsewhere,
@@ -244,19 +256,19 @@ impl Election<'_> {
         // Emptied before the scan: a failure noted meanwhile lowers it again and is not lost.
         next.store(u64::MAX, Ordering::SeqCst);
         let mut claimed = None;
-        for (id, member) in self.members() {
-            let health = &member.health;
+        for member in self.members() {
+            let health = &member.record.health;
             if claimed.is_none()
-                && self.may_probe(id, member)
-                && health::claim_probe(health, self.now, self.lineup.retry(id))
+                && self.may_probe(member)
+                && health::claim_probe(health, self.now, self.lineup.retry(member.id))
             {
-                claimed = Some(id);
+                claimed = Some(member.id);
             }
             match health.retry_at.load(Ordering::SeqCst) {
                 0 => {}
                 // Due, but not to be probed by this request: look again with the next one, unless
                 // people took the member out, which a change of its state will tell.
-                at if at > self.now || self.in_service(id, member) => {
+                at if at > self.now || in_service(member) => {
                     next.fetch_min(at, Ordering::SeqCst);
                 }
                 _ => {}
@@ -265,34 +277,58 @@ impl Election<'_> {
         claimed
     }
 
-    fn may_probe(&self, id: MemberId, member: &MemberRecord) -> bool {
-        !self.tried.contains(&id) && self.in_service(id, member) && self.has_room(member)
+    fn may_probe(&self, member: Known<'_>) -> bool {
+        !self.tried.contains(&member.id) && in_service(member) && self.has_room(member)
     }
 
     /// It works, and this request has not been to it.
-    fn usable(&self, id: MemberId, member: &MemberRecord) -> bool {
-        works(member) && !self.tried.contains(&id) && self.in_service(id, member)
+    fn usable(&self, member: Known<'_>) -> bool {
+        works(member.record) && !self.tried.contains(&member.id) && in_service(member)
     }
 
-    fn has_room(&self, member: &MemberRecord) -> bool {
-        room::is_left(self.leaves, member, self.now)
+    fn has_room(&self, member: Known<'_>) -> bool {
+        room::is_left(self.leaves, member.record, self.now)
     }
 
-    fn members(&self) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
+    fn members(&self) -> impl Iterator<Item = Known<'_>> {
         (0..self.lineup.len()).filter_map(|position| self.lineup.at(position))
     }
 
-    fn in_service(&self, id: MemberId, member: &MemberRecord) -> bool {
-        member.admin.state() & flags::NOT_ELIGIBLE == 0 && self.lineup.serves(id)
+    /// Members that may be left when the method has found none: those of the plan, and all others
+    /// where it says too little of them.
+    fn left(&self) -> impl Iterator<Item = Known<'_>> {
+        let others = self.is_beyond_the_plan().then(|| self.members());
+        self.planned().flatten().chain(others.into_iter().flatten())
+    }
+
+    /// The plan's members; `None` for one that this process does not know.
+    fn planned(&self) -> impl Iterator<Item = Option<Known<'_>>> {
+        let ids = self.plan.iter().flat_map(|plan| plan.eligible);
+        ids.map(|id| self.lineup.member(read(id)))
+    }
+
+    /// Usable members may be others than those that the plan lists: of another set, standbys, spares;
+    /// members that only this process knows; or the plan is out of date.
+    fn is_beyond_the_plan(&self) -> bool {
+        self.farm.cold.stale.load(Ordering::SeqCst) != 0
+            || self.planned().any(|member| member.is_none())
+            || self
+                .plan
+                .is_none_or(|plan| plan.count.usable as usize > plan.eligible.len())
     }
 
     /// The plan may be older than the last failure, or this request has been everywhere in it:
     /// look at every member, in the order of sets.
     fn remaining(&self) -> Option<MemberId> {
+        let can = |member: &Known<'_>| self.usable(*member) && self.has_room(*member);
+        let planned = self.planned().flatten().find(can);
+        if planned.is_some() || !self.is_beyond_the_plan() {
+            return planned.map(|member| member.id);
+        }
         let members: Vec<PlanMember> = self
             .members()
-            .map(|(id, record)| {
-                let mut member = PlanMember::of(id, record, self.eligible(id));
+            .map(|known| {
+                let mut member = PlanMember::of(known.id, known.record, can(&known));
                 // Not even its errors being ignored makes a member usable that was tried.
                 member.flags &= !flags::IGNORE_ERRORS;
                 member
@@ -302,44 +338,42 @@ impl Election<'_> {
             .eligible
             .into_iter()
             .map(MemberId);
-        left.find(|id| self.eligible(*id))
+        left.find(|id| self.eligible(*id).is_some())
     }
 
     /// Ejection is a judgement of answers: where nobody is left to take over, ejected members serve
     /// in turn. (Envoy's panic mode begins at half of the members; here `maxeject` sees to these.)
     fn ejected(&self) -> Option<MemberId> {
+        if !self.is_beyond_the_plan() && self.plan.is_some_and(|plan| plan.count.ejected == 0) {
+            return None;
+        }
         let places = self.lineup.len();
         let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
         let first = usize::try_from(ticket).unwrap_or(0).checked_rem(places)?;
         (first..places)
             .chain(0..first)
             .filter_map(|position| self.lineup.at(position))
-            .find(|(id, member)| {
-                health::cause(&member.health) == Cause::Ejected && self.may_probe(*id, member)
+            .find(|member| {
+                health::cause(&member.record.health) == Cause::Ejected && self.may_probe(*member)
             })
-            .map(|(id, _)| id)
+            .map(|member| member.id)
     }
 
-    fn forced(&self, wanted: impl Fn(MemberId) -> bool) -> Option<MemberId> {
-        if !self.force {
-            return None;
-        }
-        let (id, member) = self
-            .members()
-            .filter(|(id, member)| wanted(*id) && self.may_probe(*id, member))
-            .min_by_key(|(_, member)| member.health.retry_at.load(Ordering::Relaxed))?;
+    fn forced<'a>(&self, among: impl Iterator<Item = Known<'a>>) -> Option<MemberId> {
         let forced_at = &self.farm.hot.forced_at;
         let last = forced_at.load(Ordering::SeqCst);
         let due = last == 0 || self.now.saturating_sub(last) >= FORCED_EVERY;
-        let mine = due
-            && forced_at
-                .compare_exchange(last, self.now, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok();
-        if !mine {
+        if !self.force || !due {
             return None;
         }
+        let Known { id, record, .. } = among
+            .filter(|member| self.may_probe(*member))
+            .min_by_key(|member| member.record.health.retry_at.load(Ordering::Relaxed))?;
+        forced_at
+            .compare_exchange(last, self.now, Ordering::SeqCst, Ordering::SeqCst)
+            .ok()?;
         let again = self.now.saturating_add(self.lineup.retry(id));
-        member.health.retry_at.store(again.max(1), Ordering::SeqCst);
+        record.health.retry_at.store(again.max(1), Ordering::SeqCst);
         self.farm
             .hot
             .next_probe_at
@@ -354,15 +388,19 @@ fn works(member: &MemberRecord) -> bool {
         || member.admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0
 }
 
+/// People, checks and its worker let it take requests.
+fn in_service(member: Known<'_>) -> bool {
+    member.serves && member.record.admin.state() & flags::NOT_ELIGIBLE == 0
+}
+
 impl Roster for Election<'_> {
     fn member(&self, id: MemberId) -> Option<&MemberRecord> {
-        self.lineup.member(id)
+        self.lineup.member(id).map(|member| member.record)
     }
 
-    fn eligible(&self, id: MemberId) -> bool {
-        self.lineup
-            .member(id)
-            .is_some_and(|member| self.usable(id, member) && self.has_room(member))
+    fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+        let member = self.lineup.member(id)?;
+        (self.usable(member) && self.has_room(member)).then_some(member.record)
     }
 }
 

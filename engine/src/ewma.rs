@@ -94,8 +94,9 @@ pub fn measured(hot: &MemberHot) -> Option<f64> {
 
 /// Whatever another process may have left there: 0, negative, NaN and infinity are "unknown".
 fn known(bits: u64) -> Option<f64> {
-    let estimate = f64::from_bits(bits);
-    (estimate.is_finite() && estimate > 0.0).then_some(estimate)
+    // Between those of 0 and of infinity are the bits of the others.
+    let known = (1..f64::INFINITY.to_bits()).contains(&bits);
+    known.then_some(f64::from_bits(bits))
 }
 
 #[cfg(not(loom))]

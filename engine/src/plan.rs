@@ -5,11 +5,13 @@
 //! `modules/proxy/proxy_util.c`); in which order they take turns follows `is_best_byrequests`
 //! (`modules/proxy/balancers/mod_lbmethod_byrequests.c`). See [`turns`] for the latter.
 
+pub mod index;
 pub mod table;
 pub mod turns;
 
 use crate::MemberId;
 use crate::board::record::{MemberRecord, flags};
+use crate::health::{self, Cause};
 use crate::sync::{AtomicU32, Ordering};
 
 /// A published plan, as read from the board. Entries are board indices of member records; another
@@ -23,10 +25,36 @@ pub struct Plan<'a> {
     pub turns: &'a [AtomicU32],
     /// The [`table`] of `lbmethod=hash` over `eligible`; empty for other methods.
     pub table: &'a [AtomicU32],
+    /// The [`index`] of all members.
+    pub index: &'a [AtomicU32],
     /// Sum of the weights of `eligible`.
     pub weight: u64,
+    /// How many members there are, in which state.
+    pub count: Count,
     /// The farm's ticket at publication: the cycle starts there.
     pub base: u64,
+}
+
+/// A plan's members, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// All of them.
+    pub members: u32,
+    /// Those that are usable, of whatever set, standbys and spares included.
+    pub usable: u32,
+    /// Those that are ejected ([`crate::ejection`]).
+    pub ejected: u32,
+}
+
+/// All of a plan's list, from a place (which wraps around) on.
+pub fn from(list: &[AtomicU32], place: usize) -> impl Iterator<Item = MemberId> {
+    let (before, after) = list.split_at(place.checked_rem(list.len()).unwrap_or(0));
+    after.iter().chain(before).map(read)
+}
+
+/// An entry of a list.
+pub fn read(entry: &AtomicU32) -> MemberId {
+    MemberId(entry.load(Ordering::Relaxed))
 }
 
 impl Plan<'_> {
@@ -40,9 +68,11 @@ impl Plan<'_> {
                     .all(|(entry, id)| entry.load(Ordering::Relaxed) == *id)
         };
         self.weight == compiled.weight
+            && self.count == compiled.count
             && equal(self.eligible, &compiled.eligible)
             && equal(self.turns, &compiled.turns)
             && equal(self.table, &compiled.table)
+            && equal(self.index, &compiled.index)
     }
 }
 
@@ -61,8 +91,12 @@ pub struct PlanMember {
     pub healthy: bool,
     /// Position in the configuration.
     pub position: u32,
-    /// Hash of its name, by which [`table`] knows it; 0 where no table is made.
+    /// Its last error was an ejection, which is not over.
+    pub ejected: bool,
+    /// Hash of its name ([`index::of_name`]), by which [`table`] knows it, too; 0 where neither is made.
     pub name: u64,
+    /// Hash of its route ([`index::of_route`]); 0 for none.
+    pub route: u64,
 }
 
 impl PlanMember {
@@ -76,7 +110,9 @@ impl PlanMember {
             lbset: admin.lbset.load(Ordering::Relaxed),
             healthy,
             position: admin.position.load(Ordering::Relaxed),
+            ejected: health::cause(&record.health) == Cause::Ejected,
             name: 0,
+            route: 0,
         }
     }
 
@@ -99,8 +135,12 @@ pub struct Compiled {
     pub turns: Vec<u32>,
     /// See [`Plan::table`].
     pub table: Vec<u32>,
+    /// See [`Plan::index`].
+    pub index: Vec<u32>,
     /// See [`Plan::weight`].
     pub weight: u64,
+    /// See [`Plan::count`].
+    pub count: Count,
 }
 
 /// The room there is for a plan.
@@ -112,9 +152,12 @@ pub struct Capacity {
     pub turns: usize,
     /// Entries of the table, a prime; 0: none is made.
     pub table: usize,
+    /// Entries of the index; 0: none is made.
+    pub index: usize,
 }
 
-/// Compiles the plan of one farm.
+/// Compiles the plan of one farm, whose members are in the order of the configuration where they share a
+/// route.
 pub fn compile(members: &[PlanMember], capacity: Capacity) -> Compiled {
     let eligible = eligible(members);
     let weights: Vec<u32> = eligible.iter().map(|member| member.weight).collect();
@@ -125,9 +168,24 @@ pub fn compile(members: &[PlanMember], capacity: Capacity) -> Compiled {
         .collect();
     Compiled {
         table: table::fill(&eligible, capacity.table),
+        index: index::fill(members, capacity.index),
         weight: weights.iter().copied().map(u64::from).sum(),
+        count: Count::of(members),
         eligible: ids,
         turns,
+    }
+}
+
+impl Count {
+    fn of(members: &[PlanMember]) -> Self {
+        let count = |has: fn(&&PlanMember) -> bool| {
+            u32::try_from(members.iter().filter(has).count()).unwrap_or(u32::MAX)
+        };
+        Self {
+            members: count(|_| true),
+            usable: count(|member| member.usable()),
+            ejected: count(|member| member.ejected),
+        }
     }
 }
 
@@ -167,18 +225,30 @@ mod tests {
     use super::*;
     use flags::{CHECK_FAILED, DISABLED, DRAIN, IGNORE_ERRORS, SPARE, STANDBY, STOPPED};
 
+    /// A member that is usable.
+    pub fn member(id: u32, weight: u32, position: u32) -> PlanMember {
+        PlanMember {
+            id: MemberId(id),
+            weight,
+            flags: 0,
+            lbset: 0,
+            healthy: true,
+            position,
+            ejected: false,
+            name: 0,
+            route: 0,
+        }
+    }
+
     /// `(flags, lbset, healthy)`; the member's board index is 10 times its position.
     fn eligible_of(table: &[(u32, u32, bool)]) -> Vec<u32> {
         let members: Vec<PlanMember> = (0..)
             .zip(table)
             .map(|(position, &(flags, lbset, healthy))| PlanMember {
-                id: MemberId(position * 10),
-                weight: 100,
                 flags,
                 lbset,
                 healthy,
-                position,
-                name: 0,
+                ..member(position * 10, 100, position)
             })
             .collect();
         compile(&members, Capacity::default()).eligible
@@ -269,15 +339,6 @@ mod tests {
 
     #[test]
     fn turns_name_board_indices_and_capacity_may_be_nothing() {
-        let member = |id, weight, position| PlanMember {
-            id: MemberId(id),
-            weight,
-            flags: 0,
-            lbset: 0,
-            healthy: true,
-            position,
-            name: 0,
-        };
         // Given out of order: the configuration's order decides.
         let members = [member(5, 100, 1), member(9, 200, 0)];
         let turns = |turns| Capacity {
@@ -292,6 +353,11 @@ mod tests {
             Compiled {
                 eligible: vec![9, 5],
                 weight: 300,
+                count: Count {
+                    members: 2,
+                    usable: 2,
+                    ejected: 0,
+                },
                 ..Compiled::default()
             }
         );

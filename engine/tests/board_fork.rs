@@ -122,8 +122,8 @@ mod tests {
             self.0.member(id)
         }
 
-        fn eligible(&self, _: MemberId) -> bool {
-            true
+        fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+            self.member(id)
         }
     }
 

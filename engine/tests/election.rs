@@ -8,7 +8,7 @@
 )]
 
 use athena_engine::board::record::{FarmRecord, MemberRecord, flags};
-use athena_engine::dispatch::{Elected, Election, Lineup, Nobody, Reason};
+use athena_engine::dispatch::{Elected, Election, Known, Lineup, Nobody, Reason};
 use athena_engine::health::{self, Cause};
 use athena_engine::method::{Affinity, by_name};
 use athena_engine::{MemberId, Micros};
@@ -24,15 +24,16 @@ impl Lineup for Members {
     fn len(&self) -> usize {
         self.0.len()
     }
-    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)> {
-        let id = MemberId(u32::try_from(position).ok()?);
-        self.0.get(position).map(|member| (id, member))
+    fn at(&self, position: usize) -> Option<Known<'_>> {
+        self.member(MemberId(u32::try_from(position).ok()?))
     }
-    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
-        self.0.get(id.0 as usize)
-    }
-    fn serves(&self, _: MemberId) -> bool {
-        true
+    fn member(&self, id: MemberId) -> Option<Known<'_>> {
+        let record = self.0.get(id.0 as usize)?;
+        Some(Known {
+            id,
+            record,
+            serves: true,
+        })
     }
     fn retry(&self, _: MemberId) -> Micros {
         RETRY
@@ -141,11 +142,7 @@ fn who_learns_nothing_of_the_outcome_has_no_probe() {
 fn a_forced_recovery_within_a_session() {
     let farm = FarmRecord::default();
     let members = Members::new(3);
-    let forced = |now| {
-        members
-            .election(&farm, now)
-            .forced_sticky(|id| id == MemberId(2))
-    };
+    let forced = |now| members.election(&farm, now).forced_sticky(&[MemberId(2)]);
     members.fail(0);
     members.fail(2);
     assert_eq!(
@@ -162,7 +159,7 @@ fn a_forced_recovery_within_a_session() {
         force: false,
         ..members.election(&farm, NOW + 5 * SECOND)
     };
-    assert_eq!(unforced.forced_sticky(|_| true), Err(Nobody::Usable));
+    assert_eq!(unforced.forced_sticky(&[FIRST]), Err(Nobody::Usable));
 }
 
 #[test]
@@ -193,7 +190,7 @@ fn a_full_member_is_passed_over_and_waited_for() {
     }
     assert_eq!(gold.run(random), Err(Nobody::Full));
     assert_eq!(gold.sticky(FIRST), None);
-    assert_eq!(gold.forced_sticky(|id| id == FIRST), Err(Nobody::Full));
+    assert_eq!(gold.forced_sticky(&[FIRST]), Err(Nobody::Full));
     // Where one is in error and the other full, nobody is forced upon the former.
     members.fail(0);
     assert_eq!(gold.run(random), Err(Nobody::Full));

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use athena_engine::agent::Said;
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::config::addition;
-use athena_engine::dispatch::Lineup;
 use athena_engine::{ewma, health};
 
 use athena_engine::board::record::CookieCounts;
@@ -189,7 +188,7 @@ impl MemberView {
             draintimeout: extras.drain_timeout,
             forward: written(extras.forward),
             flags: record.admin.flags() | Member::flags_of(member.status()),
-            usable: up && !has(flags::NOT_ELIGIBLE) && farm.serves(member.seat.id),
+            usable: up && !has(flags::NOT_ELIGIBLE) && member.serves(farm.observed),
             error: in_error.then(|| cause.word()).or_else(checked),
             inflight: runtime::board().map_or(0, |board| board.inflight(member.seat.id)),
             elected: record.hot.elected.load(ordering),

@@ -3,8 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use athena_engine::board::FarmSeat;
-use athena_engine::board::record::MemberRecord;
-use athena_engine::dispatch::Lineup;
+use athena_engine::dispatch::{Known, Lineup};
 use athena_engine::health::{self, Cause};
 use athena_engine::{MemberId, Micros, ejection};
 
@@ -42,23 +41,27 @@ impl Roll {
     }
 }
 
+fn known(farm: &Farm, member: &Member) -> Known<'static> {
+    Known {
+        id: member.seat.id,
+        record: member.record(),
+        serves: member.serves(farm.observed),
+    }
+}
+
 impl Lineup for Farm {
     fn len(&self) -> usize {
         self.members.places()
     }
 
-    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)> {
+    fn at(&self, position: usize) -> Option<Known<'_>> {
         let member = self.members.get(position)?;
-        Some((member.seat.id, member.record()))
+        Some(known(self, member))
     }
 
-    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
-        self.member_by_id(id).map(Member::record)
-    }
-
-    fn serves(&self, id: MemberId) -> bool {
-        self.member_by_id(id)
-            .is_some_and(|member| member.serves(self.observed))
+    fn member(&self, id: MemberId) -> Option<Known<'_>> {
+        let member = self.member_by_id(id)?;
+        Some(known(self, member))
     }
 
     fn drained(&self, id: MemberId) -> bool {

@@ -27,12 +27,9 @@ fn check_routes(farm: &Farm, settings: Settings<'_>) -> Result<(), String> {
         check_member(farm, member, settings)
             .map_err(|error| format!("farm {}: member {}: {error}", farm.name, member.name))?;
     }
-    for (route, positions) in sticky::shared_routes(farm) {
-        let members: Vec<_> = positions
-            .into_iter()
-            .filter_map(|at| farm.members.get(at))
-            .map(|member| member.name.as_str())
-            .collect();
+    let members = farm.members.iter();
+    let routes = members.map(|member| (member.route().to_bytes(), member.name.as_str()));
+    for (route, members) in sticky::shared_routes(routes) {
         let text = format!(
             "ATH0141: farm {}: route={} is the route of {}: its sessions go to the first of them \
              that is usable",

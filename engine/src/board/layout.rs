@@ -9,7 +9,7 @@
 //!           Members  MemberRecord × count, then the in-flight matrix: for each slot one row of
 //!                    count × u32, so that a child writes to cache lines of its own
 //!           Events   EventRecord × count, once
-//!           Plan     one farm's two plan buffers: PlanHead, eligible, turns
+//!           Plan     one farm's two plan buffers: PlanHead, eligible, turns, index
 //!           Waiters  Waiter × count, of all farms
 //!           Table    one farm's two tables for `lbmethod=hash`, which belong to its plan buffers
 //! ```
@@ -26,7 +26,7 @@ use super::queue::Waiter;
 use super::record::{FarmRecord, MemberRecord};
 use super::watchers::WATCHERS;
 
-use crate::plan::table;
+use crate::plan::{index, table};
 use crate::sync::{AtomicU32, AtomicU64};
 
 /// First bytes of every board.
@@ -202,6 +202,7 @@ impl Extent {
             head,
             eligible,
             turns: eligible + self.list(),
+            index: eligible + self.list() + u64::from(self.plan_turns()) * 4,
         }
     }
 
@@ -215,13 +216,19 @@ impl Extent {
         turns_capacity(self.count)
     }
 
+    /// Entries of its index.
+    pub const fn plan_index(&self) -> u32 {
+        index::entries(self.count)
+    }
+
     /// Bytes of a list of `count` entries.
     fn list(&self) -> u64 {
         (u64::from(self.count) * 4).next_multiple_of(LINE)
     }
 
     fn plan_buffer(&self) -> u64 {
-        size_of::<PlanHead>() as u64 + self.list() + u64::from(self.plan_turns()) * 4
+        let entries = u64::from(self.plan_turns()) + u64::from(self.plan_index());
+        size_of::<PlanHead>() as u64 + self.list() + (entries * 4).next_multiple_of(LINE)
     }
 }
 
@@ -234,6 +241,8 @@ pub struct PlanPlace {
     pub eligible: u64,
     /// Its list of turns.
     pub turns: u64,
+    /// Its index.
+    pub index: u64,
 }
 
 /// Turns kept for so many eligible members: enough to show weights of 1 to 100 to within a percent.
@@ -278,8 +287,9 @@ mod tests {
                 };
                 let [one, two] = [extent.plan(0), extent.plan(1)];
                 assert!(one.eligible + u64::from(count) * 4 <= one.turns);
-                assert_eq!(one.turns + u64::from(extent.plan_turns()) * 4, two.head);
-                let end = two.turns + u64::from(extent.plan_turns()) * 4;
+                assert_eq!(one.turns + u64::from(extent.plan_turns()) * 4, one.index);
+                assert!(one.index + u64::from(extent.plan_index()) * 4 <= two.head);
+                let end = two.index + u64::from(extent.plan_index()) * 4;
                 assert!(end <= extent.offset + extent.length(slots));
                 assert_eq!(two.head % LINE, 0);
             }

@@ -13,7 +13,7 @@
 //! Lists and capacities are slices from private memory; what the board says about lengths is
 //! clamped to them.
 
-use crate::plan::{Capacity, Compiled, Plan};
+use crate::plan::{Capacity, Compiled, Count, Plan};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::record::FarmRecord;
@@ -32,12 +32,20 @@ pub struct PlanHead {
     pub turns: AtomicU32,
     /// Entries of the table.
     pub table: AtomicU32,
-    /// Room to keep the next field aligned.
-    pub pad: AtomicU32,
+    /// Entries of the index.
+    pub index: AtomicU32,
     /// Sum of the eligible members' weights.
     pub weight: AtomicU64,
+    /// All members.
+    pub members: AtomicU32,
+    /// Those that are usable.
+    pub usable: AtomicU32,
+    /// Those that are ejected.
+    pub ejected: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
     /// Room for later versions.
-    pub spare: [AtomicU64; 11],
+    pub spare: [AtomicU64; 9],
 }
 
 /// One of the two buffers.
@@ -51,6 +59,8 @@ pub struct PlanBuffer<'a> {
     pub turns: &'a [AtomicU32],
     /// Room for the table; empty where the farm has none.
     pub table: &'a [AtomicU32],
+    /// Room for the index.
+    pub index: &'a [AtomicU32],
 }
 
 impl<'a> PlanBuffer<'a> {
@@ -63,7 +73,13 @@ impl<'a> PlanBuffer<'a> {
             eligible: filled(self.eligible, &self.head.eligible),
             turns: filled(self.turns, &self.head.turns),
             table: filled(self.table, &self.head.table),
+            index: filled(self.index, &self.head.index),
             weight: self.head.weight.load(Ordering::Relaxed),
+            count: Count {
+                members: self.head.members.load(Ordering::Relaxed),
+                usable: self.head.usable.load(Ordering::Relaxed),
+                ejected: self.head.ejected.load(Ordering::Relaxed),
+            },
             base: self.head.base.load(Ordering::Relaxed),
         }
     }
@@ -102,6 +118,7 @@ impl<'a> PlanArea<'a> {
             eligible: self.even.eligible.len(),
             turns: self.even.turns.len(),
             table: self.even.table.len(),
+            index: self.even.index.len(),
         }
     }
 
@@ -133,6 +150,15 @@ impl<'a> PlanArea<'a> {
         fill(buffer.eligible, &buffer.head.eligible, &plan.eligible);
         fill(buffer.turns, &buffer.head.turns, &plan.turns);
         fill(buffer.table, &buffer.head.table, &plan.table);
+        fill(buffer.index, &buffer.head.index, &plan.index);
+        let Count {
+            members,
+            usable,
+            ejected,
+        } = plan.count;
+        buffer.head.members.store(members, Ordering::Relaxed);
+        buffer.head.usable.store(usable, Ordering::Relaxed);
+        buffer.head.ejected.store(ejected, Ordering::Relaxed);
         buffer.head.weight.store(plan.weight, Ordering::Relaxed);
         buffer
             .head

@@ -50,15 +50,26 @@ impl MemberAdmin {
     /// What decides whether the member can be chosen: the [`flags`] in force, what its agent says, and
     /// [`flags::OUT`].
     pub fn state(&self) -> u32 {
-        let out = match self.out.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => flags::OUT,
-        };
-        self.flags() | Said::of(self).flags() | out
+        let mut state = self.flags();
+        if self.out.load(Ordering::Relaxed) != 0 {
+            state |= flags::OUT;
+        }
+        if self.has_agent_said() {
+            state |= Said::of(self).flags();
+        }
+        state
+    }
+
+    /// Nearly no member has an agent that holds it back.
+    fn has_agent_said(&self) -> bool {
+        self.agent.load(Ordering::Relaxed) != 0
     }
 
     /// The weight in force as far as the member's agent grants it, in range.
     pub fn weight_now(&self) -> u32 {
+        if !self.has_agent_said() {
+            return self.weight();
+        }
         (self.weight() * Said::of(self).percent / 100).max(WEIGHT_MIN)
     }
 

@@ -147,6 +147,7 @@ fn plan_area(
                 .ok_or(BoardError::Layout)?,
             eligible: view(segments, place.eligible, extent.count as usize)?,
             turns: view(segments, place.turns, extent.plan_turns() as usize)?,
+            index: view(segments, place.index, extent.plan_index() as usize)?,
             table: match table {
                 Some(table) => view(segments, table.table(number), table.count as usize)?,
                 None => &[],

@@ -59,17 +59,17 @@ impl Lineup for Farm {
         self.members.len()
     }
 
-    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)> {
-        let id = MemberId(u32::try_from(position).ok()?);
-        Some((id, self.members.get(position)?))
+    fn at(&self, position: usize) -> Option<Known<'_>> {
+        self.member(MemberId(u32::try_from(position).ok()?))
     }
 
-    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
-        self.members.get(id.0 as usize)
-    }
-
-    fn serves(&self, _: MemberId) -> bool {
-        true
+    fn member(&self, id: MemberId) -> Option<Known<'_>> {
+        let record = self.members.get(id.0 as usize)?;
+        Some(Known {
+            id,
+            record,
+            serves: true,
+        })
     }
 
     fn retry(&self, _: MemberId) -> Micros {
@@ -101,7 +101,7 @@ impl Method for Stubborn {
         let listed = sight.plan.eligible.iter();
         *self.seen.borrow_mut() = listed
             .map(|id| id.load(Ordering::Relaxed))
-            .filter(|id| sight.roster.eligible(MemberId(*id)))
+            .filter(|id| sight.roster.eligible(MemberId(*id)).is_some())
             .collect();
         self.answer.map(MemberId)
     }

@@ -2,9 +2,9 @@
 //! each is used up to its `maxconn` before the next one gets anything (`HAProxy`'s `first`). Weights
 //! do not matter. The fewest members that can carry the load do; the others may be switched off.
 
-use super::look::from;
 use super::{Method, Sight};
 use crate::MemberId;
+use crate::plan::from;
 
 /// See the module.
 pub struct First;
@@ -16,6 +16,6 @@ impl Method for First {
 
     /// The plan lists members in their order.
     fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
-        from(sight.plan.eligible, 0).find(|id| sight.roster.eligible(*id))
+        from(sight.plan.eligible, 0).find(|id| sight.roster.eligible(*id).is_some())
     }
 }

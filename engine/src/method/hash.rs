@@ -12,9 +12,11 @@
 //! table: the method was chosen at run time, and the table comes with the next restart.
 
 use super::roundrobin::RoundRobin;
-use super::{Method, Sight, in_flight, look, weight};
+use super::{Method, Sight, in_flight, weight};
 use crate::MemberId;
 use crate::board::limit::{Limit, Share};
+use crate::board::record::MemberRecord;
+use crate::plan::from;
 
 /// Entries looked at before it is looked who has room: with the bound at 1.25 at least a fifth of
 /// them do.
@@ -46,16 +48,14 @@ impl Method for Hash {
             let id = RoundRobin.pick(sight, random)?;
             return Some((id, Limit::default()));
         };
-        let all = || look::from(sight.plan.eligible, key);
-        let near = look::from(sight.plan.table, key).take(STEPS);
-        let eligible = |id: &MemberId| sight.roster.eligible(*id);
-        let mut candidates = near.chain(all()).filter(eligible);
+        let all = || from(sight.plan.eligible, key);
+        let near = from(sight.plan.table, key).take(STEPS);
+        let mut candidates = near.chain(all()).filter_map(|id| sight.seen(id));
         let Some(balance) = sight.affinity.balance else {
-            return candidates.next().map(|id| (id, Limit::default()));
+            return candidates.next().map(|(id, _)| (id, Limit::default()));
         };
         let with_this_one = sight.farm.hot.inflight.count() + 1;
-        let within = |id: MemberId| {
-            let member = sight.roster.member(id)?;
+        let within = |(id, member): (MemberId, &MemberRecord)| {
             let share = Share::new(balance, weight(member), sight.plan.weight);
             (in_flight(member) < share.of(with_this_one).into()).then_some((id, share))
         };
@@ -64,11 +64,10 @@ impl Method for Hash {
             return Some((id, Limit { most: None, share }));
         }
         let load = |id: MemberId| {
-            let member = sight.roster.member(id)?;
+            let (id, member) = sight.seen(id)?;
             Some((id, in_flight(member), u64::from(weight(member))))
         };
         let (id, in_flight, _) = all()
-            .filter(eligible)
             .filter_map(load)
             .min_by(|one, other| (one.1 * other.2).cmp(&(other.1 * one.2)))?;
         let most = u32::try_from(in_flight + 1).ok();

@@ -5,6 +5,7 @@ use super::load::Load;
 use super::look::Look;
 use super::{Method, Sight};
 use crate::MemberId;
+use core::cmp::Ordering;
 
 /// See the module.
 pub struct LeastConn;
@@ -15,11 +16,12 @@ impl Method for LeastConn {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
-        Look::around(sight, random)
-            .members()
-            .map(|(id, member)| (id, Load::of(sight, member)))
-            // Of equals, `min_by` takes the first.
-            .min_by(|(_, a), (_, b)| a.compare(b))
-            .map(|(id, _)| id)
+        let mut look = Look::at(sight);
+        look.around(random);
+        look.best(|member, least: Option<&Load>| {
+            let load = Load::of(sight, member);
+            let less = least.is_none_or(|least| load.compare(least) == Ordering::Less);
+            less.then_some(load)
+        })
     }
 }

@@ -32,35 +32,49 @@ impl Method for LeastTime {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
-        let look = Look::around(sight, random);
+        let mut look = Look::at(sight);
+        look.around(random);
         let fastest = look
             .members()
             .filter_map(|(_, member)| ewma::measured(&member.hot))
-            .min_by(f64::total_cmp)
-            .unwrap_or(ewma::PENALTY)
-            .min(ewma::PENALTY);
-        look.members()
-            .map(|(id, member)| (id, cost(sight, member, fastest)))
-            // Of equals, `min_by` takes the first.
-            .min_by(|(_, a), (_, b)| a.total_cmp(b))
-            .map(|(id, _)| id)
+            .fold(
+                ewma::PENALTY,
+                |least, time| if time < least { time } else { least },
+            );
+        look.best(|member, least: Option<&f64>| {
+            let load = load(sight, member);
+            let less = |cost: &f64| least.is_none_or(|least| cost < least);
+            // Most need not be asked for their times: not even the fastest's would do.
+            let cost = || response_time(sight, member, fastest) * load;
+            less(&(fastest * load)).then(cost).filter(less)
+        })
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "requests in flight and weights are far below 2^52"
-)]
-fn cost(sight: &Sight<'_>, member: &MemberRecord, fastest: f64) -> f64 {
-    let estimate = ewma::estimate(&member.hot, sight.now, sight.half_life);
+/// Requests under way with the new one, per weight.
+fn load(sight: &Sight<'_>, member: &MemberRecord) -> f64 {
     let in_flight = in_flight(member);
-    let known = estimate.map_or(fastest, |estimate| estimate.max(fastest));
-    let response_time = known.max(waiting::mean_age(&member.hot.waiting, sight.now) as f64);
-    let weight = match in_flight {
+    let share = match in_flight {
         // What holds it back are the looks that it is left out of; else it would wait for the others
         // to be busy.
-        0 => u64::from(weight(member)) * u64::from(slow_start::FULL),
-        _ => sight.weight(member),
+        0 => slow_start::FULL,
+        _ => sight.share(member),
     };
-    response_time * (in_flight as f64 + 1.0) / weight as f64
+    let requests = f64::from(u32::try_from(in_flight).unwrap_or(u32::MAX)) + 1.0;
+    requests / f64::from(weight(member) * share)
+}
+
+/// What a request has to expect, at least the time of the fastest.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "ages are far below 2^52 microseconds"
+)]
+fn response_time(sight: &Sight<'_>, member: &MemberRecord, fastest: f64) -> f64 {
+    let hot = &member.hot;
+    let age = waiting::mean_age(&hot.waiting, sight.now) as f64;
+    let present = || ewma::estimate(hot, sight.now, sight.half_life);
+    // One that was no slower is none now, however much has faded.
+    let slower = ewma::measured(hot) > Some(fastest);
+    let known = slower.then(present).flatten();
+    known.unwrap_or(fastest).max(fastest).max(age)
 }

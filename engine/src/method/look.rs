@@ -11,117 +11,134 @@
 //! A member in its slow start is left out of most looks at first ([`crate::slow_start`]).
 
 use super::Sight;
-use crate::MemberId;
 use crate::board::record::MemberRecord;
-use crate::sync::{AtomicU32, Ordering};
+use crate::plan::{from, read};
+use crate::{MemberId, slow_start};
+use arrayvec::ArrayVec;
 
 /// Up to so many eligible members are all looked at.
 pub const ALL: usize = 64;
 /// So many are looked at otherwise.
 pub const SAMPLE: usize = 8;
 
+/// A member with its record.
+type Seen<'a> = (MemberId, &'a MemberRecord);
+
 /// The members to compare, first choice of a tie first.
+///
+/// Whether the request can have them is only asked of those that would be chosen: that costs as much as
+/// the comparison.
 pub struct Look<'a> {
     sight: &'a Sight<'a>,
-    ids: [MemberId; ALL],
-    len: usize,
+    ticket: usize,
+    members: ArrayVec<Seen<'a>, ALL>,
 }
 
 impl<'a> Look<'a> {
-    /// Takes the farm's next turn and looks around from there.
-    pub fn around(sight: &'a Sight<'a>, random: &mut fastrand::Rng) -> Self {
-        let eligible = sight.plan.eligible;
-        let (ticket, turn) = next_turn(sight, random);
-        let mut look = Self {
+    /// Sees nobody yet.
+    pub fn at(sight: &'a Sight<'a>) -> Self {
+        Self {
             sight,
-            ids: [MemberId(0); ALL],
-            len: 0,
-        };
+            ticket: 0,
+            members: ArrayVec::new(),
+        }
+    }
+
+    /// Takes the farm's next turn and looks around from there.
+    pub fn around(&mut self, random: &mut fastrand::Rng) {
+        let eligible = self.sight.plan.eligible;
+        let turn = self.next_turn(random);
+        self.members.extend(turn);
+        let others = |id: &MemberId| turn.is_none_or(|(turn, _)| turn != *id);
         if eligible.len() <= ALL {
-            let first = eligible.iter().map(read).position(|id| Some(id) == turn);
-            let order = || from(eligible, first.unwrap_or(ticket));
-            look.fill(order().filter(|id| Some(*id) == turn || sight.admits(*id, random)));
-            if look.len == 0 {
-                // All of them hold back.
-                look.fill(order());
-            }
+            let first = turn.and_then(|(turn, _)| eligible.iter().position(|id| read(id) == turn));
+            let order = from(eligible, first.unwrap_or(self.ticket));
+            self.fill(order.filter(others), random);
         } else {
-            let drawn = sample(eligible.len(), random);
-            let drawn = drawn
-                .iter()
-                .filter_map(|&place| eligible.get(place))
-                .map(read);
-            let drawn = drawn.filter(|id| sight.admits(*id, random));
-            look.fill(turn.into_iter().chain(drawn));
-            if look.len == 0 {
-                // All of them have been tried, have failed since the plan was made, or hold back.
-                look.fill(
-                    from(eligible, ticket)
-                        .find(|id| sight.roster.eligible(*id))
-                        .into_iter(),
-                );
+            let drawn = sample(eligible.len(), self.ticket, random);
+            let drawn = drawn.iter().filter_map(|&place| eligible.get(place));
+            self.fill(drawn.map(read).filter(others), random);
+        }
+        if self.members.is_empty() {
+            // All of them hold back.
+            let all = from(eligible, self.ticket).filter_map(|id| self.sight.known(id));
+            self.members.extend(all.take(ALL));
+        }
+    }
+
+    /// The members, with their records.
+    pub fn members(&self) -> impl Iterator<Item = Seen<'a>> {
+        self.members.iter().copied()
+    }
+
+    /// The best of those that the request can have, of equals the first. `cost` gives what a member
+    /// costs where that is less than the least so far. Where all have been tried, or have failed since
+    /// the plan was made: whoever is left.
+    pub fn best<T>(
+        &self,
+        cost: impl Fn(&MemberRecord, Option<&T>) -> Option<T>,
+    ) -> Option<MemberId> {
+        let roster = self.sight.roster;
+        let mut best: Option<(MemberId, T)> = None;
+        for (id, member) in self.members() {
+            let least = best.as_ref().map(|(_, least)| least);
+            if let Some(cost) = cost(member, least)
+                && roster.eligible(id).is_some()
+            {
+                best = Some((id, cost));
             }
         }
-        look
+        best.map(|(id, _)| id)
+            .or_else(|| self.left().map(|(id, _)| id))
     }
 
-    /// The eligible ones among them, with their records.
-    pub fn members(&self) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
-        let ids = self.ids.iter().take(self.len);
-        ids.filter_map(|&id| Some((id, self.sight.roster.member(id)?)))
+    /// Those that the request can have. Where it can have none, whoever is left.
+    pub fn eligible(&self) -> ArrayVec<Seen<'a>, ALL> {
+        let can = |(id, _): &Seen<'_>| self.sight.roster.eligible(*id).is_some();
+        let mut eligible: ArrayVec<_, ALL> = self.members().filter(can).collect();
+        if eligible.is_empty() {
+            eligible.extend(self.left());
+        }
+        eligible
     }
 
-    fn fill(&mut self, candidates: impl Iterator<Item = MemberId>) {
-        let eligible = candidates.filter(|id| self.sight.roster.eligible(*id));
-        for (place, id) in self.ids.iter_mut().zip(eligible) {
-            *place = id;
-            self.len += 1;
+    fn left(&self) -> Option<Seen<'a>> {
+        from(self.sight.plan.eligible, self.ticket).find_map(|id| self.sight.seen(id))
+    }
+
+    fn fill(&mut self, candidates: impl Iterator<Item = MemberId>, random: &mut fastrand::Rng) {
+        let all = slow_start::is_over(self.sight.farm, self.sight.now);
+        for (id, member) in candidates.filter_map(|id| self.sight.known(id)) {
+            if all || self.sight.takes_part(member, random) {
+                // There is room: candidates are at most as many.
+                let _ = self.members.try_push((id, member));
+            }
         }
     }
-}
 
-/// The next turn of a member that takes part: the others' are passed on, as with `roundrobin`.
-fn next_turn(sight: &Sight<'_>, random: &mut fastrand::Rng) -> (usize, Option<MemberId>) {
-    let next = || {
-        let ticket = sight.take_ticket();
-        (ticket, sight.turn(ticket))
-    };
-    let mut found = next();
-    for _ in 0..SAMPLE {
-        if found.1.is_none_or(|id| sight.admits(id, random)) {
-            break;
+    /// The next turn of a member that takes part: the others' are passed on, as with `roundrobin`.
+    fn next_turn(&mut self, random: &mut fastrand::Rng) -> Option<Seen<'a>> {
+        for _ in 0..=SAMPLE {
+            self.ticket = self.sight.take_ticket();
+            let turn = self.sight.known(self.sight.turn(self.ticket)?);
+            if turn.is_some_and(|(_, member)| self.sight.takes_part(member, random)) {
+                return turn;
+            }
         }
-        found = next();
+        None
     }
-    found
 }
 
-/// All of a list, from a place (which wraps around) on.
-pub fn from(list: &[AtomicU32], place: usize) -> impl Iterator<Item = MemberId> {
-    let (before, after) = list.split_at(place.checked_rem(list.len()).unwrap_or(0));
-    after.iter().chain(before).map(read)
-}
-
-fn read(id: &AtomicU32) -> MemberId {
-    MemberId(id.load(Ordering::Relaxed))
-}
-
-/// [`SAMPLE`] distinct numbers below `len`, which is above [`ALL`]: each set equally likely by Floyd's
-/// algorithm (Bentley, "Programming Pearls", CACM 1987), each order by the shuffle.
-pub fn sample(len: usize, random: &mut fastrand::Rng) -> [usize; SAMPLE] {
-    let mut drawn = [usize::MAX; SAMPLE];
-    for taken in 0..SAMPLE {
-        let last = len - SAMPLE + taken;
-        let candidate = random.usize(..=last);
-        let fresh = if drawn.contains(&candidate) {
-            last
-        } else {
-            candidate
-        };
-        if let Some(place) = drawn.get_mut(taken) {
-            *place = fresh;
-        }
-    }
-    random.shuffle(&mut drawn);
-    drawn
+/// [`SAMPLE`] distinct numbers below `len`, which is above [`ALL`]: one from each of as many parts of the
+/// list, the first of which begins at the ticket's place. Over the tickets all are equally likely; and
+/// whatever pattern the load has along the list, the sample does not follow it.
+pub fn sample(len: usize, ticket: usize, random: &mut fastrand::Rng) -> [usize; SAMPLE] {
+    let part = len / SAMPLE;
+    let mut begin = ticket.checked_rem(len).unwrap_or(0);
+    // One draw serves for all parts.
+    random.u64(..).to_le_bytes().map(|byte| {
+        let place = begin + usize::from(byte) * part / 256;
+        begin += part;
+        if place < len { place } else { place - len }
+    })
 }

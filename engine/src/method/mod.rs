@@ -26,12 +26,12 @@ use crate::sync::Ordering;
 use crate::{MemberId, Micros, slow_start};
 
 /// The members as one request may use them. Board indices come from shared memory: an unknown one
-/// is answered with `None` and `false`, never with a panic.
+/// is answered with `None`, never with a panic.
 pub trait Roster {
     /// The member's record, if this process knows the member.
     fn member(&self, id: MemberId) -> Option<&MemberRecord>;
-    /// Known here, usable now, and not tried by this request yet.
-    fn eligible(&self, id: MemberId) -> bool;
+    /// The member's record, if it is known here, usable now, and not tried by this request yet.
+    fn eligible(&self, id: MemberId) -> Option<&MemberRecord>;
 }
 
 /// What a method sees of a farm.
@@ -65,9 +65,17 @@ impl Sight<'_> {
     /// The plan's members that this request can have, in the configuration's order.
     fn eligible(&self) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
         let ids = self.plan.eligible.iter();
-        ids.map(|id| MemberId(id.load(Ordering::Relaxed)))
-            .filter(|id| self.roster.eligible(*id))
-            .filter_map(|id| Some((id, self.roster.member(id)?)))
+        ids.filter_map(|id| self.seen(MemberId(id.load(Ordering::Relaxed))))
+    }
+
+    /// A member with its record, if this process knows it.
+    fn known(&self, id: MemberId) -> Option<(MemberId, &MemberRecord)> {
+        Some((id, self.roster.member(id)?))
+    }
+
+    /// A member with its record, if this request can have it.
+    fn seen(&self, id: MemberId) -> Option<(MemberId, &MemberRecord)> {
+        Some((id, self.roster.eligible(id)?))
     }
 
     /// What a member is to get of its share now, of [`slow_start::FULL`].
@@ -102,15 +110,6 @@ impl Sight<'_> {
             || !self.eligible().any(|(_, member)| full(member));
         self.eligible()
             .filter(move |(_, member)| all || self.takes_part(member, random))
-    }
-
-    /// The same for a board index; nobody takes part for one that is unknown.
-    fn admits(&self, id: MemberId, random: &mut fastrand::Rng) -> bool {
-        slow_start::is_over(self.farm, self.now)
-            || self
-                .roster
-                .member(id)
-                .is_some_and(|member| self.takes_part(member, random))
     }
 
     /// The next turn of the farm's rotation: one counter for all processes.

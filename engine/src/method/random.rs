@@ -6,8 +6,10 @@
 //! it never is. A turn of the plan drawn at random is a member drawn by weight.
 
 use super::load::Load;
-use super::{Method, Sight, look};
+use super::{Method, Sight};
 use crate::MemberId;
+use crate::board::record::MemberRecord;
+use crate::plan::from;
 use crate::sync::{AtomicU32, Ordering};
 use core::cmp;
 
@@ -23,41 +25,34 @@ impl Method for Random {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
-        let first = draw(sight, random, |_| true)?;
-        let Some(second) = draw(sight, random, |id| id != first) else {
-            return Some(first);
-        };
-        let load = |id| {
-            sight
-                .roster
-                .member(id)
-                .map(|member| Load::of(sight, member))
-        };
-        let second_is_better = load(second)?.compare(&load(first)?) == cmp::Ordering::Less;
-        Some(if second_is_better { second } else { first })
+        let (first, member) = draw(sight, random, |_| true)?;
+        let load = Load::of(sight, member);
+        let better = draw(sight, random, |id| id != first)
+            .filter(|(_, second)| Load::of(sight, second).compare(&load) == cmp::Ordering::Less);
+        Some(better.map_or(first, |(second, _)| second))
     }
 }
 
 /// An eligible member that is `wanted`: by weight; if the draws name none, whatever its weight; at
 /// last, the next from a random place on.
-fn draw(
-    sight: &Sight<'_>,
+fn draw<'a>(
+    sight: &'a Sight<'_>,
     random: &mut fastrand::Rng,
     wanted: impl Fn(MemberId) -> bool,
-) -> Option<MemberId> {
-    let usable = |id: &MemberId| wanted(*id) && sight.roster.eligible(*id);
+) -> Option<(MemberId, &'a MemberRecord)> {
+    let usable = |id| wanted(id).then(|| sight.seen(id))?;
     let eligible = sight.plan.eligible;
     for list in [sight.plan.turns, eligible] {
         let drawn = (0..DRAWS).find_map(|_| {
             let entry = list.get(place(list, random))?;
-            let id = MemberId(entry.load(Ordering::Relaxed));
-            (usable(&id) && sight.admits(id, random)).then_some(id)
+            usable(MemberId(entry.load(Ordering::Relaxed)))
+                .filter(|(_, member)| sight.takes_part(member, random))
         });
         if drawn.is_some() {
             return drawn;
         }
     }
-    look::from(eligible, place(eligible, random)).find(usable)
+    from(eligible, place(eligible, random)).find_map(usable)
 }
 
 fn place(list: &[AtomicU32], random: &mut fastrand::Rng) -> usize {

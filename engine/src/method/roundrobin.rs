@@ -3,8 +3,9 @@
 //! The schedule is compiled beforehand ([`crate::plan::turns`]); a request takes the farm's next
 //! ticket, one atomic addition for all processes, and looks up whose turn that is.
 
-use super::{Method, Sight, look};
+use super::{Method, Sight};
 use crate::MemberId;
+use crate::plan::from;
 
 /// See the module.
 pub struct RoundRobin;
@@ -21,10 +22,9 @@ impl Method for RoundRobin {
         let eligible = sight.plan.eligible;
         let tries = sight.plan.turns.len().min(eligible.len().saturating_mul(2));
         (0..tries)
-            .filter_map(|_| sight.turn(sight.take_ticket()))
-            .find(|id| sight.roster.eligible(*id) && sight.admits(*id, random))
-            .or_else(|| {
-                look::from(eligible, sight.take_ticket()).find(|id| sight.roster.eligible(*id))
-            })
+            .filter_map(|_| sight.seen(sight.turn(sight.take_ticket())?))
+            .find(|(_, member)| sight.takes_part(member, random))
+            .or_else(|| from(eligible, sight.take_ticket()).find_map(|id| sight.seen(id)))
+            .map(|(id, _)| id)
     }
 }

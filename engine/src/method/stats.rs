@@ -18,9 +18,11 @@ impl Method for Stats {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
-        let look = Look::around(sight, random);
+        let mut look = Look::at(sight);
+        look.around(random);
+        let members = look.eligible();
         let mut scores = [f64::INFINITY; ALL];
-        for (place, (_, member)) in scores.iter_mut().zip(look.members()) {
+        for (place, (_, member)) in scores.iter_mut().zip(&members) {
             let score = sight
                 .score
                 .and_then(|score| score.of(member, sight.now, sight.half_life));
@@ -28,7 +30,9 @@ impl Method for Stats {
         }
         let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
         let best = || {
-            look.members()
+            members
+                .iter()
+                .copied()
                 .zip(&scores)
                 .filter(|(_, score)| **score <= lowest)
                 .map(|(member, _)| member)

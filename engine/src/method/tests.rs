@@ -34,8 +34,9 @@ impl Roster for Farm {
         self.members.get(position as usize).filter(|_| between == 0)
     }
 
-    fn eligible(&self, id: MemberId) -> bool {
-        self.member(id).is_some() && !self.tried.lock().unwrap().contains(&id)
+    fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+        let tried = self.tried.lock().unwrap();
+        self.member(id).filter(|_| !tried.contains(&id))
     }
 }
 
@@ -82,6 +83,7 @@ impl Farm {
                 table: &self.table,
                 weight: self.weight,
                 base: 1_000,
+                ..Plan::default()
             },
             roster: self,
             now,
@@ -379,7 +381,7 @@ fn the_sample_is_distinct_and_within_the_list() {
     let mut random = fastrand::Rng::with_seed(3);
     for len in [65, 66, 1_000] {
         for _ in 0..500 {
-            let mut drawn = look::sample(len, &mut random).to_vec();
+            let mut drawn = look::sample(len, random.usize(..), &mut random).to_vec();
             drawn.sort_unstable();
             drawn.dedup();
             assert_eq!(drawn.len(), look::SAMPLE);
@@ -392,7 +394,7 @@ fn the_sample_is_distinct_and_within_the_list() {
 fn any_member_may_be_drawn_first() {
     let mut random = fastrand::Rng::with_seed(4);
     let mut first = [0_u32; 65];
-    (0..65_000).for_each(|_| first[look::sample(65, &mut random)[0]] += 1);
+    (0..65_000).for_each(|ticket| first[look::sample(65, ticket, &mut random)[0]] += 1);
     assert!(
         first.iter().all(|count| (850..1_150).contains(count)),
         "{first:?}"

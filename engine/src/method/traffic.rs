@@ -31,14 +31,14 @@ impl Method for Traffic {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
-        let look = Look::around(sight, random);
+        let mut look = Look::at(sight);
+        look.around(random);
         let mean = mean_request(&look);
         enter_newcomers(sight, &look);
-        look.members()
-            .map(|(id, member)| (id, load(sight, member, mean)))
-            // Of equals, `min_by` takes the first.
-            .min_by(|(_, a), (_, b)| a.total_cmp(b))
-            .map(|(id, _)| id)
+        look.best(|member, least: Option<&f64>| {
+            let load = load(sight, member, mean);
+            least.is_none_or(|least| load < *least).then_some(load)
+        })
     }
 
     fn learn(&self, hot: &MemberHot, bytes: u64, now: Micros, half_life: Micros) {

@@ -108,7 +108,7 @@ impl Iterator for Permutation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemberId;
+    use crate::plan::tests::member;
 
     /// Members named by their numbers, all of one weight.
     fn members(numbers: impl IntoIterator<Item = u32>) -> Vec<PlanMember> {
@@ -117,13 +117,8 @@ mod tests {
 
     fn weighted(members: impl IntoIterator<Item = (u32, u32)>) -> Vec<PlanMember> {
         let member = |(number, weight): (u32, u32)| PlanMember {
-            id: MemberId(number),
-            weight,
-            flags: 0,
-            lbset: 0,
-            healthy: true,
-            position: number,
             name: hash([format!("10.0.{}.{}:8080", number / 256, number % 256).as_bytes()]),
+            ..member(number, weight, number)
         };
         members.into_iter().map(member).collect()
     }
@@ -195,7 +190,7 @@ mod tests {
         let twins = vec![
             members([1])[0],
             PlanMember {
-                id: MemberId(2),
+                id: crate::MemberId(2),
                 ..members([1])[0]
             },
         ];

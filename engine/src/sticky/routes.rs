@@ -8,10 +8,8 @@ const REDIRECTS_MAX: usize = 32;
 
 /// The routes of a farm's members, by their positions in the configuration.
 pub trait Routes {
-    /// How many members there are.
-    fn members(&self) -> usize;
-    /// The member's route; empty for none.
-    fn route(&self, position: usize) -> &[u8];
+    /// The members with the route, usable or not, in the configuration's order.
+    fn with_route(&self, route: &[u8]) -> impl Iterator<Item = usize>;
     /// Whose sessions they become when the member cannot be used; empty for nobody's.
     fn redirect(&self, position: usize) -> &[u8];
     /// The member is a hot standby.
@@ -20,7 +18,7 @@ pub trait Routes {
 
 /// Whether any member, usable or not, has the route.
 pub fn has_route(routes: &impl Routes, route: &[u8]) -> bool {
-    !route.is_empty() && (0..routes.members()).any(|at| routes.route(at) == route)
+    !route.is_empty() && routes.with_route(route).next().is_some()
 }
 
 /// The first member with the route that is usable, hot standbys behind the others; where a member
@@ -46,10 +44,10 @@ fn search<'a, T>(
     }
     seen.push(route);
     for standby in [false, true] {
-        for at in 0..routes.members() {
-            if routes.route(at) != route || routes.standby(at) != standby {
-                continue;
-            }
+        for at in routes
+            .with_route(route)
+            .filter(|at| routes.standby(*at) == standby)
+        {
             if let Some(how) = usable(at) {
                 return Some((at, how));
             }
@@ -62,13 +60,15 @@ fn search<'a, T>(
     None
 }
 
-/// The routes that several members have, with the members' positions.
-pub fn shared_routes(routes: &impl Routes) -> Vec<(&[u8], Vec<usize>)> {
-    let mut by_route: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-    for at in (0..routes.members()).filter(|at| !routes.route(*at).is_empty()) {
-        by_route.entry(routes.route(at)).or_default().push(at);
+/// The routes that several members have, with these members.
+pub fn shared_routes<'a, M>(
+    members: impl Iterator<Item = (&'a [u8], M)>,
+) -> Vec<(&'a [u8], Vec<M>)> {
+    let mut by_route: BTreeMap<&[u8], Vec<M>> = BTreeMap::new();
+    for (route, member) in members.filter(|(route, _)| !route.is_empty()) {
+        by_route.entry(route).or_default().push(member);
     }
-    by_route.retain(|_, positions| positions.len() > 1);
+    by_route.retain(|_, members| members.len() > 1);
     by_route.into_iter().collect()
 }
 
@@ -82,11 +82,10 @@ mod tests {
     struct Table<'a>(&'a [Row]);
 
     impl Routes for Table<'_> {
-        fn members(&self) -> usize {
-            self.0.len()
-        }
-        fn route(&self, at: usize) -> &[u8] {
-            self.0[at].0.as_bytes()
+        fn with_route(&self, route: &[u8]) -> impl Iterator<Item = usize> {
+            let rows = self.0.iter().enumerate();
+            rows.filter(move |(_, row)| row.0.as_bytes() == route)
+                .map(|(at, _)| at)
         }
         fn redirect(&self, at: usize) -> &[u8] {
             self.0[at].1.as_bytes()
@@ -161,14 +160,11 @@ mod tests {
 
     #[test]
     fn routes_of_several() {
-        let rows = [
-            ("a", "", false, true),
-            ("", "", false, true),
-            ("b", "", false, true),
-            ("a", "", true, true),
-            ("", "", false, true),
-        ];
-        assert_eq!(shared_routes(&Table(&rows)), [(&b"a"[..], vec![0, 3])]);
+        let members = [(&b"a"[..], 0), (b"", 1), (b"b", 2), (b"a", 3), (b"", 4)];
+        assert_eq!(
+            shared_routes(members.into_iter()),
+            [(&b"a"[..], vec![0, 3])]
+        );
     }
 
     proptest! {

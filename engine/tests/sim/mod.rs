@@ -91,6 +91,7 @@ impl Farm {
                 table: &self.table,
                 weight: self.weight,
                 base: self.base,
+                ..Plan::default()
             },
             roster: self,
             now,
@@ -138,8 +139,9 @@ impl Roster for Farm {
         self.members.get(id.0 as usize)
     }
 
-    fn eligible(&self, id: MemberId) -> bool {
-        self.in_service.get(id.0 as usize).copied().unwrap_or(false)
+    fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+        let in_service = self.in_service.get(id.0 as usize).copied();
+        self.member(id).filter(|_| in_service == Some(true))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use athena_engine::board::inflight::{self, Totals};
 use athena_engine::board::limit::Limit;
 use athena_engine::board::record::{FarmRecord, MemberRecord};
-use athena_engine::dispatch::{Election, Lineup};
+use athena_engine::dispatch::{Election, Known, Lineup};
 use athena_engine::method::{Affinity, Method, by_name};
 use athena_engine::plan::{Capacity, Plan, PlanMember, compile, table};
 use athena_engine::{MemberId, Micros, ewma, hashkey};
@@ -109,17 +109,17 @@ impl Lineup for Farm {
         self.members.len()
     }
 
-    fn at(&self, position: usize) -> Option<(MemberId, &MemberRecord)> {
-        let id = MemberId(u32::try_from(position).ok()?);
-        Some((id, self.member(id)?))
+    fn at(&self, position: usize) -> Option<Known<'_>> {
+        self.member(MemberId(u32::try_from(position).ok()?))
     }
 
-    fn member(&self, id: MemberId) -> Option<&MemberRecord> {
-        self.members.get(id.0 as usize)
-    }
-
-    fn serves(&self, _: MemberId) -> bool {
-        true
+    fn member(&self, id: MemberId) -> Option<Known<'_>> {
+        let record = self.members.get(id.0 as usize)?;
+        Some(Known {
+            id,
+            record,
+            serves: true,
+        })
     }
 
     fn retry(&self, _: MemberId) -> Micros {
@@ -183,6 +183,7 @@ impl Picker<'_> {
                 table: &farm.table,
                 weight: farm.weight,
                 base: 0,
+                ..Plan::default()
             }),
             lineup: farm,
             method: self.method,
