@@ -39,7 +39,7 @@ pub unsafe fn open(
     limit: Limit,
 ) -> bool {
     let leaves = farm.leaves(record.class.get());
-    let limit = limit.and(room::limit_for(leaves, member.record(), clock::now()));
+    let limit = limit.and(room::limit_for(leaves, member.record(), clock::now));
     let totals = member.totals(Some(farm));
     let taken = match cell(member) {
         Some(cell) => inflight::open(cell, totals, limit),

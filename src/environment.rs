@@ -90,22 +90,8 @@ unsafe fn set(r: *mut ffi::request_rec, first: bool, name: &'static CStr, value:
 }
 
 unsafe fn number(r: *mut ffi::request_rec, value: u64) -> *const c_char {
-    // 20 digits hold any u64.
-    let mut digits = [0u8; 20];
-    let mut start = digits.len();
-    let mut left = value;
-    loop {
-        start -= 1;
-        if let Some(place) = digits.get_mut(start) {
-            // A remainder of ten fits a byte.
-            *place = b'0' + (left % 10) as u8;
-        }
-        left /= 10;
-        if left == 0 || start == 0 {
-            break;
-        }
-    }
-    let digits = digits.get(start..).unwrap_or_default();
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value).as_bytes();
     // SAFETY: the caller's promise.
     unsafe { pool::concat_bytes(r, &[digits]) }
 }

@@ -17,6 +17,8 @@
     reason = "intervals and response times are far below 2^52 microseconds"
 )]
 
+use core::f64::consts::LN_2;
+
 use crate::Micros;
 use crate::ageing::{self, decay};
 use crate::board::record::MemberHot;
@@ -85,6 +87,13 @@ pub fn estimate(hot: &MemberHot, now: Micros, half_life: Micros) -> Option<f64> 
     let since = hot.ewma_at.load(Ordering::Acquire);
     measured(hot)
         .map(|estimate| (estimate * decay(now.saturating_sub(since), half_life)).max(FASTEST))
+}
+
+/// What the estimate is at least, without an exponential: `2^-x` is no less than `1 - x ln 2`.
+pub fn estimate_at_least(hot: &MemberHot, now: Micros, half_life: Micros) -> f64 {
+    let since = hot.ewma_at.load(Ordering::Acquire);
+    let half_lives = now.saturating_sub(since) as f64 / half_life.max(1) as f64;
+    measured(hot).map_or(0.0, |estimate| estimate * (1.0 - half_lives * LN_2))
 }
 
 /// The estimate as it was at the last observation.
@@ -262,6 +271,8 @@ mod tests {
             penalise(&hot, f64::from_bits(sample), now, half_life);
             let read = estimate(&hot, now, half_life);
             prop_assert!(read.is_some_and(|read| read.is_finite() && read >= FASTEST));
+            let least = estimate_at_least(&hot, now, half_life);
+            prop_assert!(read.is_some_and(|read| least <= read * (1.0 + 1e-12)));
         }
     }
 }

@@ -6,18 +6,19 @@ use crate::board::record::MemberRecord;
 use crate::{Micros, slow_start};
 
 /// Most requests that may be under way at the member now: what its agent says, else what people or
-/// the configuration do, and in its slow start a part of that; `None`: any number.
-pub fn limit(member: &MemberRecord, now: Micros) -> Option<u32> {
+/// the configuration do, and in its slow start a part of that; `None`: any number. Without a limit, the
+/// clock is not read.
+pub fn limit(member: &MemberRecord, now: impl FnOnce() -> Micros) -> Option<u32> {
     let limits = [Said::of(&member.admin).max_conn, member.admin.max_conn()];
     let limit = limits.into_iter().find(|limit| *limit != 0)?;
-    let part = u64::from(limit) * u64::from(slow_start::part(member, now));
+    let part = u64::from(limit) * u64::from(slow_start::part(member, now()));
     let now = part.div_ceil(u64::from(slow_start::FULL));
     Some(u32::try_from(now).unwrap_or(limit))
 }
 
 /// The same for a request whose class leaves so many percent of the places to others, rounded down;
 /// at least one is left to it.
-pub fn limit_for(leaves: u8, member: &MemberRecord, now: Micros) -> Option<u32> {
+pub fn limit_for(leaves: u8, member: &MemberRecord, now: impl FnOnce() -> Micros) -> Option<u32> {
     let left = |limit| {
         let percent = u64::from(leaves.min(99));
         u32::try_from(u64::from(limit) * percent / 100).unwrap_or(0)
@@ -27,7 +28,7 @@ pub fn limit_for(leaves: u8, member: &MemberRecord, now: Micros) -> Option<u32> 
 
 /// There is a place for such a request.
 pub fn is_left(leaves: u8, member: &MemberRecord, now: Micros) -> bool {
-    limit_for(leaves, member, now).is_none_or(|limit| member.hot.inflight.count() < limit.into())
+    limit_for(leaves, member, || now).is_none_or(|limit| member.hot.inflight.count() < limit.into())
 }
 
 #[cfg(not(loom))]
@@ -54,9 +55,9 @@ mod tests {
             (1_000_000, 99, 10_000),
         ];
         for (limit, leaves, expected) in table {
-            assert_eq!(limit_for(leaves, &member(limit), 1), Some(expected));
+            assert_eq!(limit_for(leaves, &member(limit), || 1), Some(expected));
         }
-        assert_eq!(limit_for(99, &member(0), 1), None);
+        assert_eq!(limit_for(99, &member(0), || 1), None);
     }
 
     #[test]
@@ -75,15 +76,15 @@ mod tests {
         member.health.warm_from.store(100, Ordering::Relaxed);
         member.health.warm_for.store(200, Ordering::Relaxed);
         for (now, places) in [(100, 2), (200, 20), (299, 40), (300, 40)] {
-            assert_eq!(limit(&member, now), Some(places));
+            assert_eq!(limit(&member, || now), Some(places));
         }
     }
 
     #[test]
     fn an_agent_has_the_last_word() {
         let member = member(7);
-        assert_eq!(limit(&member, 1), Some(7));
+        assert_eq!(limit(&member, || 1), Some(7));
         member.admin.agent_max_conn.store(30, Ordering::Relaxed);
-        assert_eq!(limit(&member, 1), Some(30));
+        assert_eq!(limit(&member, || 1), Some(30));
     }
 }

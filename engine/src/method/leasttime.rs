@@ -43,10 +43,18 @@ impl Method for LeastTime {
             );
         look.best(|member, least: Option<&f64>| {
             let load = load(sight, member);
-            let less = |cost: &f64| least.is_none_or(|least| cost < least);
-            // Most need not be asked for their times: not even the fastest's would do.
-            let cost = || response_time(sight, member, fastest) * load;
-            less(&(fastest * load)).then(cost).filter(less)
+            let less = |time: f64| {
+                let less = |cost: &f64| least.is_none_or(|least| cost < least);
+                Some(time * load).filter(less)
+            };
+            // What it is at least often tells enough, and costs less.
+            less(fastest)?;
+            less(ewma::estimate_at_least(
+                &member.hot,
+                sight.now,
+                sight.half_life,
+            ))?;
+            less(response_time(sight, member, fastest))
         })
     }
 }

@@ -18,8 +18,8 @@ use arrayvec::ArrayVec;
 
 /// Up to so many eligible members are all looked at.
 pub const ALL: usize = 64;
-/// So many are looked at otherwise.
-pub const SAMPLE: usize = 8;
+/// So many are drawn otherwise: with the one whose turn it is, the best of eight is taken.
+pub const SAMPLE: usize = 7;
 
 /// A member with its record.
 type Seen<'a> = (MemberId, &'a MemberRecord);
@@ -135,9 +135,11 @@ impl<'a> Look<'a> {
 pub fn sample(len: usize, ticket: usize, random: &mut fastrand::Rng) -> [usize; SAMPLE] {
     let part = len / SAMPLE;
     let mut begin = ticket.checked_rem(len).unwrap_or(0);
-    // One draw serves for all parts.
-    random.u64(..).to_le_bytes().map(|byte| {
-        let place = begin + usize::from(byte) * part / 256;
+    // One draw serves for all parts: eight bits each.
+    let mut drawn = random.u64(..);
+    core::array::from_fn(|_| {
+        let place = begin + (drawn % 256) as usize * part / 256;
+        drawn /= 256;
         begin += part;
         if place < len { place } else { place - len }
     })

@@ -358,12 +358,12 @@ fn sampling_shares_by_weight_and_prefers_the_better() {
         let farm = Farm::new(&[100; 200]);
         assert_eq!(farm.shares(name, 2_000), [10; 200]);
 
-        // Half of them busy: all that are looked at are of that half in fewer than 1 of 256 cases.
+        // Half of them busy: all that are looked at are of that half in 1 of 256 cases.
         let half: Vec<i64> = (0..200).map(|nth| nth % 2 * 5).collect();
         let shares = farm.busy(&half).shares(name, 20_000);
         let to_busy: usize = shares.iter().skip(1).step_by(2).sum();
         assert!(
-            (10..80).contains(&to_busy),
+            (40..120).contains(&to_busy),
             "{name}: {to_busy} of 20,000 to the busy half"
         );
         assert!(
