@@ -146,7 +146,10 @@ fn turn(farm: &Farm, member: &Member, fault: Option<&str>) {
         return;
     }
     let mut state = member.state();
-    state.settings.flags ^= flags::CHECK_FAILED;
+    match fault {
+        Some(_) => state.settings.flags |= flags::CHECK_FAILED,
+        None => state.settings.flags &= !flags::CHECK_FAILED,
+    }
     member.put(&state);
     drop(held);
     let (Farm { name: of, .. }, Member { name, .. }) = (farm, member);
