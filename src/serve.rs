@@ -186,7 +186,11 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
                 environment::settled(r, record);
                 return outcome::for_client(record, outcome, status);
             }
-            Next::Again => record.refreshed.set(true),
+            Next::Again => {
+                // Its next wait is another one.
+                account::answered(record);
+                record.refreshed.set(true);
+            }
             Next::Replay => {
                 record.replays.set(record.replays.get() + 1);
                 let found = match record.successor.take() {
