@@ -4,6 +4,7 @@ import itertools
 from collections import namedtuple
 
 import pytest
+from harness import manager
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.httpd import CONNECT_FAILED
@@ -567,3 +568,12 @@ def test_a_separator_matters_to_sessions_only(serve, backends):
         server = serve(WITH, farm_of([f'"{members.urls[0]}" route=a.b'], settings))
         assert ask(server.port, cookie="sid=a.b").worker_route == "a.b"
         server.stop()
+
+
+def test_a_route_that_mod_proxys_own_page_changes_is_found(serve, backends):
+    urls = backends(3).urls
+    server = serve(WITH, farm_of(routed(urls), f"stickysession=sid {manager.NONCE}") + manager.CONF)
+    manager.edit(server.port, w=urls[2], w_wr="new")
+    wait_until(lambda: {ask(server.port, "/farm/x;sid=1.new").member for _ in range(6)} == {2},
+               what="the member of the new route")
+    assert len({ask(server.port, "/farm/x;sid=1.c").member for _ in range(6)}) > 1

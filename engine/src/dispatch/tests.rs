@@ -1,5 +1,6 @@
 use super::*;
-use std::cell::RefCell;
+use crate::plan::Count;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::AtomicU32;
 
 const NOW: Micros = 1_000_000_000;
@@ -8,6 +9,9 @@ struct Farm {
     record: FarmRecord,
     members: Vec<MemberRecord>,
     eligible: Vec<AtomicU32>,
+    count: Count,
+    /// How often a member was looked at by its position.
+    looks: Cell<u32>,
 }
 
 impl Farm {
@@ -16,6 +20,12 @@ impl Farm {
             record: FarmRecord::default(),
             members: (0..members).map(|_| MemberRecord::default()).collect(),
             eligible: (0..members).map(AtomicU32::new).collect(),
+            count: Count {
+                members,
+                usable: members,
+                ejected: 0,
+            },
+            looks: Cell::default(),
         };
         farm.record
             .hot
@@ -36,6 +46,7 @@ impl Farm {
             farm: &self.record,
             plan: Some(Plan {
                 eligible: &self.eligible,
+                count: self.count,
                 ..Plan::default()
             }),
             lineup: self,
@@ -60,6 +71,7 @@ impl Lineup for Farm {
     }
 
     fn at(&self, position: usize) -> Option<Known<'_>> {
+        self.looks.update(|looks| looks + 1);
         self.member(MemberId(u32::try_from(position).ok()?))
     }
 
@@ -164,4 +176,44 @@ fn a_method_of_the_menu_may_run_out_of_plan() {
         farm.elect(method, &[0], false),
         Some((1, Reason::Remaining))
     );
+}
+
+/// A farm that has nothing to offer finds that out at the same cost whatever its size.
+#[test]
+fn who_is_not_in_the_plan_is_only_looked_for_where_there_may_be_somebody() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    let mut farm = Farm::new(100);
+    for member in 0..100 {
+        farm.in_error(member);
+    }
+    farm.eligible.clear();
+    farm.count.usable = 0;
+    assert_eq!(farm.elect(method, &[], false), None);
+    assert_eq!(farm.looks.get(), 0);
+
+    // A member that is up again, as the plan does not say yet.
+    farm.members[7].health.retry_at.store(0, Ordering::Relaxed);
+    assert_eq!(farm.elect(method, &[], false), None);
+    farm.record.cold.stale.store(1, Ordering::Relaxed);
+    assert_eq!(farm.elect(method, &[], false), Some((7, Reason::Remaining)));
+
+    // A standby, or a member of another set, that the plan counts and does not list.
+    farm.record.cold.stale.store(0, Ordering::Relaxed);
+    farm.count.usable = 1;
+    assert_eq!(farm.elect(method, &[], false), Some((7, Reason::Remaining)));
+    assert_eq!(farm.elect(method, &[7], false), None);
+}
+
+#[test]
+fn ejected_members_serve_where_the_plan_counts_some() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    let mut farm = Farm::new(3);
+    for member in 0..3 {
+        farm.in_error(member);
+    }
+    let cause = &farm.members[1].health.cause;
+    cause.store(Cause::Ejected as u32, Ordering::Relaxed);
+    assert_eq!(farm.elect(method, &[], false), None);
+    farm.count.ejected = 1;
+    assert_eq!(farm.elect(method, &[], false), Some((1, Reason::Panic)));
 }
