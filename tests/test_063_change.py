@@ -325,6 +325,12 @@ def test_lists_are_not_sent_twice(httpd, backends):
     shares(server, 1)
     for path, tag in tags.items():
         assert api.ask("GET", path, If_None_Match=tag).status == 200
+    # They fade, and nothing else happens.
+    engine = Engine(server)
+    engine.wait_idle()
+    tag, was = api.ask("GET", "/farms").header("ETag"), engine.column("ttfb_ewma_ms")
+    wait_until(lambda: engine.column("ttfb_ewma_ms") != was, what="time passing")
+    assert api.ask("GET", "/farms", If_None_Match=tag).status == 304
     # What changes by itself is no part of a farm's own: it is always sent.
     tag = api.ask("GET", FARM).header("ETag")
     assert api.ask("GET", FARM, If_None_Match=tag).status == 200

@@ -120,14 +120,21 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
         }
         match resource {
             Resource::Farms => {
-                let farms = farms().map(FarmView::of).collect();
-                list(r, &view::Document { farms })
+                let mut farms: Vec<_> = farms().map(FarmView::of).collect();
+                let text = json(&view::Document { farms: &farms })?;
+                farms.iter_mut().for_each(FarmView::stop_times);
+                list(r, &text, &json(&view::Document { farms: &farms })?)
             }
             Resource::Farm(farm) => {
                 tag(r, farm, None);
                 document(r, &FarmView::of(farm))
             }
-            Resource::Members(farm) => list(r, &FarmView::of(farm).members),
+            Resource::Members(farm) => {
+                let mut farm = FarmView::of(farm);
+                let text = json(&farm.members)?;
+                farm.stop_times();
+                list(r, &text, &json(&farm.members)?)
+            }
             Resource::Unused(_, Unused { name, reason, .. }) => {
                 let reason = format!("member {name} was added and is not used: {reason}");
                 Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason))
@@ -229,10 +236,10 @@ unsafe fn document(r: *mut ffi::request_rec, document: &impl Serialize) -> Resul
     Ok(unsafe { send(r, JSON, text.as_bytes()) })
 }
 
-/// Answers with a list, unless the client has the same already (`If-None-Match`).
-unsafe fn list(r: *mut ffi::request_rec, document: &impl Serialize) -> Result<c_int, Refusal> {
-    let text = json(document)?;
-    let tag = etag::of_text(&text);
+/// Answers with a list, unless the client has one already that says the same of what does not move by
+/// itself (`If-None-Match`).
+unsafe fn list(r: *mut ffi::request_rec, text: &str, still: &str) -> Result<c_int, Refusal> {
+    let tag = etag::of_text(still);
     // SAFETY: the caller's promise.
     unsafe {
         set_tag(r, &tag);

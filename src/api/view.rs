@@ -17,8 +17,8 @@ use crate::{clock, drain, growth, method, queue, runtime, stats};
 
 /// All farms.
 #[derive(Serialize)]
-pub struct Document {
-    pub farms: Vec<FarmView>,
+pub struct Document<'a> {
+    pub farms: &'a [FarmView],
 }
 
 /// One farm.
@@ -127,6 +127,13 @@ impl FarmView {
             cookies: CookiesView::of(&hot.cookies),
             members,
             unused: added::unused(farm),
+        }
+    }
+
+    /// Without its members' times, which fade from one moment to the next.
+    pub fn stop_times(&mut self) {
+        for member in &mut self.members {
+            member.ttfb_ewma_ms = None;
         }
     }
 }
