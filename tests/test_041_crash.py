@@ -20,7 +20,7 @@ def test_killed_children_leave_nothing_in_flight(httpd, backends, mpm, balancer)
         # The first answer of a new child: the parent repaired before it made that child.
         wait_until(lambda: at_once(1, lambda _: engine.in_flight())[0] == 0, 10,
                    "in flight 0 after the kill")
-        engine.wait_idle(2)
+        engine.wait_idle()
 
     def part(n):
         return killed_meanwhile() if n == 20 else fetch(server.port, "/farm/x?delay=4000")

@@ -51,7 +51,7 @@ def test_places_of_killed_children_come_back(httpd, backends):
             server.kill_children(half=True)
             seen = len(load.results)
             wait_until(lambda: len(load.results) > seen + 200, what="load after the kill")
-        engine.wait_idle(5)
+        engine.wait_idle()
     wait_until(lambda: members.total("now") == 0, what="the back ends are idle")
     members.reset()
     # As soon as there are children enough again, all places are taken.

@@ -64,7 +64,7 @@ def test_killed_children_leave_no_place_taken_and_nobody_in_line(httpd, backends
         seen = len(load.results)
         wait_until(lambda: len(load.results) > seen + 200, what="load after the kill")
     assert all(result.status == 200 or result.error for result in load.results)
-    Engine(server).wait_idle(5)
+    Engine(server).wait_idle()
     wait_until(lambda: members.total("now") == 0, what="the back ends are idle")
     members.reset()
     wait_until(lambda: {a.status for a in many(server, 25, "/farm/x?delay=100")} == {200}

@@ -147,6 +147,8 @@ def test_the_method_changes_in_all_children(httpd, backends, balancer, mpm):
         assert shares(server)[0] > 40
     said = api.refused(FARM, {"method": "nosuch"}, 422)
     assert said == "method=nosuch: there is no such lbmethod"
+    said = api.refused(FARM, {"method": "hash"}, 422)
+    assert said.startswith("method=hash: needs a table that only a start makes"), said
     assert api.patch(FARM, method="roundrobin")["method"] == "roundrobin"
     assert shares(server) == [20, 20, 20]
 

@@ -59,7 +59,6 @@ pub mod slow_start;
 pub mod stats;
 pub mod sticky;
 mod sync;
-#[cfg(not(loom))]
 #[cfg(test)]
 mod testing;
 pub mod traffic;

@@ -6,7 +6,8 @@
 use std::array::from_fn;
 
 use athena_engine::MemberId;
-use athena_engine::board::inflight::{Totals, close, open};
+use athena_engine::board::inflight::{InFlight, Totals, close, open};
+use athena_engine::board::limit::{Limit, Share};
 use athena_engine::board::plan_area::{PlanArea, PlanBuffer, PlanHead};
 use athena_engine::board::record::{FarmRecord, MemberHot};
 use athena_engine::board::slots::{Matrix, SlotId, SlotTable};
@@ -64,6 +65,60 @@ impl Slots {
     fn total(&self) -> u64 {
         self.hot.inflight.count()
     }
+}
+
+/// Two members of a farm whose total is counted; each may have the mean, rounded up.
+#[derive(Default)]
+struct Pair {
+    members: [InFlight; 2],
+    farm: InFlight,
+}
+
+impl Pair {
+    fn totals(&self, member: usize) -> Totals<'_> {
+        Totals {
+            member: &self.members[member],
+            farm: Some(&self.farm),
+        }
+    }
+
+    fn claim(&self, member: usize) -> bool {
+        let share = Some(Share::new(100, 100, 200));
+        self.totals(member).take(Limit { most: None, share })
+    }
+}
+
+#[test]
+fn the_last_place_of_a_share_is_one_requests() {
+    loom::model(|| {
+        let pair = Arc::new(Pair::default());
+        let other = pair.clone();
+        let second = thread::spawn(move || other.claim(0));
+        let first = pair.claim(0);
+        assert_ne!(first, second.join().unwrap(), "half of two is one");
+        assert_eq!((pair.members[0].count(), pair.farm.count()), (1, 1));
+    });
+}
+
+/// The second of three may be at one member, the second of two may not.
+#[test]
+fn a_share_that_shrinks_while_it_is_claimed_is_not_exceeded() {
+    loom::model(|| {
+        let pair = Arc::new(Pair::default());
+        assert!(pair.claim(0) && pair.claim(1));
+        let other = pair.clone();
+        let ends = thread::spawn(move || {
+            other.totals(1).give_back(1);
+            other.farm.count()
+        });
+        let claimed = pair.claim(0);
+        let left = ends.join().unwrap();
+        assert!(
+            !claimed || left == 2,
+            "it was claimed before the other ended"
+        );
+        assert_eq!(pair.farm.count(), 1 + u64::from(claimed));
+    });
 }
 
 fn words(count: usize) -> Vec<AtomicU64> {
