@@ -1,6 +1,7 @@
 """Members that die and come back."""
 
 import contextlib
+import threading
 from datetime import datetime
 
 import pytest
@@ -158,6 +159,34 @@ def test_leasttime_forgets_what_an_outage_cost(httpd, backends):
         members.reset()
         assert ab(server.port, "/farm/x", 20, 4).failed == 0
         return members.requests()[1] >= 5
+    wait_until(shared_again, RETRY + 10, "its share")
+
+
+def test_leasttime_takes_back_one_that_was_killed_at_work(httpd, backends):
+    """Neither what the outage cost nor a wait that it cut off holds it back."""
+    members = backends(2, apart=True)
+    server = httpd("prefork", balancer=False, children=1,
+                   conf=served(members.urls, settings="lbmethod=leasttime", each=f"retry={RETRY}"))
+    server.expect(BROKEN)
+    with Client(server.port) as client:
+        # On a connection that is used again, since that is tried once more.
+        wait_until(lambda: client.get("/farm/x").status == 200 and all(members.requests()),
+                   what="a connection to both")
+        for n in range(2):
+            members.behave(n, delay_ms=1000)
+        asked = threading.Thread(target=client.get, args=("/farm/x",))
+        asked.start()
+        wait_until(lambda: members.stats()[0]["now"] or members.stats()[1]["now"], what="a request")
+        killed = 0 if members.stats()[0]["now"] else 1
+        members.kill(killed)
+        asked.join()
+    members.behave(1 - killed)
+    members.restart(killed)
+
+    def shared_again():
+        members.reset()
+        assert ab(server.port, "/farm/x", 20, 1).failed == 0
+        return members.requests()[killed] >= 5
     wait_until(shared_again, RETRY + 10, "its share")
 
 
