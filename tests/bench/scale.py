@@ -12,6 +12,8 @@ above, after {warm:,} requests, so that each process has a connection to each me
 them in instructions stands [above](#instructions)."""
 
 MEMBERS, WARM = 1000, 20_000
+# What the interval of farm ÷ plain is to reach.
+WANTED = 0.92
 # None comes or goes meanwhile: a new one would have no connections yet.
 SETTLED = {"prefork": f"StartServers {CONNECTIONS}\nMaxSpareServers {CONNECTIONS}\n"
                       f"MaxRequestWorkers {CONNECTIONS}\n",
@@ -42,4 +44,4 @@ def section(found):
 
 def summary(found):
     """Its lines of the summary."""
-    return cases(found, MEMBERS)
+    return cases(found, MEMBERS, WANTED)

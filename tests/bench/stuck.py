@@ -31,7 +31,7 @@ latency shows otherwise). Linkerd published {published} for its peak EWMA."""
 RUNS, RATE, SECONDS = 3, 250, 60
 MEMBERS, NORMAL, JITTER, STUCK = 11, 167, 5, 2000
 SINCE, UNTIL = 15, 45
-PUBLISHED = 99.9
+PUBLISHED, WANTED = 99.9, 99.93
 
 CONTENDERS = {
     "ours, leasttime": ours("lbmethod=leasttime"),
@@ -84,4 +84,4 @@ def summary(found):
     ours = share["ours, leasttime"]
     best = max(peers(share), key=share.get)
     return [Case("a stuck member: within 1 s, %", f"{best} {share[best]:.2f}",
-                 f"{ours:.2f} (leasttime)", f"≥ {PUBLISHED}, Linkerd's", ours >= PUBLISHED)]
+                 f"{ours:.2f} (leasttime)", f"≥ {WANTED}", ours >= WANTED)]

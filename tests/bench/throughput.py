@@ -20,6 +20,8 @@ that alone does to a ratio shows in the line of stock httpd."""
 PAIRS = 40
 SECONDS = 0.5
 CONNECTIONS = 4
+# What the interval of farm ÷ plain is to reach.
+WANTED = 0.99
 MPMS = ["prefork", "event"]
 
 CONTROL = "plain ÷ plain (control)"
@@ -105,8 +107,8 @@ def picture(name, title, found):
                            for what, seen in compared.items()})
 
 
-def cases(found, members):
-    """Lines of the summary: farm ÷ plain under each MPM, against stock's own."""
+def cases(found, members, wanted):
+    """Lines of the summary: farm ÷ plain under each MPM, beside stock's own."""
     told = []
     for mpm, compared in found.items():
         peer = compared[over_plain(STOCK)]["ratio"]
@@ -114,7 +116,7 @@ def cases(found, members):
         told.append(Case(
             f"farm of {members:,} ÷ plain, requests/s, {mpm}", f"stock byrequests {_show(peer)}",
             ", ".join(f"{_show(ratio)} ({kind.split()[1]})" for kind, ratio in ours.items()),
-            "not below stock's interval", all(high >= peer[0] for _, _, high in ours.values())))
+            f"interval reaches {wanted}", all(high >= wanted for _, _, high in ours.values())))
     return told
 
 
@@ -131,4 +133,4 @@ def section(found):
 
 def summary(found):
     """Its lines of the summary."""
-    return cases(found, 3)
+    return cases(found, 3, WANTED)

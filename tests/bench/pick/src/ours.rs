@@ -72,6 +72,12 @@ impl Farm {
         }
     }
 
+    /// Whom each entry of the hash table belongs to.
+    pub fn table(&self) -> Vec<u32> {
+        let entries = self.table.iter();
+        entries.map(|id| id.load(Ordering::Relaxed)).collect()
+    }
+
     pub fn picker(&self, method: &str) -> Picker<'_> {
         Picker {
             farm: self,

@@ -33,6 +33,7 @@ fn main() {
     let report = json!({
         "two_choices": two_choices(),
         "spread": { "ours": spread(&ours(&farm)), "pingora Consistent": spread(&pingora(&balancer)) },
+        "table": spread(&farm.table()),
         "moved": {
             "ours": moved(&ours(&farm), &ours(&smaller)),
             "pingora Consistent": moved(&pingora(&balancer), &pingora(&less)),
