@@ -79,6 +79,7 @@ impl ChangedNumber {
     }
 
     /// Puts back what a full start found.
+    #[cfg(not(loom))]
     pub(super) fn restore(&self, kept: &Kept<u64>) {
         self.value.store(kept.value, Ordering::Relaxed);
         self.configured.store(kept.configured, Ordering::Relaxed);
@@ -138,6 +139,7 @@ impl<const N: usize> ChangedText<N> {
     }
 
     /// Puts back what a full start found.
+    #[cfg(not(loom))]
     pub(super) fn restore(&self, kept: &Kept<Option<String>>) {
         self.write(kept.value.as_deref(), kept.configured);
     }

@@ -93,10 +93,17 @@ fn filled<'a>(list: &'a [AtomicU32], length: &AtomicU32) -> &'a [AtomicU32] {
 fn fill(list: &[AtomicU32], length: &AtomicU32, values: &[u32]) {
     let mut filled = 0;
     for (entry, value) in list.iter().zip(values) {
-        entry.store(*value, Ordering::Relaxed);
+        put(entry, *value);
         filled += 1;
     }
-    length.store(filled, Ordering::Relaxed);
+    put(length, filled);
+}
+
+/// What stays is not written: readers keep their copies of its cache line.
+fn put(place: &AtomicU32, value: u32) {
+    if place.load(Ordering::Relaxed) != value {
+        place.store(value, Ordering::Relaxed);
+    }
 }
 
 /// A farm's two plan buffers.
@@ -156,9 +163,9 @@ impl<'a> PlanArea<'a> {
             usable,
             ejected,
         } = plan.count;
-        buffer.head.members.store(members, Ordering::Relaxed);
-        buffer.head.usable.store(usable, Ordering::Relaxed);
-        buffer.head.ejected.store(ejected, Ordering::Relaxed);
+        put(&buffer.head.members, members);
+        put(&buffer.head.usable, usable);
+        put(&buffer.head.ejected, ejected);
         buffer.head.weight.store(plan.weight, Ordering::Relaxed);
         buffer
             .head
