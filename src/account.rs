@@ -241,8 +241,9 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
         Outcome::Answered(status) if status < 500 => {
             if record.reason.get().is_probe() {
                 ewma::forget(hot);
+            } else {
+                ewma::observe(hot, elapsed as f64, now, farm.half_life());
             }
-            ewma::observe(hot, elapsed as f64, now, farm.half_life());
         }
         _ => ewma::penalise(hot, elapsed as f64, now, farm.half_life()),
     }

@@ -184,14 +184,14 @@ pub fn farm_of_balancer(balancer: *mut ffi::proxy_balancer) -> Option<&'static F
 
 /// Engine off: the farm and member behind a worker that mod_proxy_balancer chose by our method.
 pub fn observed(worker: *mut ffi::proxy_worker) -> Option<(&'static Farm, &'static Member)> {
-    get()?
-        .farms
+    let farms = &get()?.farms;
+    // `AthEngine` is one for all of them.
+    if !farms.first()?.observed {
+        return None;
+    }
+    farms
         .iter()
-        .filter(|farm| farm.observed)
-        .find_map(|farm| {
-            let member = farm.member_of(worker)?;
-            Some((farm, member))
-        })
+        .find_map(|farm| Some((farm, farm.member_of(worker)?)))
 }
 
 /// The `child_init` hook: claims a slot on the board.

@@ -75,8 +75,9 @@ pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros
     observe(hot, sample, now, half_life);
 }
 
-/// Before the first answer of a member that was out of service: what was learnt until then, penalties
-/// above all, is about one that failed. Only its own time says what it is now.
+/// With the first answer of a member that was out of service: what was learnt until then, penalties
+/// above all, is about one that failed. How long that answer took says little, either: it was made by a
+/// process that may have just started, over a new connection.
 pub fn forget(hot: &MemberHot) {
     hot.ewma.store(0, Ordering::Release);
 }
