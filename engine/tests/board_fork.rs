@@ -409,7 +409,7 @@ mod tests {
         let children: Vec<Pid> = (0..8)
             .map(|seed| {
                 child(|| {
-                    let (fullest, turned) = share(&board, farm, seed, most);
+                    let (fullest, turned) = share(&board, farm, seed, (ALL, most));
                     assert_eq!(fullest, most, "{turned}");
                 })
             })
@@ -421,12 +421,12 @@ mod tests {
     }
 
     /// One child's part of it: the most it has seen at a member, and how often it had to elect again.
-    fn share(board: &Board, farm: &FarmSeat, seed: u64, most: u64) -> (u64, u64) {
+    fn share(board: &Board, farm: &FarmSeat, seed: u64, (all, most): (u64, u64)) -> (u64, u64) {
         let slot = board.claim(std::process::id()).unwrap();
         let mut random = fastrand::Rng::with_seed(seed);
         let hash_method = by_name("hash").unwrap();
         let mut held: Vec<MemberSeat> = Vec::new();
-        let (mut fullest, mut again) = (0, 0);
+        let (mut fullest, mut again, mut together) = (0, 0, false);
         let totals = |seat: &MemberSeat| inflight::Totals {
             member: &seat.record.hot.inflight,
             farm: Some(&farm.record.hot.inflight),
@@ -434,6 +434,15 @@ mod tests {
         let cell = |seat: &MemberSeat| board.cell(slot, seat.id).unwrap();
         for _ in 0..20_000 {
             if held.len() == 20 {
+                if !together {
+                    // All children have theirs; each of them may be exchanging one.
+                    let others = || farm.record.hot.inflight.count() >= all - 8;
+                    assert!((0..10_000).any(|_| others() || {
+                        std::thread::sleep(Duration::from_millis(1));
+                        false
+                    }));
+                    together = true;
+                }
                 let ended = held.swap_remove(random.usize(..20));
                 inflight::close(cell(&ended), totals(&ended));
             }

@@ -95,8 +95,8 @@ def summary(found):
         return ", ".join(f"{name} {share:.0f}" for name, share in peers(shares).items())
     return [
         Case("a member that comes back: its share in the first second, %", told(first),
-             f"{first[most]:.1f} ({most.split()[1]})", f"≤ {FAIR}, what is fair",
-             first[most] <= FAIR),
+             f"{first[most]:.1f} ({most.split()[1]})", f"≤ {FAIR / 2:g}, half of what is fair",
+             first[most] <= FAIR / 2),
         Case("… and after its slow start, %", told(last),
              f"{last[least]:.1f} ({least.split()[1]})", f"≥ {FAIR / 2:g}",
              last[least] >= FAIR / 2),

@@ -11,6 +11,7 @@
 //! A request without a key takes its turn, as with `roundrobin`. So does one of a farm without a
 //! table: the method was chosen at run time, and the table comes with the next restart.
 
+use super::load::Load;
 use super::roundrobin::RoundRobin;
 use super::{Method, Sight, in_flight, weight};
 use crate::MemberId;
@@ -63,14 +64,12 @@ impl Method for Hash {
             let share = Some(share);
             return Some((id, Limit { most: None, share }));
         }
-        let load = |id: MemberId| {
-            let (id, member) = sight.seen(id)?;
-            Some((id, in_flight(member), u64::from(weight(member))))
-        };
+        // Counted before they are compared: what has come meanwhile is beyond the limit.
+        let load = |(id, member)| (id, in_flight(member), Load::of(sight, member));
         let (id, in_flight, _) = all()
-            .filter_map(load)
-            .min_by(|one, other| (one.1 * other.2).cmp(&(other.1 * one.2)))?;
-        let most = u32::try_from(in_flight + 1).ok();
+            .filter_map(|id| sight.seen(id).map(load))
+            .min_by(|(_, _, one), (_, _, other)| one.compare(other))?;
+        let most = u32::try_from(in_flight.saturating_add(1)).ok();
         Some((id, most.into()))
     }
 }
