@@ -117,7 +117,11 @@ unsafe fn merge(r: *mut ffi::request_rec, farm: &Farm, url: &CStr, walk: Walk) -
                 continue;
             };
             let stock = walk == Walk::BeforeStock && stock_holds(section, url);
-            if !stock && holds(r, section, farm, &target, |name| farms.is_declared(name)) {
+            if !stock
+                && holds(r, section, farm, &target, |name| {
+                    farms.by_name.is_declared(name)
+                })
+            {
                 (*r).per_dir_config =
                     ffi::ap_merge_per_dir_configs((*r).pool, (*r).per_dir_config, vector);
                 merged = true;
@@ -228,8 +232,6 @@ impl ffi::request_rec {
     /// The proxy URL behind `proxy:` in the file name.
     fn filename_url(&self) -> Option<&CStr> {
         // SAFETY: file names are NUL-terminated; checked for NULL by the caller.
-        let name = unsafe { CStr::from_ptr(self.filename) };
-        let rest = name.to_bytes_with_nul().strip_prefix(b"proxy:")?;
-        CStr::from_bytes_with_nul(rest).ok()
+        unsafe { pool::behind(self.filename, b"proxy:").map(|url| CStr::from_ptr(url)) }
     }
 }

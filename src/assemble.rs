@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use athena_engine::board::FarmSpec;
+use athena_engine::config::farms::Farms;
 use athena_engine::method;
 
 use crate::conf::{self, ServerConf};
@@ -192,24 +193,17 @@ unsafe fn fill_tables(
         let Some(conf) = (unsafe { ServerConf::own(pool, s) }) else {
             continue;
         };
-        let by_name = names
-            .into_iter()
-            .filter_map(|(name, index, balancer)| {
-                Some((
-                    name,
-                    FarmRef {
-                        farm: runtime.farms.get(index)?,
-                        balancer,
-                    },
-                ))
-            })
-            .collect();
+        let farms = names.into_iter().filter_map(|(name, index, balancer)| {
+            let farm = runtime.farms.get(index)?;
+            let declared = findings.declared.contains(&name);
+            Some((name, declared, FarmRef { farm, balancer }))
+        });
         // SAFETY: as above.
         let rules = unsafe { rules_of(s, proxy) };
         conf.table = FarmTable {
-            by_name,
-            declared: findings.declared.clone(),
+            by_name: Farms::new(farms),
             rules,
+            marked: findings.marked,
         };
         forward::begin(&conf.table)?;
     }

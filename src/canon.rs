@@ -6,8 +6,6 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use athena_engine::config::target::Target;
-
 use crate::farm::Member;
 use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
@@ -26,22 +24,21 @@ pub unsafe extern "C" fn canon_handler(r: *mut ffi::request_rec, url: *mut c_cha
 unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        if (*r).proxyreq != ffi::PROXYREQ_REVERSE
-            || Record::of(r).is_some_and(|rec| rec.nested.get())
-        {
+        let record = Record::of(r);
+        if (*r).proxyreq != ffi::PROXYREQ_REVERSE || record.is_some_and(|rec| rec.nested.get()) {
             return DECLINED;
         }
+        let Some((found, rest)) = find_farm(r, CStr::from_ptr(url)) else {
+            return DECLINED;
+        };
         // A unix socket was named: the host is that socket's, never a farm's.
         if !ffi::apr_table_get((*r).notes, c"uds_path".as_ptr()).is_null() {
             return DECLINED;
         }
         // Found in map_to_storage already, and still the same target.
-        if Record::of(r).is_some_and(|record| record.walked.get() == (*r).filename) {
+        if record.is_some_and(|record| record.walked.get() == (*r).filename) {
             return OK;
         }
-        let Some((found, rest)) = find_farm(r, CStr::from_ptr(url)) else {
-            return DECLINED;
-        };
         if Record::for_farm(r, found, rest).is_none() {
             return ffi::HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -56,13 +53,12 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
 /// `r` is live; `url` outlives the request.
 pub unsafe fn find_farm(r: *mut ffi::request_rec, url: &CStr) -> Option<(FarmRef, *const c_char)> {
     let bytes = url.to_bytes();
-    let target = Target::parse(bytes)?;
     // SAFETY: the caller's promise.
     let farms = runtime::farms_of(unsafe { (*r).server })?;
-    let found = farms.find(&target)?;
-    let offset = bytes.len() - target.rest.len();
+    let (found, rest) = farms.by_name.find(bytes)?;
+    let offset = bytes.len() - rest.len();
     // SAFETY: the offset lies within the string, its NUL included.
-    Some((found, unsafe { url.as_ptr().add(offset) }))
+    Some((*found, unsafe { url.as_ptr().add(offset) }))
 }
 
 /// Builds the member's URL for this request, canonical for the member's scheme, and leaves it in

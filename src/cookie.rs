@@ -73,7 +73,7 @@ unsafe fn next_farm(r: *mut ffi::request_rec, record: &Record) -> Option<FarmRef
     loop {
         let name = claims.farms.get(record.preference.get())?;
         record.preference.set(record.preference.get() + 1);
-        if let Some(found) = farms.by_name.get(&name.to_ascii_lowercase()) {
+        if let Some(found) = farms.by_name.named(name) {
             return Some(*found);
         }
     }

@@ -68,7 +68,8 @@ pub unsafe fn choose(
 ) -> Result<(*const Member, Elected), Nobody> {
     // SAFETY: the caller's promise; the balancer is the record's own.
     unsafe { catch_up(r, record.balancer(), farm) };
-    if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
+    let again = record.attempts_here();
+    if (again > 0 && again > outcome::max_attempts(farm, record.balancer()))
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
         return Err(Nobody::Usable);
@@ -82,7 +83,7 @@ pub unsafe fn choose(
     election.force &= waiting::is_over(record, election.now);
     // The next farm of its cookie comes first, as a fallback does.
     election.force &= !record.prefers_more();
-    let by_method = || random::with(|random| election.run(random));
+    let by_method = || election.run(&mut random::of(r, election.now));
     if let Some(elected) = cookie::member(record, farm, &election) {
         return seated(farm, elected);
     }

@@ -192,12 +192,13 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
     let Some(farm) = record.farm() else {
         return false;
     };
-    // SAFETY: the caller's promise.
-    let status = unsafe { (*r).status };
-    if record.kind != Kind::Farm || record.member.get().is_null() {
+    let retry_on = &farm.params.retry_on;
+    if retry_on.is_empty() || record.kind != Kind::Farm || record.member.get().is_null() {
         return false;
     }
-    let named = u16::try_from(status).is_ok_and(|status| farm.params.retry_on.contains(&status));
+    // SAFETY: the caller's promise.
+    let status = unsafe { (*r).status };
+    let named = u16::try_from(status).is_ok_and(|status| retry_on.contains(&status));
     if !named || !outcome::request(r, record).may_replay() {
         return false;
     }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::ffi::c_int;
 
 use athena_engine::config::forward::{Forward, circle};
-use athena_engine::config::target::Target;
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -68,7 +67,7 @@ pub fn of(farm: &Farm) -> Option<Forward> {
 pub fn reachable(r: *mut ffi::request_rec, name: &str) -> Option<FarmRef> {
     // SAFETY: called for a live request.
     let farms = runtime::farms_of(unsafe { (*r).server })?;
-    farms.by_name.get(name).copied()
+    farms.by_name.named(name).copied()
 }
 
 fn explain(r: *mut ffi::request_rec, farm: &Farm, target: &str) {
@@ -119,14 +118,14 @@ pub fn check(
     table: &FarmTable,
     planned: impl Fn(&Farm, Option<&Member>) -> Option<Option<Forward>>,
 ) -> Result<(), String> {
-    let names: Vec<&String> = table.by_name.keys().collect();
-    let index: HashMap<&String, usize> = names.iter().copied().zip(0..).collect();
+    let names: Vec<&str> = table.by_name.iter().map(|(name, _)| name).collect();
+    let index: HashMap<&str, usize> = names.iter().copied().zip(0..).collect();
     let mut edges = vec![Vec::new(); names.len()];
     for (name, edges) in names.iter().zip(&mut edges) {
         // SAFETY: farms live as long as the configuration.
         let Some(farm) = table
             .by_name
-            .get(*name)
+            .named(name)
             .and_then(|found| unsafe { found.farm.as_ref() })
         else {
             continue;
@@ -145,7 +144,7 @@ pub fn check(
         Some(way) => {
             let way: Vec<&str> = way
                 .into_iter()
-                .filter_map(|at| names.get(at).map(|name| name.as_str()))
+                .filter_map(|at| names.get(at).copied())
                 .collect();
             Err(format!("farms forward in a circle: {}", way.join(" to ")))
         }
@@ -156,20 +155,17 @@ fn leads_to(
     table: &FarmTable,
     farm: &Farm,
     forward: &Forward,
-    index: &HashMap<&String, usize>,
+    index: &HashMap<&str, usize>,
 ) -> Result<Option<usize>, String> {
     let said = |what: &str| Err(format!("farm {}: forward={forward}: {what}", farm.name));
     match forward {
-        Forward::Farm(name) => match index.get(name) {
+        Forward::Farm(name) => match index.get(name.as_str()) {
             Some(index) => Ok(Some(*index)),
             None => said("there is no farm of this name"),
         },
-        Forward::Url(url) => {
-            let farms = Target::parse(url.as_bytes()).and_then(|target| table.find(&target));
-            match farms {
-                Some(_) => said("this is a farm: write its name alone"),
-                None => Ok(None),
-            }
-        }
+        Forward::Url(url) => match table.by_name.find(url.as_bytes()) {
+            Some(_) => said("this is a farm: write its name alone"),
+            None => Ok(None),
+        },
     }
 }

@@ -115,19 +115,17 @@ unsafe fn serve(
 unsafe fn farms_of(r: *mut ffi::request_rec) -> Vec<Shown> {
     // SAFETY: the caller's promise.
     let table = runtime::farms_of(unsafe { (*r).server });
-    let found = table.into_iter().flat_map(|table| &table.by_name);
-    let mut shown: Vec<Shown> = found
+    let found = table.into_iter().flat_map(|table| table.by_name.iter());
+    found
         .filter_map(|(name, found)| {
             Some(Shown {
-                name: name.clone(),
+                name: name.to_owned(),
                 // SAFETY: farms live as long as the configuration.
                 farm: unsafe { found.farm.as_ref() }?,
                 balancer: found.balancer,
             })
         })
-        .collect();
-    shown.sort_by(|one, other| one.name.cmp(&other.name));
-    shown
+        .collect()
 }
 
 /// Every farm, in the API's order and by the name that is unmistakable there.

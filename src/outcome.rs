@@ -56,13 +56,14 @@ pub fn timeout(balancer: *mut ffi::proxy_balancer) -> Option<Micros> {
     u64::try_from(time).ok().filter(|time| *time > 0)
 }
 
-/// What the request allows.
+/// What the request allows. With its answer on the way, nobody asks what else could be done.
 pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
+    let committed = matches!(record.answer.get(), Answer::Passed | Answer::CutOff);
     Request {
-        replayable: is_idempotent(r) && !has_body(r),
+        replayable: !committed && is_idempotent(r) && !has_body(r),
         replays: record.replays.get(),
         refreshed: record.refreshed.get(),
-        committed: matches!(record.answer.get(), Answer::Passed | Answer::CutOff),
+        committed,
     }
 }
 

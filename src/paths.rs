@@ -86,10 +86,11 @@ fn is_claimed(r: *mut ffi::request_rec) -> bool {
 
 /// The path the engine answers at in a server; `None` when it answers nowhere.
 fn path_of(s: *const ffi::server_rec) -> Option<&'static str> {
-    if !ServerConf::main()?.engine {
+    let conf = ServerConf::of(s)?;
+    if !conf.engine {
         return None;
     }
-    match ServerConf::of(s)?.path.as_ref() {
+    match conf.path.as_ref() {
         None => Some(DEFAULT_PATH),
         Some(EnginePath::At(path)) => Some(path),
         Some(EnginePath::Off) => None,
@@ -105,9 +106,8 @@ unsafe fn is_ours(r: *mut ffi::request_rec) -> bool {
         let Some(path) = path_of((*r).server) else {
             return false;
         };
-        let uri = CStr::from_ptr((*r).uri).to_bytes();
-        uri.strip_prefix(path.as_bytes())
-            .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
+        pool::behind((*r).uri, path.as_bytes())
+            .is_some_and(|rest| matches!((*rest).cast_unsigned(), 0 | b'/'))
     }
 }
 

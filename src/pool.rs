@@ -43,6 +43,24 @@ pub unsafe fn bytes<'a>(c: *const c_char) -> &'a [u8] {
     unsafe { CStr::from_ptr(c) }.to_bytes()
 }
 
+/// What stands behind a prefix (without NUL) in a C string; reads no further than they are the same.
+///
+/// # Safety
+/// `c` is NUL-terminated.
+pub unsafe fn behind(c: *const c_char, prefix: &[u8]) -> Option<*const c_char> {
+    let mut rest = c;
+    for byte in prefix {
+        // SAFETY: the caller's promise; all before was the same as in the prefix, and so no NUL.
+        unsafe {
+            if *rest.cast::<u8>() != *byte {
+                return None;
+            }
+            rest = rest.add(1);
+        }
+    }
+    Some(rest)
+}
+
 unsafe fn gather<'a>(
     pool: *mut ffi::apr_pool_t,
     pieces: impl Iterator<Item = &'a [u8]> + Clone,

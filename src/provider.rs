@@ -183,7 +183,8 @@ unsafe fn find(
         force: false,
         ..elect::election(farm, &method, &[])
     };
-    random::with(|random| election.run(random))
+    election
+        .run(&mut random::of(r, election.now))
         .ok()
         .and_then(|elected| farm.member_by_id(elected.id))
         .map_or(ptr::null_mut(), |member| member.worker)

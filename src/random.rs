@@ -1,37 +1,23 @@
-//! Randomness for choices: one small generator a thread. Not for secrets.
+//! Randomness for choices: a generator of its own for each. Not for secrets.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::clock;
+use athena_engine::Micros;
 
-thread_local! {
-    /// The generator's state; 0: not seeded yet. Const-initialised and without a destructor, so
-    /// that this library can still be unloaded.
-    static STATE: Cell<u64> = const { Cell::new(0) };
-}
+use crate::{clock, ffi};
 
-/// Runs `draw` with this thread's generator.
-pub fn with<T>(draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
-    STATE.with(|state| {
-        let seed = match state.get() {
-            0 => fresh_seed(state),
-            seed => seed,
-        };
-        let mut random = fastrand::Rng::with_seed(seed);
-        let drawn = draw(&mut random);
-        state.set(random.get_seed().max(1));
-        drawn
-    })
-}
+/// What children differ in.
+static SEED: AtomicU64 = AtomicU64::new(0);
 
-/// A forked child must not go on with its parent's sequence.
-pub fn forget() {
-    STATE.with(|state| state.set(0));
-}
-
-/// Differs between processes (pid), threads (address) and starts (clock).
-fn fresh_seed(state: &Cell<u64>) -> u64 {
-    let thread = std::ptr::from_ref(state) as u64;
+/// A forked child must not draw what its parent, or another child, does.
+pub fn renew() {
     let process = u64::from(std::process::id());
-    clock::now() ^ thread.rotate_left(20) ^ process.rotate_left(44)
+    SEED.store(clock::now() ^ process.rotate_left(44), Ordering::Relaxed);
+}
+
+/// For a choice that is made now for a request: of a child's, no two are for one request at one time.
+pub fn of(r: *const ffi::request_rec, now: Micros) -> fastrand::Rng {
+    let request = (r as u64).rotate_left(20);
+    // Seeds that are nearly the same give first draws that are alike, and so these seed another.
+    fastrand::Rng::with_seed(SEED.load(Ordering::Relaxed) ^ request ^ now).fork()
 }

@@ -331,11 +331,9 @@ impl Record {
 
     /// Notes a member as tried.
     pub fn note_tried(&self, id: MemberId) {
-        let mut tried = self.tried.get();
         let attempts = self.attempts.get();
-        if let Some(place) = tried.get_mut(attempts) {
-            *place = id;
-            self.tried.set(tried);
+        if let Some(place) = self.tried.as_array_of_cells().get(attempts) {
+            place.set(id);
             self.attempts.set(attempts + 1);
         }
     }

@@ -4,7 +4,6 @@
 use std::ffi::{CStr, c_char};
 
 use athena_engine::config::mark;
-use athena_engine::config::target::Target;
 use athena_engine::reverse::header::{self, Scope};
 use athena_engine::reverse::{self, Mount, Origin};
 
@@ -69,7 +68,9 @@ pub unsafe fn answered(r: *mut ffi::request_rec, record: &Record) {
 pub unsafe fn watch(r: *mut ffi::request_rec) {
     // SAFETY: the caller's promise; lines live at least as long as the request.
     unsafe {
-        if (*r).proxyreq != ffi::PROXYREQ_REVERSE || runtime::farms_of((*r).server).is_none() {
+        if (*r).proxyreq != ffi::PROXYREQ_REVERSE
+            || !runtime::farms_of((*r).server).is_some_and(|farms| farms.marked)
+        {
             return;
         }
         let marked = Lines::of(r).is_some_and(|lines| {
@@ -243,14 +244,11 @@ impl Answer {
     /// alone; and the path behind the name.
     fn farm<'l>(&self, line: &'l CStr) -> Option<(&'static Farm, &'l [u8])> {
         let name = mark::off(line.to_bytes());
-        let target = match Target::parse(name) {
-            Some(target) => target,
-            None => Target::behind_slashes("http", name)?,
-        };
-        let found = self.farms.find(&target)?;
+        let farms = &self.farms.by_name;
+        let (found, rest) = farms.find(name).or_else(|| farms.find_host(name))?;
         // SAFETY: farms live as long as the configuration.
         let farm = unsafe { found.farm.as_ref() }?;
-        Some((farm, target.rest))
+        Some((farm, rest))
     }
 
     /// The farm that the request named, or the one that served it.

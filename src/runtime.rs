@@ -1,7 +1,6 @@
 //! What is in force in this process: the board, the farms of the running configuration, and this
 //! child's slot.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_int;
 use std::ptr;
 use std::sync::OnceLock;
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::board::queue::{Queue, Stay};
 use athena_engine::board::{Board, SlotId};
-use athena_engine::config::target::{Target, farm_name};
+use athena_engine::config::farms::Farms;
 
 use crate::conf::ServerConf;
 use crate::farm::{Farm, Member};
@@ -67,13 +66,13 @@ pub struct FarmRef {
     pub balancer: *mut ffi::proxy_balancer,
 }
 
-/// The farms a server can reach, by name.
+/// The farms a server can reach.
 #[derive(Default)]
 pub struct FarmTable {
-    pub by_name: BTreeMap<String, FarmRef>,
-    /// Names that `AthFarm` or `LBServerCluster` declared.
-    pub declared: BTreeSet<String>,
+    pub by_name: Farms<FarmRef>,
     pub rules: Rules,
+    /// Some `ProxyPassReverse` line names one as `balancer://`, in whatever server.
+    pub marked: bool,
 }
 
 /// What the server's `<Proxy>` and `<ProxyMatch>` sections hold for requests.
@@ -88,23 +87,12 @@ pub enum Rules {
 }
 
 impl FarmTable {
-    /// The farm that a proxy URL names.
-    pub fn find(&self, target: &Target<'_>) -> Option<FarmRef> {
-        let name = farm_name(target, |name| self.is_declared(name))?;
-        self.by_name.get(name.as_ref()).copied()
-    }
-
     /// Its farms.
     pub fn farms(&self) -> impl Iterator<Item = &'static Farm> {
         // SAFETY: farms live as long as the configuration.
         self.by_name
-            .values()
-            .filter_map(|found| unsafe { found.farm.as_ref() })
-    }
-
-    /// A name that is a farm's even with a dot in it.
-    pub fn is_declared(&self, name: &str) -> bool {
-        self.declared.contains(name)
+            .iter()
+            .filter_map(|(_, found)| unsafe { found.farm.as_ref() })
     }
 }
 
@@ -197,7 +185,7 @@ pub fn observed(worker: *mut ffi::proxy_worker) -> Option<(&'static Farm, &'stat
 /// The `child_init` hook: claims a slot on the board.
 pub unsafe extern "C" fn child_init(pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
     guard!("child_init", (), {
-        random::forget();
+        random::renew();
         let Some(runtime) = get() else { return };
         // SAFETY: httpd calls with the child's pool, before it serves requests.
         unsafe {

@@ -32,6 +32,8 @@ pub struct Findings {
     pub declared: BTreeSet<String>,
     /// Farms without a member.
     pub empty: BTreeSet<String>,
+    /// Some `ProxyPassReverse` line is marked ([`mark`]).
+    pub marked: bool,
     /// Targets that look like a farm and name none, as texts for the log.
     pub strangers: Vec<String>,
 }
@@ -148,6 +150,7 @@ impl Walk {
                     && let Some(marked) = mark::put(&text((*node).args))
                 {
                     (*node).args = pool::text(self.pool, &marked);
+                    self.findings.marked = true;
                 }
                 self.look_for_strangers(node, &lower, around.server);
                 if !(*node).first_child.is_null() && lower != "<virtualhost" {

@@ -135,14 +135,14 @@ impl<'q> Ready<'q> {
             ..elect::election(farm, &method, &[])
         };
         let Some(key) = self.key.as_ref().map(|key| key.as_bytes()) else {
-            let elected = random::with(|random| election.run(random)).ok()?;
+            let elected = election.run(&mut random::of(r, election.now)).ok()?;
             return farm.member_by_id(elected.id);
         };
         election.affinity = Affinity {
             key: Some(hashkey::hash([key])),
             ..election.affinity
         };
-        let by_method = || random::with(|random| election.run(random)).ok();
+        let by_method = || election.run(&mut random::of(r, election.now)).ok();
         let elected = sticky::elect(key, farm, &election, by_method)?;
         let member = farm.member_by_id(elected.id)?;
         if elected.reason == Reason::Sticky {

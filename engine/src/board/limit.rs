@@ -14,11 +14,11 @@ impl Limit {
     /// This limit, and so many.
     #[must_use]
     pub fn and(self, most: Option<u32>) -> Self {
-        let both = [self.most, most].into_iter().flatten();
-        Self {
-            most: both.min(),
-            ..self
-        }
+        let most = match (self.most, most) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Self { most, ..self }
     }
 
     /// What it comes to where the farm has so many.

@@ -9,8 +9,8 @@
 //! * [`rewrite`] turns `AthFarm`, `LBServerCluster` and `LBProxyPass` into `mod_proxy`'s lines.
 //! * [`mark`] keeps `mod_proxy`'s own hands off `ProxyPassReverse` lines of farms.
 //! * [`forward`] says where requests go instead.
-//! * [`target`] reads a proxy URL and says which farm it names, [`section`] which `<Proxy>`
-//!   sections hold for that farm.
+//! * [`target`] reads a proxy URL and says which farm it names, [`farms`] finds that farm, [`section`]
+//!   says which `<Proxy>` sections hold for it.
 //! * [`addition`] is a member as people add it at run time.
 //! * [`qos`] is the classes of requests.
 //! * [`allow`] says what people may make this server send requests to.
@@ -20,6 +20,7 @@
 pub mod addition;
 pub mod allow;
 pub mod argument;
+pub mod farms;
 pub mod forward;
 pub mod host;
 pub mod line;

@@ -65,6 +65,11 @@ impl<'a> Target<'a> {
         self.port.is_none() || self.port == default_port(self.scheme)
     }
 
+    /// Neither a user is written nor a port, but the scheme's default one.
+    pub(super) fn has_no_more_than_a_host(&self) -> bool {
+        !self.userinfo && self.has_standard_port()
+    }
+
     /// Whether the target is spelt `balancer://NAME`, a balancer to `mod_proxy`.
     pub fn is_balancer(&self) -> bool {
         self.scheme.eq_ignore_ascii_case("balancer")
@@ -79,7 +84,7 @@ pub fn farm_name<'a>(
     target: &Target<'a>,
     is_declared: impl Fn(&str) -> bool,
 ) -> Option<Cow<'a, str>> {
-    if target.userinfo || !target.has_standard_port() || target.host.starts_with('[') {
+    if !target.has_no_more_than_a_host() || target.host.starts_with('[') {
         return None;
     }
     let name = lower(target.host);
@@ -157,10 +162,12 @@ fn default_port(scheme: &str) -> Option<u16> {
 }
 
 fn read_scheme(bytes: &[u8]) -> Option<&str> {
-    let scheme = std::str::from_utf8(bytes).ok()?;
-    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
-    let starts = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
-    (starts && scheme.bytes().all(inner)).then_some(scheme)
+    std::str::from_utf8(bytes).ok().filter(|_| is_scheme(bytes))
+}
+
+pub(super) fn is_scheme(bytes: &[u8]) -> bool {
+    let inner = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.iter().all(inner)
 }
 
 /// Whether there is a user, host and port.
