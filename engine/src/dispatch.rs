@@ -26,6 +26,11 @@ pub trait Lineup {
     fn at(&self, position: usize) -> Option<Known<'_>>;
     /// The member behind a board index, when it is one of this farm's.
     fn member(&self, id: MemberId) -> Option<Known<'_>>;
+    /// The record behind a board index of this farm's, whoever has the place now: for comparing many
+    /// members, of which the one that is best is then asked for.
+    fn record(&self, id: MemberId) -> Option<&MemberRecord> {
+        self.member(id).map(|member| member.record)
+    }
     /// It is draining, and has been for its whole `draintimeout`.
     fn drained(&self, _: MemberId) -> bool {
         false
@@ -395,7 +400,7 @@ fn in_service(member: Known<'_>) -> bool {
 
 impl Roster for Election<'_> {
     fn member(&self, id: MemberId) -> Option<&MemberRecord> {
-        self.lineup.member(id).map(|member| member.record)
+        self.lineup.record(id)
     }
 
     fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {

@@ -11,13 +11,13 @@ pub const BOUNDS: [Micros; 13] = [
     5_000_000, 10_000_000,
 ];
 
-/// One line pair of the board.
+/// One line pair of the board. Times up to 100 ms touch the first line only.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct Histogram {
-    ranges: [AtomicU64; BOUNDS.len() + 1],
     /// In microseconds.
     sum: AtomicU64,
+    ranges: [AtomicU64; BOUNDS.len() + 1],
     /// Room for later versions.
     spare: AtomicU64,
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use athena_engine::board::FarmSeat;
+use athena_engine::board::record::MemberRecord;
 use athena_engine::dispatch::{Known, Lineup};
 use athena_engine::health::{self, Cause};
 use athena_engine::{MemberId, Micros, ejection};
@@ -10,11 +11,12 @@ use athena_engine::{MemberId, Micros, ejection};
 use super::{Farm, Member};
 use crate::drain;
 
-/// Positions of members by board index: from the lowest index of the farm on, `u32::MAX` where a
-/// record is another farm's.
+/// Members by board index, from the lowest index of the farm on: their positions and records, `None`
+/// where a record is another farm's. It lies together: of a thousand members, each choice touches
+/// others, and what lies apart comes from memory.
 pub struct Roll {
     first: u32,
-    positions: Vec<u32>,
+    places: Vec<Option<(u32, &'static MemberRecord)>>,
 }
 
 impl Roll {
@@ -24,20 +26,23 @@ impl Roll {
         let ids = || seats().map(|seat| seat.id.0);
         let first = ids().min().unwrap_or(0);
         let span = ids().max().map_or(0, |last| (last - first) as usize + 1);
-        let mut positions = vec![u32::MAX; span];
-        for (position, id) in (0u32..).zip(ids()) {
-            if let Some(place) = positions.get_mut((id - first) as usize) {
-                *place = position;
+        let mut places = vec![None; span];
+        for (position, seat) in (0u32..).zip(seats()) {
+            if let Some(place) = places.get_mut((seat.id.0 - first) as usize) {
+                *place = Some((position, seat.record));
             }
         }
-        Self { first, positions }
+        Self { first, places }
     }
 
     pub(super) fn position(&self, id: MemberId) -> Option<usize> {
+        let (position, _) = self.place(id)?;
+        Some(position as usize)
+    }
+
+    fn place(&self, id: MemberId) -> Option<(u32, &'static MemberRecord)> {
         let offset = id.0.checked_sub(self.first)?;
-        self.positions
-            .get(offset as usize)
-            .map(|position| *position as usize)
+        *self.places.get(offset as usize)?
     }
 }
 
@@ -62,6 +67,11 @@ impl Lineup for Farm {
     fn member(&self, id: MemberId) -> Option<Known<'_>> {
         let member = self.member_by_id(id)?;
         Some(known(self, member))
+    }
+
+    fn record(&self, id: MemberId) -> Option<&MemberRecord> {
+        let (_, record) = self.roll.place(id)?;
+        Some(record)
     }
 
     fn drained(&self, id: MemberId) -> bool {

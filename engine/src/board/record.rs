@@ -34,7 +34,7 @@ pub const STAT_NAME_MAX: usize = 32;
 /// Longest `forward` and `fallback` that people can set, in bytes.
 pub const TARGET_MAX: usize = 208;
 
-/// Counters that every request moves.
+/// Counters that every request moves. Those that members are compared by fill the first cache line.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct MemberHot {
@@ -48,8 +48,8 @@ pub struct MemberHot {
     pub served: AtomicU64,
     /// Attempts that ended without one, or with one that counts as a failure.
     pub failed: AtomicU64,
-    /// Request body bytes sent to the member.
-    pub bytes_in: AtomicU64,
+    /// Requests that wait for their answer, and since when ([`crate::waiting`]).
+    pub waiting: AtomicU64,
     /// Response body bytes received from it.
     pub bytes_out: AtomicU64,
     /// Peak EWMA of the time to first byte: the bits of an `f64`, in microseconds; 0 is unknown.
@@ -62,8 +62,8 @@ pub struct MemberHot {
     pub traffic: AtomicU64,
     /// When `traffic` was last moved ([`crate::Micros`]).
     pub traffic_at: AtomicU64,
-    /// Requests that wait for their answer, and since when ([`crate::waiting`]).
-    pub waiting: AtomicU64,
+    /// Request body bytes sent to the member.
+    pub bytes_in: AtomicU64,
     /// Room for later versions.
     pub spare: [AtomicU64; 4],
 }
