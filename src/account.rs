@@ -11,7 +11,6 @@ use athena_engine::board::limit::Limit;
 use athena_engine::board::record::flags;
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
-use athena_engine::method::Method;
 use athena_engine::{Micros, ejection, ewma, room, waiting};
 
 use crate::farm::{Farm, Member};
@@ -73,16 +72,14 @@ pub unsafe fn open(
 /// # Safety
 /// As [`open`].
 pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
-    let now = clock::now();
-    record.began.set(now);
     // SAFETY: the caller's promise; the balancer is the record's own, and so the farm's.
     unsafe {
         // When a tunnel begins nobody tells, and then it lasts.
-        let waits = Asked::by(r, farm, record.balancer()).wants_ages()
+        let waits = Asked::by(r, farm, record.balancer()).method().wants_ages()
             && ffi::apr_table_get((*r).headers_in, c"Upgrade".as_ptr()).is_null();
         if waits {
             let word = &member.record().hot.waiting;
-            record.waits.set(waiting::begin(word, now));
+            record.waits.set(waiting::begin(word, record.began.get()));
         }
     }
 }
@@ -460,6 +457,7 @@ pub unsafe fn observe(
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
         // Nothing limits it.
         open(r, record, farm, member, Limit::default());
+        record.began.set(clock::now());
         begin(r, record, farm, member);
         let status = connection::watch(r, record, member, || {
             call.hand_on(proxy, record, worker, url)

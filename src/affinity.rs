@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use athena_engine::hashkey::Spoken;
-use athena_engine::method::{Affinity, Method};
+use athena_engine::method::Affinity;
 
 use crate::record::Record;
 use crate::rule::Asked;
@@ -11,7 +11,7 @@ use crate::{ffi, pool};
 
 /// The request's affinity; none where the farm's rule does not ask for it.
 pub fn of(asked: &Asked<'_>) -> Affinity {
-    if !asked.wants_key() {
+    if !asked.method().wants_key() {
         return Affinity::default();
     }
     let r = asked.r;

@@ -20,7 +20,7 @@ fn read(clock: libc::clockid_t) -> u64 {
     };
     // SAFETY: `time` is valid for writing; both clocks exist on every Linux.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let micros = u64::try_from(time.tv_nsec / 1000).unwrap_or(0);
+    let seconds = time.tv_sec.cast_unsigned();
+    let micros = time.tv_nsec.cast_unsigned() / 1000;
     (seconds * 1_000_000 + micros).max(1)
 }

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
-use athena_engine::MemberId;
 use athena_engine::dispatch::{Elected, Election, Nobody, Reason};
+use athena_engine::{MemberId, Micros};
 
 use crate::farm::{Farm, Member};
 use crate::ffi;
@@ -16,6 +16,15 @@ use crate::{
     account, affinity, class, clock, cookie, environment, foreign, growth, method, outcome, random,
     refresh, stats, waiting,
 };
+
+/// Who is to have a request.
+#[derive(Clone, Copy)]
+pub struct Chosen {
+    member: *const Member,
+    elected: Elected,
+    /// When it was chosen.
+    pub at: Micros,
+}
 
 /// Elects the next member for the request and makes it the record's. False when there is none.
 ///
@@ -42,7 +51,7 @@ pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm
             Err(Nobody::Full)
         };
         its_turn = true;
-        match chosen.and_then(|(member, elected)| take(r, record, farm, member, elected)) {
+        match chosen.and_then(|chosen| take(r, record, farm, chosen)) {
             Ok(()) => return true,
             // Its place went to another request in between: there may be others.
             Err(Nobody::Full) if chosen.is_ok() => {}
@@ -65,7 +74,7 @@ pub unsafe fn choose(
     r: *mut ffi::request_rec,
     record: &Record,
     farm: &Farm,
-) -> Result<(*const Member, Elected), Nobody> {
+) -> Result<Chosen, Nobody> {
     // SAFETY: the caller's promise; the balancer is the record's own.
     unsafe { catch_up(r, record.balancer(), farm) };
     let again = record.attempts_here();
@@ -76,19 +85,19 @@ pub unsafe fn choose(
     }
     let tried = record.tried();
     // SAFETY: as above.
-    let method = unsafe { Asked::by(r, farm, record.balancer()) };
+    let asked = unsafe { Asked::by(r, farm, record.balancer()) };
     let tried = tried.get(record.tried_places()).unwrap_or_default();
-    let mut election = election(farm, &method, tried);
+    let mut election = election(farm, &asked, tried);
     election.leaves = farm.leaves(record.class.get());
     election.force &= waiting::is_over(record, election.now);
     // The next farm of its cookie comes first, as a fallback does.
     election.force &= !record.prefers_more();
     let by_method = || election.run(&mut random::of(r, election.now));
     if let Some(elected) = cookie::member(record, farm, &election) {
-        return seated(farm, elected);
+        return seated(farm, elected, election.now);
     }
     let Some(session) = record.session.get() else {
-        return seated(farm, by_method()?);
+        return seated(farm, by_method()?, election.now);
     };
     let choice = sticky::choose(&session, record, farm, &election);
     if !matches!(choice, Choice::Its(_))
@@ -102,13 +111,13 @@ pub unsafe fn choose(
         Choice::Any => by_method(),
         Choice::Nobody(why) => Err(why),
     };
-    let elected = elected.and_then(|elected| seated(farm, elected));
+    let chosen = elected.and_then(|elected| seated(farm, elected, election.now));
     // SAFETY: members live as long as the configuration.
-    let member = elected
+    let member = chosen
         .ok()
-        .and_then(|(member, _)| unsafe { member.as_ref() });
+        .and_then(|chosen| unsafe { chosen.member.as_ref() });
     sticky::explain(r, &session, record, farm, &choice, member);
-    elected
+    chosen
 }
 
 /// Brings this child's view of a farm up to date, before it elects.
@@ -125,28 +134,32 @@ pub unsafe fn catch_up(r: *mut ffi::request_rec, balancer: *mut ffi::proxy_balan
 }
 
 /// An election among a farm's members now.
-pub fn election<'a>(farm: &'a Farm, method: &'a Asked<'a>, tried: &'a [MemberId]) -> Election<'a> {
+#[inline]
+pub fn election<'a>(farm: &'a Farm, asked: &'a Asked<'a>, tried: &'a [MemberId]) -> Election<'a> {
     Election {
         farm: farm.seat.record,
         plan: farm.seat.plan.read(farm.seat.record),
         lineup: farm,
-        method,
+        method: asked.method(),
         tried,
         probes: true,
         leaves: 0,
         // A fallback comes first: nobody has to wait for a member that may still be down.
-        force: outcome::force_recovery(method.balancer) && !farm.has_substitute(),
+        force: outcome::force_recovery(asked.balancer) && !farm.has_substitute(),
         half_life: farm.half_life(),
-        affinity: affinity::of(method),
+        affinity: affinity::of(asked),
         score: farm.params.score.as_ref(),
         now: clock::now(),
     }
 }
 
-fn seated(farm: &Farm, elected: Elected) -> Result<(*const Member, Elected), Nobody> {
-    farm.elected(elected.id)
-        .map(|member| (std::ptr::from_ref(member), elected))
-        .ok_or(Nobody::Usable)
+fn seated(farm: &Farm, elected: Elected, at: Micros) -> Result<Chosen, Nobody> {
+    let member = farm.elected(elected.id).ok_or(Nobody::Usable)?;
+    Ok(Chosen {
+        member,
+        elected,
+        at,
+    })
 }
 
 /// Makes a member the record's, with a place there. `Err`: it has none left, or the request has had
@@ -155,11 +168,11 @@ pub fn take(
     r: *mut ffi::request_rec,
     record: &Record,
     farm: &Farm,
-    seat: *const Member,
-    elected: Elected,
+    chosen: Chosen,
 ) -> Result<(), Nobody> {
+    let elected = chosen.elected;
     // SAFETY: members live as long as the configuration.
-    let member = unsafe { seat.as_ref() }.ok_or(Nobody::Usable)?;
+    let member = unsafe { chosen.member.as_ref() }.ok_or(Nobody::Usable)?;
     if record.is_spent() {
         return Err(Nobody::Usable);
     }
@@ -170,13 +183,14 @@ pub fn take(
     }
     if !member.keeps() {
         // Removed in between: its seat may be another's.
-        record.member.set(seat);
+        record.member.set(chosen.member);
         account::withdraw(record);
         record.member.set(std::ptr::null());
         return Err(Nobody::Full);
     }
     record.note_tried(member.seat.id);
-    record.member.set(seat);
+    record.member.set(chosen.member);
+    record.began.set(chosen.at);
     record.reason.set(elected.reason);
     if elected.reason != Reason::Method {
         // SAFETY: called for a live request and its own record.

@@ -19,11 +19,17 @@ pub fn run<T>(phase: &str, fallback: impl FnOnce() -> T, body: impl FnOnce() -> 
         Err(payload) => {
             // Dropping the payload could panic again.
             std::mem::forget(payload);
-            crate::log::emergency(&format!(
-                "ATH0001: internal error while in {phase}; the request or step it happened in was \
-                 given up. Please report this line with the one before it"
-            ));
+            tell(phase);
             fallback()
         }
     }
+}
+
+// Kept out of every hook.
+#[cold]
+fn tell(phase: &str) {
+    crate::log::emergency(&format!(
+        "ATH0001: internal error while in {phase}; the request or step it happened in was given up. \
+         Please report this line with the one before it"
+    ));
 }

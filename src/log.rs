@@ -1,4 +1,5 @@
-//! Log lines, each with its own number (`ATH0001`…, listed in the manual, never reused).
+//! Log lines, each with its own number (`ATH0001`…, listed in the manual, never reused). What writes
+//! one is cold, so that compiled functions have what leads to it behind what every request runs through.
 
 use std::ffi::CString;
 
@@ -21,6 +22,7 @@ fn c_text(text: &str) -> CString {
 }
 
 /// Logs for a server.
+#[cold]
 pub fn server(level: Level, server: *const ffi::server_rec, text: &str) {
     let text = c_text(text);
     // SAFETY: httpd hands out server records that live as long as the configuration; the text is
@@ -29,6 +31,7 @@ pub fn server(level: Level, server: *const ffi::server_rec, text: &str) {
 }
 
 /// Logs for a request.
+#[cold]
 pub fn request(level: Level, r: *const ffi::request_rec, text: &str) {
     let text = c_text(text);
     // SAFETY: called only while httpd processes `r`; the text is copied by the callee.

@@ -62,22 +62,29 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
             return DECLINED;
         }
         // SAFETY: httpd calls with a live request.
-        unsafe {
-            if let Err(reason) = may(r) {
-                log::request(Level::Warning, r, &format!("ATH0130: refused: {reason}"));
-                return api::forbidden(r, below(r));
-            }
-            let path = below(r);
-            let asked = std::str::from_utf8(path).ok();
-            if let Some(kind) = asked.and_then(query::Kind::of_path) {
-                return crate::query::answer(r, kind);
-            }
-            if matches!(path, b"" | b"/") {
-                return manager::answer(r);
-            }
-            api::answer(r, path)
-        }
+        unsafe { answer(r) }
     })
+}
+
+// Apart from the hook, which every request runs through.
+#[inline(never)]
+unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Err(reason) = may(r) {
+            log::request(Level::Warning, r, &format!("ATH0130: refused: {reason}"));
+            return api::forbidden(r, below(r));
+        }
+        let path = below(r);
+        let asked = std::str::from_utf8(path).ok();
+        if let Some(kind) = asked.and_then(query::Kind::of_path) {
+            return crate::query::answer(r, kind);
+        }
+        if matches!(path, b"" | b"/") {
+            return manager::answer(r);
+        }
+        api::answer(r, path)
+    }
 }
 
 fn is_claimed(r: *mut ffi::request_rec) -> bool {

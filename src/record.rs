@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use athena_engine::config::qos::ClassId;
 use athena_engine::cookie::Claims;
-use athena_engine::dispatch::{Elected, Reason};
+use athena_engine::dispatch::Reason;
 use athena_engine::{MemberId, Micros};
 
 use crate::connection::Traces;
+use crate::elect::Chosen;
 use crate::farm::{Farm, Member};
 use crate::runtime::FarmRef;
 use crate::sticky::Session;
@@ -92,7 +93,7 @@ pub struct Record {
     /// What the request says of its session; `None`: the farm knows no sessions, or nobody was
     /// elected yet.
     pub session: Cell<Option<Session>>,
-    /// When the attempt began.
+    /// When the attempt began: its member was chosen.
     pub began: Cell<Micros>,
     /// What it is counted by among those that wait for an answer ([`athena_engine::waiting`]); 0: it is not.
     pub waits: Cell<u64>,
@@ -111,7 +112,7 @@ pub struct Record {
     /// A URL that `forward=` leads to, in the request's pool; null for none.
     pub forward: Cell<*const c_char>,
     /// The member that takes over after a discarded answer.
-    pub successor: Cell<Option<(*const Member, Elected)>>,
+    pub successor: Cell<Option<Chosen>>,
     /// The client connection's count of kept-alive requests, put aside during the attempt.
     pub keepalives: Cell<Option<i32>>,
     pub replays: Cell<u32>,

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::ffi::{CStr, c_char};
 
 use athena_engine::attempt::Outcome;
-use athena_engine::board::limit::Limit;
 use athena_engine::method::{self, Method, Sight};
 use athena_engine::{MemberId, Micros};
 
@@ -92,6 +91,14 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// What elects by it: a method of ours itself, which others are made to look like.
+    pub fn method(&self) -> &dyn Method {
+        match self.rule {
+            Rule::Menu(method) => method,
+            Rule::Extension(_) | Rule::Foreign(_) => self,
+        }
+    }
+
     /// The request went to a member that the rule did not choose.
     pub fn passed_over(&self, went_to: &Member) {
         match self.rule {
@@ -124,6 +131,7 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// See [`Asked::method`].
 impl Method for Asked<'_> {
     fn name(&self) -> &'static str {
         match self.rule {
@@ -141,29 +149,7 @@ impl Method for Asked<'_> {
         }
     }
 
-    fn pick_within(
-        &self,
-        sight: &Sight<'_>,
-        random: &mut fastrand::Rng,
-    ) -> Option<(MemberId, Limit)> {
-        match self.rule {
-            Rule::Menu(method) => method.pick_within(sight, random),
-            Rule::Extension(_) | Rule::Foreign(_) => {
-                let id = self.pick(sight, random)?;
-                Some((id, Limit::default()))
-            }
-        }
-    }
-
-    fn wants_ages(&self) -> bool {
-        matches!(self.rule, Rule::Menu(method) if method.wants_ages())
-    }
-
-    fn wants_key(&self) -> bool {
-        matches!(self.rule, Rule::Menu(method) if method.wants_key())
-    }
-
     fn is_foreign(&self) -> bool {
-        !matches!(self.rule, Rule::Menu(_))
+        true
     }
 }

@@ -160,6 +160,8 @@ impl Call {
     }
 }
 
+// Apart from the hook, which every proxied request runs through, and each attempt again.
+#[inline(never)]
 unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
     let r = call.r;
     let mut url = first;
@@ -189,13 +191,16 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
             Next::Again => {
                 // Its next wait is another one.
                 account::answered(record);
+                record.began.set(clock::now());
                 record.refreshed.set(true);
             }
             Next::Replay => {
                 record.replays.set(record.replays.get() + 1);
                 let found = match record.successor.take() {
-                    Some((successor, elected)) => {
-                        elect::take(r, record, farm, successor, elected).is_ok()
+                    Some(mut successor) => {
+                        // It was chosen before the answer was thrown away.
+                        successor.at = clock::now();
+                        elect::take(r, record, farm, successor).is_ok()
                     }
                     None => false,
                 };

@@ -230,7 +230,7 @@ impl Election<'_> {
     }
 
     fn by_method(&self, random: &mut fastrand::Rng) -> Choice {
-        let Some(plan) = self.plan else {
+        let Some(plan) = &self.plan else {
             return Choice::Elsewhere;
         };
         let sight = Sight {

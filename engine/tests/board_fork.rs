@@ -147,7 +147,7 @@ mod tests {
             }
             let sight = Sight {
                 farm: farm.record,
-                plan: farm.plan.read(farm.record).unwrap(),
+                plan: &farm.plan.read(farm.record).unwrap(),
                 roster: &Usable(&board),
                 now: 1,
                 half_life: 1,
@@ -452,7 +452,7 @@ mod tests {
             loop {
                 let sight = Sight {
                     farm: farm.record,
-                    plan: farm.plan.read(farm.record).unwrap(),
+                    plan: &farm.plan.read(farm.record).unwrap(),
                     roster: &Usable(board),
                     now: 1,
                     half_life: 1,

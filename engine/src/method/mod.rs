@@ -39,7 +39,7 @@ pub struct Sight<'a> {
     /// The farm's counters.
     pub farm: &'a FarmRecord,
     /// Its published plan.
-    pub plan: Plan<'a>,
+    pub plan: &'a Plan<'a>,
     /// Its members.
     pub roster: &'a dyn Roster,
     /// The clock.

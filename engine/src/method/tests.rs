@@ -77,7 +77,7 @@ impl Farm {
     fn pick_at(&self, method: &str, now: Micros) -> Option<usize> {
         let sight = Sight {
             farm: &self.record,
-            plan: Plan {
+            plan: &Plan {
                 eligible: &self.eligible,
                 turns: &self.turns,
                 table: &self.table,

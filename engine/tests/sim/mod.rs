@@ -85,7 +85,7 @@ impl Farm {
     ) -> Option<usize> {
         let sight = Sight {
             farm: &self.record,
-            plan: Plan {
+            plan: &Plan {
                 eligible: &self.eligible,
                 turns: &self.turns,
                 table: &self.table,
