@@ -17,7 +17,7 @@ check: ## Format, lints, documentation, licences
 	@ci/check
 
 build: ## Module, command line and back ends, with what the build needs
-	@ci/deps
+	@ci/deps build
 	@ci/build
 
 bench: ## Against stock httpd, nginx, HAProxy and others (make bench-NAME: one of them)
