@@ -212,12 +212,17 @@ unsafe fn body_length(r: *mut ffi::request_rec) -> u64 {
         if announced.is_null() {
             return u64::try_from((*r).read_length).unwrap_or(0);
         }
-        std::ffi::CStr::from_ptr(announced)
-            .to_str()
-            .ok()
-            .and_then(|length| length.trim().parse().ok())
-            .unwrap_or(0)
+        length(std::ffi::CStr::from_ptr(announced))
     }
+}
+
+#[inline(never)]
+fn length(announced: &std::ffi::CStr) -> u64 {
+    announced
+        .to_str()
+        .ok()
+        .and_then(|length| length.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// The time to first byte moves the estimate; a failure moves it as the slowest answer would, so
@@ -290,6 +295,7 @@ fn answers_again(health: &athena_engine::board::record::MemberHealth, outcome: O
         )
 }
 
+#[cold]
 fn recovered(farm: &Farm, member: &Member, now: Micros) {
     let health = &member.record().health;
     let was_ejected = health::cause(health) == Cause::Ejected;
@@ -339,6 +345,7 @@ pub fn end_error(member: &Member) -> bool {
 }
 
 /// Puts the member in error for `time`; the first to find out says so.
+#[cold]
 fn out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
     if health::fail(&member.record().health, cause, now, time) {
         taken_out(farm, member, cause, time, now);
@@ -382,6 +389,7 @@ fn next_probe(farm: &Farm, at: Micros) {
 }
 
 /// The probe of a member failed: out again, an ejected one for longer.
+#[cold]
 fn stays_out(farm: &Farm, member: &Member, now: Micros) {
     let health = &member.record().health;
     let cause = health::cause(health);
@@ -394,6 +402,7 @@ fn stays_out(farm: &Farm, member: &Member, now: Micros) {
 
 /// Outlier ejection, while `maxeject` allows it and another member is there to take over. Under the
 /// farm's lock: two children must not each eject the one that the other one counts on.
+#[cold]
 fn eject(farm: &Farm, member: &Member, now: Micros) {
     let health = &member.record().health;
     if !health::healthy(health) {

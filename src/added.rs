@@ -81,9 +81,13 @@ pub fn wanted(s: *const ffi::server_rec, engine: bool) -> u32 {
 /// Follows who was added and removed, by whichever child. Costs a load and a branch where nobody may
 /// be, two loads elsewhere.
 pub fn follow(farm: &Farm, patience: Duration) {
-    if farm.added.seats.is_empty() || !has_news(farm) {
-        return;
+    if !farm.added.seats.is_empty() && has_news(farm) {
+        take_in(farm, patience);
     }
+}
+
+#[cold]
+fn take_in(farm: &Farm, patience: Duration) {
     // Children of an older generation end soon, and the slots are not theirs.
     let Some(board) = runtime::board().filter(|board| board.is_current()) else {
         return;

@@ -126,7 +126,11 @@ unsafe fn keep(r: *mut ffi::request_rec, record: &Record, verified: Result<Claim
 /// The member that the request's cookie names, where it may serve the request: it comes before the
 /// session's.
 pub fn member(record: &Record, farm: &Farm, election: &Election<'_>) -> Option<Elected> {
-    let name = record.claims()?.member.as_deref()?;
+    listed(record.claims()?.member.as_deref()?, farm, election)
+}
+
+#[inline(never)]
+fn listed(name: &str, farm: &Farm, election: &Election<'_>) -> Option<Elected> {
     let mut listed = farm.listed_by(index::of_name(name.as_bytes()));
     let (_, member) = listed.find(|(_, member)| member.name == name)?;
     let id = member.seat.id;

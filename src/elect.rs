@@ -11,7 +11,7 @@ use crate::ffi;
 use crate::queue::Line;
 use crate::record::Record;
 use crate::rule::Asked;
-use crate::sticky::{self, Choice};
+use crate::sticky::{self, Choice, Session};
 use crate::{
     account, affinity, class, clock, cookie, environment, foreign, growth, method, outcome, random,
     refresh, stats, waiting,
@@ -77,38 +77,56 @@ pub unsafe fn choose(
 ) -> Result<Chosen, Nobody> {
     // SAFETY: the caller's promise; the balancer is the record's own.
     unsafe { catch_up(r, record.balancer(), farm) };
-    let again = record.attempts_here();
-    if (again > 0 && again > outcome::max_attempts(farm, record.balancer()))
-        || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
+    if outcome::is_exhausted(record, farm) || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
     {
         return Err(Nobody::Usable);
     }
-    let tried = record.tried();
     // SAFETY: as above.
     let asked = unsafe { Asked::by(r, farm, record.balancer()) };
-    let tried = tried.get(record.tried_places()).unwrap_or_default();
+    let places = record.tried_places();
+    let tried;
+    let tried = if places.is_empty() {
+        &[]
+    } else {
+        tried = record.tried();
+        tried.get(places).unwrap_or_default()
+    };
     let mut election = election(farm, &asked, tried);
     election.leaves = farm.leaves(record.class.get());
     election.force &= waiting::is_over(record, election.now);
     // The next farm of its cookie comes first, as a fallback does.
     election.force &= !record.prefers_more();
-    let by_method = || election.run(&mut random::of(r, election.now));
     if let Some(elected) = cookie::member(record, farm, &election) {
         return seated(farm, elected, election.now);
     }
-    let Some(session) = record.session.get() else {
-        return seated(farm, by_method()?, election.now);
-    };
-    let choice = sticky::choose(&session, record, farm, &election);
+    match record.session.get() {
+        Some(session) => by_session(r, record, farm, &session, &election),
+        None => seated(farm, by_method(r, &election)?, election.now),
+    }
+}
+
+fn by_method(r: *mut ffi::request_rec, election: &Election<'_>) -> Result<Elected, Nobody> {
+    election.run(&mut random::of(r, election.now))
+}
+
+#[inline(never)]
+fn by_session(
+    r: *mut ffi::request_rec,
+    record: &Record,
+    farm: &Farm,
+    session: &Session,
+    election: &Election<'_>,
+) -> Result<Chosen, Nobody> {
+    let choice = sticky::choose(session, record, farm, election);
     if !matches!(choice, Choice::Its(_))
-        && let Some(member) = sticky::forwarder(&session, farm)
+        && let Some(member) = sticky::forwarder(session, farm)
     {
         record.pinned_to.set(member);
         return Err(Nobody::Usable);
     }
     let elected = match choice {
         Choice::Its(elected) => Ok(elected),
-        Choice::Any => by_method(),
+        Choice::Any => by_method(r, election),
         Choice::Nobody(why) => Err(why),
     };
     let chosen = elected.and_then(|elected| seated(farm, elected, election.now));
@@ -116,7 +134,7 @@ pub unsafe fn choose(
     let member = chosen
         .ok()
         .and_then(|chosen| unsafe { chosen.member.as_ref() });
-    sticky::explain(r, &session, record, farm, &choice, member);
+    sticky::explain(r, session, record, farm, &choice, member);
     chosen
 }
 

@@ -103,6 +103,7 @@ pub unsafe fn end(r: *mut ffi::request_rec, record: &Record) {
 ///
 /// # Safety
 /// As [`begin`].
+#[cold]
 pub unsafe fn take_back(r: *mut ffi::request_rec, record: &Record) {
     // SAFETY: the caller's promise.
     unsafe {

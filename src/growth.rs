@@ -171,6 +171,7 @@ pub fn seat_newcomers(farm: &Farm) {
 }
 
 /// Gives every newcomer its seat; how many there were.
+#[cold]
 fn seat_all(farm: &Farm) -> Result<usize, String> {
     let growth = &farm.growth;
     // Before the list is read: what comes to it meanwhile is found the next time.

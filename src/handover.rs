@@ -16,6 +16,7 @@ use crate::runtime::FarmRef;
 ///
 /// # Safety
 /// `r` is live and `record` its own, of a farm; `target` is one of its server's.
+#[cold]
 pub unsafe fn to(
     r: *mut ffi::request_rec,
     record: &Record,

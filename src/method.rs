@@ -64,6 +64,11 @@ pub fn follow(farm: &Farm) {
     if farm.method_seen.load(Ordering::Relaxed) == version {
         return;
     }
+    take_over(farm, version);
+}
+
+#[cold]
+fn take_over(farm: &Farm, version: u32) {
     farm.method_seen.store(version, Ordering::Relaxed);
     if !is_shared(farm.balancer) {
         put(farm, &farm.state().extras.method);

@@ -21,8 +21,15 @@ pub fn rules(farm: &Farm) -> Rules<'_> {
     }
 }
 
+/// The request has gone on to another member as often as it may.
+pub fn is_exhausted(record: &Record, farm: &Farm) -> bool {
+    let made = record.attempts_here();
+    made > 0 && made > max_attempts(farm, record.balancer())
+}
+
 /// How many times a request may go on to another member: `maxattempts`, or once to each.
-pub fn max_attempts(farm: &Farm, balancer: *mut ffi::proxy_balancer) -> usize {
+#[cold]
+fn max_attempts(farm: &Farm, balancer: *mut ffi::proxy_balancer) -> usize {
     // SAFETY: balancers and their shared parts live as long as the configuration.
     let configured = unsafe {
         balancer
@@ -179,6 +186,7 @@ pub unsafe fn classify(
 ///
 /// # Safety
 /// `r` is live.
+#[cold]
 unsafe fn waited_out(r: *mut ffi::request_rec, record: &Record, member: &Member) -> bool {
     if !matches!(
         member.protocol,

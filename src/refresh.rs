@@ -41,6 +41,7 @@ pub fn if_stale(farm: &Farm) {
 }
 
 /// Compiles a stale plan. False when the farm's lock was not to be had in that time.
+#[cold]
 fn renew(farm: &Farm, patience: Duration) -> bool {
     // An older generation knows other members; it leaves the mark for the current one.
     let Some(board) = runtime::board().filter(|board| board.is_current()) else {

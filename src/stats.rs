@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use athena_engine::Micros;
-use athena_engine::stats::{Refused, Report, expect};
+use athena_engine::stats::expect::{self, Look};
+use athena_engine::stats::{Refused, Report};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -89,9 +90,13 @@ pub fn heard_from(farm: &Farm, member: &Member, now: Micros) {
 /// Takes members out that have not reported in time. Costs a load and a branch where nothing is
 /// expected.
 pub fn follow(farm: &Farm) {
-    let Some(mut look) = expect::look(farm.seat.record, clock::now) else {
-        return;
-    };
+    if let Some(look) = expect::look(farm.seat.record, clock::now) {
+        expire(farm, look);
+    }
+}
+
+#[cold]
+fn expire(farm: &Farm, mut look: Look<'_>) {
     // An older generation goes by what was configured then.
     if !runtime::board().is_some_and(athena_engine::board::Board::is_current) {
         return;

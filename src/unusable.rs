@@ -51,6 +51,7 @@ impl Instead {
 ///
 /// # Safety
 /// The arguments are those of mod_proxy's `pre_request`.
+#[cold]
 pub unsafe fn before(
     r: *mut ffi::request_rec,
     record: &Record,
@@ -72,6 +73,7 @@ pub unsafe fn before(
 ///
 /// # Safety
 /// `call` is the live call of mod_proxy's scheme handler, `record` its request's.
+#[cold]
 pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {

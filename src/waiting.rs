@@ -25,11 +25,12 @@ const EVERY: Micros = 50_000;
 ///
 /// # Safety
 /// `r` is live and `record` its own, of `farm`.
+#[cold]
 pub unsafe fn for_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
     let Some(time) = outcome::timeout(record.balancer()) else {
         return false;
     };
-    if record.attempts_here() > outcome::max_attempts(farm, record.balancer())
+    if outcome::is_exhausted(record, farm)
         || farm.seat.record.cold.off.load(Ordering::Relaxed) != 0
         || record.pinned_to().is_some()
     {
