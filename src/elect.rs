@@ -91,11 +91,16 @@ pub unsafe fn choose(
         tried = record.tried();
         tried.get(places).unwrap_or_default()
     };
-    let mut election = election(farm, &asked, tried);
+    // A fallback comes first, and so does the next farm of its cookie: nobody has to wait for a member
+    // that may still be down.
+    let force = || {
+        outcome::force_recovery(asked.balancer)
+            && !farm.has_substitute()
+            && !record.prefers_more()
+            && waiting::is_over(record, clock::now())
+    };
+    let mut election = election(farm, &asked, tried, &force);
     election.leaves = farm.leaves(record.class.get());
-    election.force &= waiting::is_over(record, election.now);
-    // The next farm of its cookie comes first, as a fallback does.
-    election.force &= !record.prefers_more();
     if let Some(elected) = cookie::member(record, farm, &election) {
         return seated(farm, elected, election.now);
     }
@@ -153,7 +158,12 @@ pub unsafe fn catch_up(r: *mut ffi::request_rec, balancer: *mut ffi::proxy_balan
 
 /// An election among a farm's members now.
 #[inline]
-pub fn election<'a>(farm: &'a Farm, asked: &'a Asked<'a>, tried: &'a [MemberId]) -> Election<'a> {
+pub fn election<'a>(
+    farm: &'a Farm,
+    asked: &'a Asked<'a>,
+    tried: &'a [MemberId],
+    force: &'a dyn Fn() -> bool,
+) -> Election<'a> {
     Election {
         farm: farm.seat.record,
         plan: farm.seat.plan.read(farm.seat.record),
@@ -162,8 +172,7 @@ pub fn election<'a>(farm: &'a Farm, asked: &'a Asked<'a>, tried: &'a [MemberId])
         tried,
         probes: true,
         leaves: 0,
-        // A fallback comes first: nobody has to wait for a member that may still be down.
-        force: outcome::force_recovery(asked.balancer) && !farm.has_substitute(),
+        force,
         half_life: farm.half_life(),
         affinity: affinity::of(asked),
         score: farm.params.score.as_ref(),

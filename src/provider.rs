@@ -5,7 +5,6 @@
 use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 
-use athena_engine::dispatch::Election;
 use athena_engine::method::{self, MENU};
 
 use crate::farm::Farm;
@@ -178,11 +177,8 @@ unsafe fn find(
     growth::seat_newcomers(farm);
     follow_members(farm);
     // SAFETY: the caller's promise.
-    let method = unsafe { Asked::by(r, farm, balancer) };
-    let election = Election {
-        force: false,
-        ..elect::election(farm, &method, &[])
-    };
+    let asked = unsafe { Asked::by(r, farm, balancer) };
+    let election = elect::election(farm, &asked, &[], &|| false);
     election
         .run(&mut random::of(r, election.now))
         .ok()

@@ -66,8 +66,8 @@ pub struct Election<'a> {
     pub probes: bool,
     /// Share of a member's places that the request's class leaves to others, in percent.
     pub leaves: u8,
-    /// `forcerecovery`.
-    pub force: bool,
+    /// `forcerecovery`, asked when nothing else is left.
+    pub force: &'a dyn Fn() -> bool,
     /// `halflife`.
     pub half_life: Micros,
     /// `hashkey` and `hashbalance`.
@@ -368,7 +368,7 @@ impl Election<'_> {
         let forced_at = &self.farm.hot.forced_at;
         let last = forced_at.load(Ordering::SeqCst);
         let due = last == 0 || self.now.saturating_sub(last) >= FORCED_EVERY;
-        if !self.force || !due {
+        if !due || !(self.force)() {
             return None;
         }
         let Known { id, record, .. } = among

@@ -62,7 +62,7 @@ impl Members {
             tried: &[],
             probes: true,
             leaves: 0,
-            force: true,
+            force: &|| true,
             half_life: SECOND,
             affinity: Affinity::default(),
             score: None,
@@ -125,7 +125,7 @@ fn who_learns_nothing_of_the_outcome_has_no_probe() {
     let due = members.election(&farm, NOW + RETRY);
     let asked = Election {
         probes: false,
-        force: false,
+        force: &|| false,
         ..members.election(&farm, NOW + RETRY)
     };
     assert_eq!(
@@ -156,7 +156,7 @@ fn a_forced_recovery_within_a_session() {
     assert_eq!(forced(NOW), Err(Nobody::Usable), "one a second");
     assert_eq!(forced(NOW + SECOND), own);
     let unforced = Election {
-        force: false,
+        force: &|| false,
         ..members.election(&farm, NOW + 5 * SECOND)
     };
     assert_eq!(unforced.forced_sticky(&[FIRST]), Err(Nobody::Usable));
@@ -212,7 +212,7 @@ fn a_full_member_is_not_probed() {
     members.0[0].hot.inflight.take(None);
     members.fail(0);
     let due = Election {
-        force: false,
+        force: &|| false,
         ..members.election(&farm, NOW + RETRY)
     };
     let random = &mut fastrand::Rng::with_seed(1);

@@ -122,7 +122,7 @@ impl<'q> Ready<'q> {
         farm: &'static Farm,
     ) -> Option<&'static Member> {
         // SAFETY: the caller's promise; the balancer is the farm's own.
-        let method = unsafe {
+        let asked = unsafe {
             elect::catch_up(r, farm.balancer, farm);
             Asked::by(r, farm, farm.balancer)
         };
@@ -131,8 +131,7 @@ impl<'q> Ready<'q> {
         }
         let mut election = Election {
             probes: false,
-            force: false,
-            ..elect::election(farm, &method, &[])
+            ..elect::election(farm, &asked, &[], &|| false)
         };
         let Some(key) = self.key.as_ref().map(|key| key.as_bytes()) else {
             let elected = election.run(&mut random::of(r, election.now)).ok()?;
@@ -146,7 +145,7 @@ impl<'q> Ready<'q> {
         let elected = sticky::elect(key, farm, &election, by_method)?;
         let member = farm.member_by_id(elected.id)?;
         if elected.reason == Reason::Sticky {
-            method.passed_over(member);
+            asked.passed_over(member);
         }
         Some(member)
     }

@@ -54,7 +54,7 @@ impl Farm {
             tried: &tried,
             probes: true,
             leaves: 0,
-            force,
+            force: &|| force,
             half_life: 10_000_000,
             affinity: Affinity::default(),
             score: None,
