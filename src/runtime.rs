@@ -219,7 +219,9 @@ pub unsafe extern "C" fn child_status(
     state: ffi::mpm_child_status,
 ) {
     guard!("child_status", (), {
-        if state == ffi::MPM_CHILD_STARTED {
+        // One that has lost its slot of the scoreboard to a new child serves its last requests still:
+        // the end of it is told, too.
+        if state != ffi::MPM_CHILD_EXITED {
             return;
         }
         let (Some(runtime), Ok(pid)) = (get(), u32::try_from(pid)) else {

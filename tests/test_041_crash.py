@@ -52,6 +52,36 @@ def test_graceful_restarts_under_load(httpd, backends, mpm, balancer):
     assert sum(members.requests()) == len(load.results)
 
 
+def test_a_child_whose_place_another_took_serves_on(httpd, backends):
+    """Worker gives a leaving child's place in its scoreboard to a new one while requests are under
+    way; what the older one ends is counted as ever."""
+    members = backends(1)
+    server = httpd("worker", conf="StartServers 1\nServerLimit 1\nThreadsPerChild 25\n"
+                   "MaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25\n"
+                   "LogLevel mpm_worker:debug\n" + served(members.urls))
+    engine = Engine(server)
+    server.expect("taking over scoreboard slot")
+
+    def restarted(n):
+        if n < 3:
+            return fetch(server.port, "/farm/x").status
+        wait_until(lambda: members.total("now") == 3, what="requests under way")
+        server.graceful()
+        wait_until(lambda: server.lines("taking over scoreboard slot"), what="the place taken")
+        assert engine.column("inflight") == [3]
+        members.release()
+        return None
+
+    members.hold()
+    try:
+        assert at_once(4, restarted) == [200, 200, 200, None]
+    finally:
+        members.release()
+    engine.wait_idle()
+    assert ab(server.port, "/farm/x", 50, 2).failed == 0
+    assert engine.column("inflight") == [0]
+
+
 def test_stop_and_start_keep_what_was_learnt(httpd, backends, balancer):
     members = backends(3, apart=True)
     server = httpd("event", balancer=balancer,

@@ -200,7 +200,7 @@ impl<'a> SlotTable<'a> {
             for ((totals, held), column) in matrix.members.iter().zip(held).zip(0..) {
                 let place = (at, column);
                 // Those at work differ now and then, which is soon found out.
-                if u64::from(held) != totals.member.count() {
+                if totals.member.read().drift(held) != 0 {
                     repaired.requests += self.settle(totals.member, &[place]);
                 }
                 if let Some(farm) = totals.farm {
@@ -212,7 +212,7 @@ impl<'a> SlotTable<'a> {
             }
         }
         for (total, sum, places) in farms.into_values() {
-            if u64::from(sum) != total.count() {
+            if total.read().drift(sum) != 0 {
                 self.settle(total, &places);
             }
         }
@@ -436,6 +436,22 @@ mod tests {
             assert!(total(&board, FIRST).take(Some(1)).is_some());
             assert_eq!(total(&board, FIRST).take(Some(1)), None, "{steps}");
         }
+    }
+
+    #[test]
+    fn a_total_below_none_is_corrected_though_nothing_is_under_way() {
+        let board = board(1, 1);
+        let farm = InFlight::default();
+        total(&board, FIRST).give_back(3);
+        farm.give_back(2);
+        let members = vec![Totals {
+            member: total(&board, FIRST),
+            farm: Some(&farm),
+        }];
+        let table = SlotTable::new(&[], vec![Matrix::new(0, 1, &[], members)]);
+        assert_eq!(table.reconcile(), Repaired { requests: 3 });
+        assert_eq!(total(&board, FIRST).take(None), Some(1));
+        assert_eq!(farm.take(None), Some(1));
     }
 
     /// The total of a member where another child is in the middle of a move is left alone.
