@@ -8,7 +8,7 @@
 use super::Board;
 use super::record::NAME_MAX;
 use super::spec::truncated;
-use crate::sync::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, Ordering, fence};
 
 /// How many changes are kept.
 pub const EVENTS: u32 = 256;
@@ -80,7 +80,9 @@ impl Board {
         let Some(record) = self.view.events.get(place) else {
             return;
         };
-        record.number.store(0, Ordering::SeqCst);
+        record.number.store(0, Ordering::Relaxed);
+        // SYNC POINT: the place is empty before a byte changes.
+        fence(Ordering::Release);
         record.at.store(event.at, Ordering::Relaxed);
         for (field, text) in [
             (&record.farm[..], &event.farm),
@@ -126,7 +128,9 @@ impl EventRecord {
             who: text(&self.who),
             through: text(&self.through),
         };
-        (number != 0 && self.number.load(Ordering::SeqCst) == number).then_some(event)
+        // SYNC POINT: the texts were read between two looks at the number.
+        fence(Ordering::Acquire);
+        (number != 0 && self.number.load(Ordering::Relaxed) == number).then_some(event)
     }
 }
 

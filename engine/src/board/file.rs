@@ -193,6 +193,7 @@ impl Fresh {
 }
 
 /// Makes the file `length` bytes long, with zeros from `from` on, and returns it open for writing.
+/// What does not fit may leave it longer than before: what it says of itself holds.
 ///
 /// # Errors
 ///
