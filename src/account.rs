@@ -11,7 +11,7 @@ use athena_engine::board::limit::Limit;
 use athena_engine::board::record::flags;
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
-use athena_engine::{Micros, ejection, ewma, room, waiting};
+use athena_engine::{Micros, ejection, ewma, probe, room, waiting};
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
@@ -330,7 +330,7 @@ pub fn begin_in_error(farm: &Farm, member: &Member) {
     if in_error {
         let (now, retry) = (clock::now(), member.retry());
         health::fail(health, Cause::Configured, now, retry);
-        next_probe(farm, now.saturating_add(retry));
+        probe::note(&farm.seat.record.hot, now.saturating_add(retry));
     }
     if !health::healthy(health) {
         member.mirror_error(true);
@@ -350,13 +350,13 @@ fn out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
     if health::fail(&member.record().health, cause, now, time) {
         taken_out(farm, member, cause, time, now);
     } else if time > 0 {
-        next_probe(farm, now.saturating_add(time));
+        probe::note(&farm.seat.record.hot, now.saturating_add(time));
         member.mirror_error(true);
     }
 }
 
 fn taken_out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
-    next_probe(farm, now.saturating_add(time));
+    probe::note(&farm.seat.record.hot, now.saturating_add(time));
     member.mirror_error(true);
     log::server(
         Level::Warning,
@@ -378,14 +378,6 @@ fn taken_out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micr
         "health",
     );
     refresh::request(farm);
-}
-
-fn next_probe(farm: &Farm, at: Micros) {
-    farm.seat
-        .record
-        .hot
-        .next_probe_at
-        .fetch_min(at, Ordering::SeqCst);
 }
 
 /// The probe of a member failed: out again, an ejected one for longer.

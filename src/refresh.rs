@@ -7,6 +7,7 @@ use std::time::Duration;
 use athena_engine::board::{Board, FarmLock};
 use athena_engine::drain;
 use athena_engine::plan::{Plan, PlanMember, compile, index};
+use athena_engine::probe;
 use athena_engine::slow_start;
 
 use crate::farm::Farm;
@@ -87,6 +88,12 @@ pub fn publish(farm: &Farm) {
             listed
         })
         .collect();
+    // People may have put one back in service that was due while it was not.
+    let in_error = farm.members.iter().map(|member| &member.record().health);
+    let due = in_error.map(|health| health.retry_at.load(Ordering::SeqCst));
+    if let Some(at) = due.filter(|at| *at != 0).min() {
+        probe::note(&farm.seat.record.hot, at);
+    }
     let compiled = compile(&members, farm.seat.plan.capacity());
     // A plan that says the same stays in force: a new one would begin the rotation anew.
     if farm

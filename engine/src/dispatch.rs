@@ -8,7 +8,7 @@ use crate::method::{Affinity, Method, Roster, Sight};
 use crate::plan::{Capacity, Plan, PlanMember, compile, read};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
-use crate::{MemberId, Micros, room};
+use crate::{MemberId, Micros, probe, room};
 
 /// With `forcerecovery`, a farm whose members are all in error sends one request through in this
 /// time, not the whole load.
@@ -30,6 +30,11 @@ pub trait Lineup {
     /// members, of which the one that is best is then asked for.
     fn record(&self, id: MemberId) -> Option<&MemberRecord> {
         self.member(id).map(|member| member.record)
+    }
+    /// It has all members of the farm. A process of an older generation does not know those that were
+    /// configured since.
+    fn is_whole(&self) -> bool {
+        true
     }
     /// It is draining, and has been for its whole `draintimeout`.
     fn drained(&self, _: MemberId) -> bool {
@@ -254,12 +259,10 @@ impl Election<'_> {
 
     /// Claims the probe of a member whose `retry` has passed. Costs one load while none is due.
     fn due_probe(&self) -> Option<MemberId> {
-        let next = &self.farm.hot.next_probe_at;
-        if !self.probes || self.now < next.load(Ordering::Relaxed) {
+        if !self.probes {
             return None;
         }
-        // Emptied before the scan: a failure noted meanwhile lowers it again and is not lost.
-        next.store(u64::MAX, Ordering::SeqCst);
+        let mut look = probe::look(&self.farm.hot, self.now, || self.lineup.is_whole())?;
         let mut claimed = None;
         for member in self.members() {
             let health = &member.record.health;
@@ -272,13 +275,12 @@ impl Election<'_> {
             match health.retry_at.load(Ordering::SeqCst) {
                 0 => {}
                 // Due, but not to be probed by this request: look again with the next one, unless
-                // people took the member out, which a change of its state will tell.
-                at if at > self.now || in_service(member) => {
-                    next.fetch_min(at, Ordering::SeqCst);
-                }
+                // people took the member out: the plan that takes it in again notes it.
+                at if at > self.now || in_service(member) => look.again(at),
                 _ => {}
             }
         }
+        look.end();
         claimed
     }
 
@@ -371,18 +373,16 @@ impl Election<'_> {
         if !due || !(self.force)() {
             return None;
         }
-        let Known { id, record, .. } = among
+        let (Known { id, record, .. }, found) = among
             .filter(|member| self.may_probe(*member))
-            .min_by_key(|member| member.record.health.retry_at.load(Ordering::Relaxed))?;
+            .map(|member| (member, member.record.health.retry_at.load(Ordering::SeqCst)))
+            .min_by_key(|(_, retry_at)| *retry_at)?;
         forced_at
             .compare_exchange(last, self.now, Ordering::SeqCst, Ordering::SeqCst)
             .ok()?;
-        let again = self.now.saturating_add(self.lineup.retry(id));
-        record.health.retry_at.store(again.max(1), Ordering::SeqCst);
-        self.farm
-            .hot
-            .next_probe_at
-            .fetch_min(again, Ordering::SeqCst);
+        let retry = self.lineup.retry(id);
+        health::force_probe(&record.health, found, self.now, retry);
+        probe::note(&self.farm.hot, self.now.saturating_add(retry));
         Some(id)
     }
 }

@@ -105,6 +105,19 @@ pub fn claim_probe(health: &MemberHealth, now: Micros, retry: Micros) -> bool {
             .is_ok()
 }
 
+/// Gives the probe to one caller though it is not due: `found` is the `retry_at` that the choice was
+/// made by. A member that came back meanwhile stays as it is.
+pub fn force_probe(health: &MemberHealth, found: Micros, now: Micros, retry: Micros) {
+    if found != 0 {
+        let _ = health.retry_at.compare_exchange(
+            found,
+            later(now, retry),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+    }
+}
+
 /// Ends the error. True when this call brought the member back.
 pub fn recover(health: &MemberHealth, now: Micros) -> bool {
     let was_out = !healthy(health) && health.retry_at.swap(0, Ordering::AcqRel) != 0;

@@ -51,6 +51,7 @@ pub mod method;
 #[cfg(not(loom))]
 pub mod metrics;
 pub mod plan;
+pub mod probe;
 #[cfg(not(loom))]
 pub mod query;
 pub mod reverse;

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use athena_engine::board::FarmSeat;
 use athena_engine::board::record::MemberRecord;
+use athena_engine::board::{Board, FarmSeat};
 use athena_engine::dispatch::{Known, Lineup};
 use athena_engine::health::{self, Cause};
 use athena_engine::{MemberId, Micros, ejection};
 
 use super::{Farm, Member};
-use crate::drain;
+use crate::{drain, runtime};
 
 /// Members by board index, from the lowest index of the farm on: their positions and records, `None`
 /// where a record is another farm's. It lies together: of a thousand members, each choice touches
@@ -72,6 +72,10 @@ impl Lineup for Farm {
     fn record(&self, id: MemberId) -> Option<&MemberRecord> {
         let (_, record) = self.roll.place(id)?;
         Some(record)
+    }
+
+    fn is_whole(&self) -> bool {
+        runtime::board().is_some_and(Board::is_current)
     }
 
     fn drained(&self, id: MemberId) -> bool {

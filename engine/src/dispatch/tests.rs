@@ -12,6 +12,10 @@ struct Farm {
     count: Count,
     /// How often a member was looked at by its position.
     looks: Cell<u32>,
+    /// This process is of an older generation.
+    old: bool,
+    /// Another process brings a member back between the choice and the claim.
+    recovers: bool,
 }
 
 impl Farm {
@@ -26,6 +30,8 @@ impl Farm {
                 ejected: 0,
             },
             looks: Cell::default(),
+            old: false,
+            recovers: false,
         };
         farm.record
             .hot
@@ -84,7 +90,14 @@ impl Lineup for Farm {
         })
     }
 
-    fn retry(&self, _: MemberId) -> Micros {
+    fn is_whole(&self) -> bool {
+        !self.old
+    }
+
+    fn retry(&self, id: MemberId) -> Micros {
+        if self.recovers {
+            health::recover(&self.members[id.0 as usize].health, NOW);
+        }
         60_000_000
     }
 }
@@ -216,4 +229,34 @@ fn ejected_members_serve_where_the_plan_counts_some() {
     assert_eq!(farm.elect(method, &[], false), None);
     farm.count.ejected = 1;
     assert_eq!(farm.elect(method, &[], false), Some((1, Reason::Panic)));
+}
+
+/// A process of an older generation neither probes nor decides when the next probe is due: the
+/// member may be one that it does not know.
+#[test]
+fn who_does_not_know_all_members_leaves_probing_to_others() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    let mut farm = Farm::new(2);
+    farm.in_error(0);
+    farm.record.hot.next_probe_at.store(NOW, Ordering::Relaxed);
+    farm.members[0]
+        .health
+        .retry_at
+        .store(NOW, Ordering::Relaxed);
+    farm.eligible.remove(0);
+    farm.old = true;
+    assert_eq!(farm.elect(method, &[], false), Some((1, Reason::Method)));
+    assert_eq!(farm.record.hot.next_probe_at.load(Ordering::Relaxed), NOW);
+    farm.old = false;
+    assert_eq!(farm.elect(method, &[], false), Some((0, Reason::Probe)));
+}
+
+#[test]
+fn a_member_that_comes_back_beside_a_forced_recovery_stays() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    let mut farm = Farm::new(1);
+    farm.in_error(0);
+    farm.recovers = true;
+    assert_eq!(farm.elect(method, &[], true), Some((0, Reason::Forced)));
+    assert!(health::healthy(&farm.members[0].health));
 }
