@@ -1,9 +1,9 @@
-//! Peak EWMA of a member's response time, shared by all processes over two atomics.
+//! A member's response time on average, shared by all processes over two atomics.
 //!
-//! The estimator is Finagle's `PeakEwma`, as tower (`tower/src/load/peak_ewma.rs`) and linkerd
-//! (`linkerd/ewma/src/lib.rs`) have it: it jumps to a sample above it and decays towards a sample
-//! below it, so that it is quick to see trouble and slow to forget it. Like linkerd's it takes the
-//! time as an argument and does not change when it is read.
+//! An exponentially weighted moving average of some [`ANSWERS`]; what a single slow answer says beyond that
+//! is [`crate::peak`]'s. While there are no answers it fades by half-lives, so that a slow member is tried
+//! again some time. Like linkerd's (`linkerd/ewma/src/lib.rs`) it takes the time as an argument and does
+//! not change when it is read.
 //!
 //! Two atomics and no lock: a sample first moves the time stamp, by which it owns the interval since
 //! the stamp's former value; then it moves the estimate by compare-and-swap, with that interval's
@@ -17,11 +17,10 @@
     reason = "intervals and response times are far below 2^52 microseconds"
 )]
 
-use core::f64::consts::LN_2;
-
 use crate::Micros;
 use crate::ageing::{self, decay};
 use crate::board::record::MemberHot;
+use crate::peak;
 use crate::sync::Ordering;
 
 /// What a failed attempt counts as, at least: 1 s. The idea is linkerd's `PenaltyPeakEwma`
@@ -31,25 +30,50 @@ pub const PENALTY: f64 = 1e6;
 /// What repeated failures can drive the estimate to: 60 s.
 pub const PENALTY_MAX: f64 = 60e6;
 
+/// Each answer moves the average by a part of this many.
+const ANSWERS: f64 = 32.0;
+
 /// No response is faster than the clock's resolution; also keeps 0, which is "unknown", free.
 const FASTEST: f64 = 1.0;
 
 /// Takes an answer's time into account.
+///
+/// The first one may have been made by a process that has just started: the average is
+/// [`usual`] with the second, and begins with the faster of them.
 pub fn observe(hot: &MemberHot, sample_us: f64, now: Micros, half_life: Micros) {
     if !sample_us.is_finite() || sample_us < 0.0 {
         return;
     }
     let sample = sample_us.max(FASTEST);
-    ageing::update(
-        &hot.ewma,
-        &hot.ewma_at,
-        now,
-        half_life,
-        |bits, kept| match known(bits) {
-            Some(estimate) if sample < estimate * kept => sample + (estimate - sample) * kept,
-            _ => sample,
-        },
-    );
+    peak::note(hot, sample, now, half_life);
+    learn(hot, now, half_life, |average, kept| match average {
+        None => marked(sample, false),
+        Some(first) if !is_usual(first) => marked(first.min(sample), true),
+        Some(average) => {
+            // A slow member that is tried again is what it was, or has become faster.
+            let present = average * kept;
+            let from = if sample > present { average } else { present };
+            marked(from + (sample - from) * weight(sample, half_life), true)
+        }
+    });
+}
+
+/// What an answer counts for: no less than the part of a half-life that it took. A member that answers
+/// after seconds must not be taken for a fast one until it has done so many times.
+fn weight(sample: f64, half_life: Micros) -> f64 {
+    (sample / half_life.max(1) as f64).clamp(1.0 / ANSWERS, 1.0)
+}
+
+/// Moves the average to `change(average, kept)`: what it was with the last answer, if known, and the part
+/// of it that the time since then has left.
+fn learn(
+    hot: &MemberHot,
+    now: Micros,
+    half_life: Micros,
+    change: impl Fn(Option<f64>, f64) -> f64,
+) {
+    let change = |bits, kept| change(known(bits), kept);
+    ageing::update(&hot.ewma, &hot.ewma_at, now, half_life, change);
 }
 
 /// Takes a failed attempt into account that lasted `elapsed_us`: it counts as [`PENALTY`], as its
@@ -72,7 +96,9 @@ pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros
         .min(PENALTY_MAX.max(present))
         .max(PENALTY)
         .max(elapsed);
-    observe(hot, sample, now, half_life);
+    learn(hot, now, half_life, |average, kept| {
+        marked(sample.max(average.unwrap_or(0.0) * kept), true)
+    });
 }
 
 /// With the first answer of a member that was out of service: what was learnt until then, penalties
@@ -80,26 +106,35 @@ pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros
 /// process that may have just started, over a new connection.
 pub fn forget(hot: &MemberHot) {
     hot.ewma.store(0, Ordering::Release);
+    peak::forget(hot);
 }
 
-/// The estimate at `now`: it decays towards 0 while the member is idle, so that a slow member is
-/// tried again some time. `None` until the first observation.
+/// The average at `now`, faded. `None` until the first observation.
 pub fn estimate(hot: &MemberHot, now: Micros, half_life: Micros) -> Option<f64> {
     let since = hot.ewma_at.load(Ordering::Acquire);
     measured(hot)
-        .map(|estimate| (estimate * decay(now.saturating_sub(since), half_life)).max(FASTEST))
+        .map(|average| (average * decay(now.saturating_sub(since), half_life)).max(FASTEST))
 }
 
-/// What the estimate is at least, without an exponential: `2^-x` is no less than `1 - x ln 2`.
-pub fn estimate_at_least(hot: &MemberHot, now: Micros, half_life: Micros) -> f64 {
-    let since = hot.ewma_at.load(Ordering::Acquire);
-    let half_lives = now.saturating_sub(since) as f64 / half_life.max(1) as f64;
-    measured(hot).map_or(0.0, |estimate| estimate * (1.0 - half_lives * LN_2))
-}
-
-/// The estimate as it was at the last observation.
+/// The average as it was at the last observation.
 pub fn measured(hot: &MemberHot) -> Option<f64> {
     known(hot.ewma.load(Ordering::Acquire))
+}
+
+/// The same, unless it is of one answer alone.
+pub fn usual(hot: &MemberHot) -> Option<f64> {
+    measured(hot).filter(|average| is_usual(*average))
+}
+
+/// An average's lowest bit, which no response time is exact to, says whether it is of more than one answer.
+const USUAL: u64 = 1;
+
+fn is_usual(average: f64) -> bool {
+    average.to_bits() & USUAL != 0
+}
+
+fn marked(average: f64, usual: bool) -> f64 {
+    f64::from_bits(average.to_bits() & !USUAL | u64::from(usual))
 }
 
 /// Whatever another process may have left there: 0, negative, NaN and infinity are "unknown".
@@ -122,6 +157,7 @@ mod tests {
     fn after(sample: f64) -> MemberHot {
         let hot = MemberHot::default();
         observe(&hot, sample, START, HALF_LIFE);
+        observe(&hot, sample, START, HALF_LIFE);
         hot
     }
 
@@ -137,16 +173,40 @@ mod tests {
         assert!(close(estimate(&hot, START, HALF_LIFE), 20_000.0));
     }
 
+    /// It may have been made by a process that has just started.
     #[test]
-    fn jumps_up_and_comes_down_by_half_lives() {
+    fn one_answer_says_nothing_of_what_is_usual() {
+        let hot = MemberHot::default();
+        observe(&hot, 50_000.0, START, HALF_LIFE);
+        assert!(usual(&hot).is_none() && close(measured(&hot), 50_000.0));
+        observe(&hot, 5_000.0, START + SECOND, HALF_LIFE);
+        assert!(close(usual(&hot), 5_000.0));
+        penalise(&hot, 100.0, START + SECOND, HALF_LIFE);
+        assert!(close(usual(&hot), PENALTY));
+    }
+
+    #[test]
+    fn an_answer_moves_the_average_by_a_little() {
         let hot = after(20_000.0);
-        observe(&hot, 90_000.0, START + 1, HALF_LIFE);
-        assert!(close(measured(&hot), 90_000.0));
-        observe(&hot, 10_000.0, START + 1 + HALF_LIFE, HALF_LIFE);
-        assert!(close(measured(&hot), 50_000.0));
-        // Above what is left of the estimate, though below its last value: a peak.
-        observe(&hot, 30_000.0, START + 1 + 2 * HALF_LIFE, HALF_LIFE);
-        assert!(close(measured(&hot), 30_000.0));
+        observe(&hot, 52_000.0, START, HALF_LIFE);
+        assert!(close(measured(&hot), 21_000.0));
+        observe(&hot, 5_000.0, START, HALF_LIFE);
+        assert!(close(measured(&hot), 20_500.0));
+        // A fifth of a half-life.
+        observe(&hot, 2_020_500.0, START, HALF_LIFE);
+        assert!(close(measured(&hot), 20_500.0 + 0.202_05 * 2e6));
+    }
+
+    /// After a trial, the average goes on from where the trial's answer belongs to.
+    #[test]
+    fn a_trial_tells_whether_it_has_become_faster() {
+        let later = START + 2 * HALF_LIFE;
+        let slow = after(80_000.0);
+        observe(&slow, 48_000.0, later, HALF_LIFE);
+        assert!(close(measured(&slow), 79_000.0));
+        let fast = after(80_000.0);
+        observe(&fast, 4_000.0, later, HALF_LIFE);
+        assert!(close(measured(&fast), 19_500.0));
     }
 
     #[test]
@@ -165,18 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_one_instant_move_it_only_up() {
-        let hot = after(20_000.0);
-        observe(&hot, 1_000.0, START, HALF_LIFE);
-        assert!(close(measured(&hot), 20_000.0));
-        observe(&hot, 30_000.0, START, HALF_LIFE);
-        assert!(close(measured(&hot), 30_000.0));
-    }
-
-    #[test]
     fn a_clock_reading_from_before_the_stamp_does_not_take_it_back() {
         let hot = after(20_000.0);
-        observe(&hot, 10_000.0, START - SECOND, HALF_LIFE);
+        observe(&hot, 20_000.0, START - SECOND, HALF_LIFE);
         assert_eq!(hot.ewma_at.load(Ordering::Relaxed), START);
         assert!(close(measured(&hot), 20_000.0));
     }
@@ -237,7 +288,7 @@ mod tests {
         for later in 2..100 {
             penalise(&hot, 100.0, START + later * 1_000, HALF_LIFE);
         }
-        assert!(measured(&hot) <= Some(PENALTY_MAX));
+        assert!(measured(&hot) <= Some(1.001 * PENALTY_MAX));
         assert!(measured(&hot) > Some(0.99 * PENALTY_MAX));
     }
 
@@ -272,8 +323,6 @@ mod tests {
             penalise(&hot, f64::from_bits(sample), now, half_life);
             let read = estimate(&hot, now, half_life);
             prop_assert!(read.is_some_and(|read| read.is_finite() && read >= FASTEST));
-            let least = estimate_at_least(&hot, now, half_life);
-            prop_assert!(read.is_some_and(|read| least <= read * (1.0 + 1e-12)));
         }
     }
 }

@@ -6,7 +6,7 @@
 //! * [`health`] moves a member between healthy, in error and probing; [`ejection`] says when its
 //!   answers are too bad.
 //! * [`drain`] ends what a draining member may still do.
-//! * [`ewma`], [`traffic`], [`waiting`] and [`budget`] are the estimators that several children share.
+//! * [`ewma`], [`peak`], [`traffic`], [`waiting`] and [`budget`] are the estimators that several children share.
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
 //! * [`dispatch`] elects a member for a request; [`attempt`] says what follows an attempt.
 //! * [`hashkey`] is what `lbmethod=hash` knows a request by.
@@ -50,6 +50,7 @@ pub mod manager;
 pub mod method;
 #[cfg(not(loom))]
 pub mod metrics;
+pub mod peak;
 pub mod plan;
 pub mod probe;
 #[cfg(not(loom))]

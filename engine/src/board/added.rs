@@ -95,6 +95,7 @@ impl MemberRecord {
             &self.hot.bytes_out,
             &self.hot.ewma,
             &self.hot.ewma_at,
+            &self.hot.slow_until,
             &self.hot.traffic,
             &self.hot.traffic_at,
         ] {

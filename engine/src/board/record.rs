@@ -52,7 +52,8 @@ pub struct MemberHot {
     pub waiting: AtomicU64,
     /// Response body bytes received from it.
     pub bytes_out: AtomicU64,
-    /// Peak EWMA of the time to first byte: the bits of an `f64`, in microseconds; 0 is unknown.
+    /// Moving average of the time to first byte ([`crate::ewma`]): the bits of an `f64`, in
+    /// microseconds; 0 is unknown.
     pub ewma: AtomicU64,
     /// When `ewma` was last moved ([`crate::Micros`]).
     pub ewma_at: AtomicU64,
@@ -64,8 +65,10 @@ pub struct MemberHot {
     pub traffic_at: AtomicU64,
     /// Request body bytes sent to the member.
     pub bytes_in: AtomicU64,
+    /// When the slow answers so far are forgiven ([`crate::peak`], [`crate::Micros`]).
+    pub slow_until: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 4],
+    pub spare: [AtomicU64; 3],
 }
 
 /// Whether the member can be used, and since when.

@@ -121,7 +121,9 @@ impl Farm {
 
     fn measured(&self, milliseconds: &[u32]) -> &Self {
         for (member, &time) in self.members.iter().zip(milliseconds) {
-            ewma::observe(&member.hot, f64::from(time) * 1e3, NOW, HALF_LIFE);
+            for _ in 0..2 {
+                ewma::observe(&member.hot, f64::from(time) * 1e3, NOW, HALF_LIFE);
+            }
         }
         self
     }
@@ -275,7 +277,10 @@ fn leasttime_weighs_time_requests_and_weight() {
         (&[100, 100][..], &[20, 10][..], &[0, 0][..], 1),
         (&[100, 100], &[20, 10], &[0, 2], 0),
         (&[100, 100], &[20, 11], &[1, 2], 1),
-        (&[300, 100], &[20, 10], &[0, 0], 0),
+        (&[300, 100], &[20, 10], &[1, 1], 0),
+        // Idle is idle.
+        (&[300, 100], &[20, 10], &[0, 0], 1),
+        (&[300, 100], &[20, 20], &[1, 0], 1),
         (&[100, 100], &[20, 10], &[i64::MIN, i64::MAX], 0),
     ] {
         let farm = Farm::new(weights);
@@ -287,6 +292,16 @@ fn leasttime_weighs_time_requests_and_weight() {
             assert_eq!(pick, Some(chosen), "{milliseconds:?} {in_flight:?}");
         }
     }
+}
+
+/// Within half of the fastest one's time.
+#[test]
+fn leasttime_of_about_equal_members_shares_by_weight() {
+    let farm = Farm::new(&[100, 300, 200]);
+    farm.measured(&[20, 28, 22]);
+    assert_eq!(farm.shares("leasttime", 600), [100, 300, 200]);
+    farm.measured(&[20, 2_000, 22]);
+    assert_eq!(farm.shares("leasttime", 600)[1], 0);
 }
 
 #[test]

@@ -380,6 +380,15 @@ impl Report {
         self.share(|outcome| during(outcome) && outcome.member == member) / self.share(during)
     }
 
+    /// The longest time between two requests of a member.
+    pub fn longest_pause(&self, member: usize) -> Micros {
+        let its = self.0.iter().filter(|outcome| outcome.member == member);
+        let mut arrived: Vec<Micros> = its.map(|outcome| outcome.arrived).collect();
+        arrived.sort_unstable();
+        let pauses = arrived.windows(2).map(|pair| pair[1] - pair[0]);
+        pauses.max().unwrap_or(Micros::MAX)
+    }
+
     /// Bytes that each of so many members carried in a time.
     pub fn bytes(&self, members: usize, from: Micros, to: Micros) -> Vec<u64> {
         let mut bytes = vec![0; members];
@@ -406,6 +415,15 @@ pub fn exponential_member(mean: Micros) -> Behaviour {
 /// Answers within `spread` of a time, each equally likely.
 pub fn steady_member(time: Micros, spread: Micros) -> Behaviour {
     Box::new(move |_, random| Answer::After(random.u64(time - spread..=time + spread)))
+}
+
+/// Answers within a tenth of a time, but one answer in 200 takes 3 to 10 times as long.
+pub fn noisy_member(time: Micros) -> Behaviour {
+    let usual = steady_member(time, time / 10);
+    Box::new(move |now, random| match random.u32(..200) {
+        0 => Answer::After(random.u64(3 * time..=10 * time)),
+        _ => usual(now, random),
+    })
 }
 
 /// Behaves like `usual`, but takes this long for what begins between two times.
