@@ -23,12 +23,15 @@ use crate::board::record::MemberHot;
 use crate::peak;
 use crate::sync::Ordering;
 
-/// What a failed attempt counts as, at least: 1 s. The idea is linkerd's `PenaltyPeakEwma`
+/// What repeated failures count as, at least: 1 s. The idea is linkerd's `PenaltyPeakEwma`
 /// (linkerd2-proxy #4537): without it, a member that fails fast looks like the fastest.
 pub const PENALTY: f64 = 1e6;
 
-/// What repeated failures can drive the estimate to: 60 s.
+/// What they can drive the average to: 60 s.
 pub const PENALTY_MAX: f64 = 60e6;
+
+/// What the first failure counts as, at least: 250 ms.
+const DOUBT: f64 = PENALTY / 4.0;
 
 /// Each answer moves the average by a part of this many.
 const ANSWERS: f64 = 32.0;
@@ -47,13 +50,13 @@ pub fn observe(hot: &MemberHot, sample_us: f64, now: Micros, half_life: Micros) 
     let sample = sample_us.max(FASTEST);
     peak::note(hot, sample, now, half_life);
     learn(hot, now, half_life, |average, kept| match average {
-        None => marked(sample, false),
-        Some(first) if !is_usual(first) => marked(first.min(sample), true),
+        None => marked(sample, 0),
+        Some(first) if !is(USUAL, first) => marked(first.min(sample), USUAL),
         Some(average) => {
             // A slow member that is tried again is what it was, or has become faster.
             let present = average * kept;
             let from = if sample > present { average } else { present };
-            marked(from + (sample - from) * weight(sample, half_life), true)
+            marked(from + (sample - from) * weight(sample, half_life), USUAL)
         }
     });
 }
@@ -76,28 +79,30 @@ fn learn(
     ageing::update(&hot.ewma, &hot.ewma_at, now, half_life, change);
 }
 
-/// Takes a failed attempt into account that lasted `elapsed_us`: it counts as [`PENALTY`], as its
-/// own time or as the present estimate, whichever is most.
+/// Takes a failed attempt into account that lasted `elapsed_us`.
 ///
-/// A failure of an attempt that began after the last observation says that the estimate is still
-/// too inviting, however many requests the other members have in flight: it doubles the estimate,
-/// up to [`PENALTY_MAX`]. Attempts that fail together were under way before, and count once.
+/// Once may be chance, and be it that the member is gone, another attempt has to find out: it counts as a
+/// slow answer of [`DOUBT`], which is forgiven soon. If an attempt that began after it fails as well, the
+/// average is raised to [`PENALTY`], to the attempt's own time or to twice of what it is, whichever is
+/// most: it has been too inviting, however many requests the other members have in flight. Attempts that
+/// fail together were under way before, and count once.
 pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros) {
     let elapsed = if elapsed_us.is_finite() {
         elapsed_us.max(0.0)
     } else {
         0.0
     };
-    let present = estimate(hot, now, half_life).unwrap_or(0.0);
     let observed_at = hot.ewma_at.load(Ordering::Acquire) as f64;
     let chosen_again = now as f64 - elapsed >= observed_at;
-    let raised = if chosen_again { present * 2.0 } else { present };
-    let sample = raised
-        .min(PENALTY_MAX.max(present))
-        .max(PENALTY)
-        .max(elapsed);
-    learn(hot, now, half_life, |average, kept| {
-        marked(sample.max(average.unwrap_or(0.0) * kept), true)
+    peak::note(hot, elapsed.max(DOUBT), now, half_life);
+    learn(hot, now, half_life, |average, kept| match average {
+        Some(average) if !is(FAILED, average) => marked(average, marks(average) | FAILED),
+        Some(average) if !chosen_again => average,
+        _ => {
+            let present = average.unwrap_or(0.0) * kept;
+            let raised = (2.0 * present).min(PENALTY_MAX.max(present));
+            marked(raised.max(PENALTY).max(elapsed), USUAL | FAILED)
+        }
     });
 }
 
@@ -123,18 +128,25 @@ pub fn measured(hot: &MemberHot) -> Option<f64> {
 
 /// The same, unless it is of one answer alone.
 pub fn usual(hot: &MemberHot) -> Option<f64> {
-    measured(hot).filter(|average| is_usual(*average))
+    measured(hot).filter(|average| is(USUAL, *average))
 }
 
-/// An average's lowest bit, which no response time is exact to, says whether it is of more than one answer.
+/// The lowest two bits of an average, to which no response time is exact, say more about it: that it is of
+/// more than one answer,
 const USUAL: u64 = 1;
+/// and that a failure was the last that happened.
+const FAILED: u64 = 2;
 
-fn is_usual(average: f64) -> bool {
-    average.to_bits() & USUAL != 0
+fn marks(average: f64) -> u64 {
+    average.to_bits() & (USUAL | FAILED)
 }
 
-fn marked(average: f64, usual: bool) -> f64 {
-    f64::from_bits(average.to_bits() & !USUAL | u64::from(usual))
+fn is(mark: u64, average: f64) -> bool {
+    marks(average) & mark != 0
+}
+
+fn marked(average: f64, marks: u64) -> f64 {
+    f64::from_bits(average.to_bits() & !(USUAL | FAILED) | marks)
 }
 
 /// Whatever another process may have left there: 0, negative, NaN and infinity are "unknown".
@@ -181,8 +193,6 @@ mod tests {
         assert!(usual(&hot).is_none() && close(measured(&hot), 50_000.0));
         observe(&hot, 5_000.0, START + SECOND, HALF_LIFE);
         assert!(close(usual(&hot), 5_000.0));
-        penalise(&hot, 100.0, START + SECOND, HALF_LIFE);
-        assert!(close(usual(&hot), PENALTY));
     }
 
     #[test]
@@ -256,13 +266,27 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_counts_as_the_penalty_or_its_own_time() {
+    fn a_failure_may_be_chance_and_a_second_one_is_none() {
         let hot = after(20_000.0);
-        penalise(&hot, 500.0, START + 400, HALF_LIFE);
+        penalise(&hot, 500.0, START + SECOND, HALF_LIFE);
+        assert!(close(measured(&hot), 20_000.0));
+        assert!(peak::left(&hot, START + SECOND, HALF_LIFE) > 0.99 * DOUBT);
+        penalise(&hot, 500.0, START + 2 * SECOND, HALF_LIFE);
         assert!(close(measured(&hot), PENALTY));
+
         let hot = after(20_000.0);
+        penalise(&hot, 500.0, START + SECOND, HALF_LIFE);
+        observe(&hot, 20_000.0, START + 2 * SECOND, HALF_LIFE);
+        penalise(&hot, 500.0, START + 3 * SECOND, HALF_LIFE);
+        assert!(close(measured(&hot), 20_000.0));
+    }
+
+    #[test]
+    fn a_failure_counts_for_its_own_time_if_that_is_more() {
+        let hot = MemberHot::default();
         penalise(&hot, 3e6, START + SECOND, HALF_LIFE);
         assert!(close(measured(&hot), 3e6));
+        assert!(peak::left(&hot, START + SECOND, HALF_LIFE) > 2.99e6);
         let hot = MemberHot::default();
         penalise(&hot, f64::NAN, START, HALF_LIFE);
         assert!(close(measured(&hot), PENALTY));
@@ -270,10 +294,12 @@ mod tests {
 
     /// A member whose answers take 5 s must not become attractive by failing within a second.
     #[test]
-    fn a_failure_never_lowers_the_estimate() {
+    fn a_failure_never_lowers_the_average() {
         let hot = after(5e6);
         penalise(&hot, SECOND as f64, START + 1, HALF_LIFE);
         assert!(measured(&hot) > Some(4.9e6));
+        penalise(&hot, 1.0, START + 3, HALF_LIFE);
+        assert!(measured(&hot) > Some(9.9e6));
     }
 
     #[test]
@@ -282,8 +308,10 @@ mod tests {
         for _ in 0..50 {
             penalise(&hot, 1_000.0, START + 900, HALF_LIFE);
         }
-        assert!(close(measured(&hot), PENALTY));
+        assert!(close(measured(&hot), 20_000.0));
         penalise(&hot, 100.0, START + 1_100, HALF_LIFE);
+        assert!(close(measured(&hot), PENALTY));
+        penalise(&hot, 100.0, START + 1_300, HALF_LIFE);
         assert!(measured(&hot) > Some(1.99 * PENALTY));
         for later in 2..100 {
             penalise(&hot, 100.0, START + later * 1_000, HALF_LIFE);
