@@ -46,8 +46,6 @@ pub struct MemberHot {
     pub elected: AtomicU64,
     /// Attempts that ended with an answer, whatever its status.
     pub served: AtomicU64,
-    /// Attempts that ended without one, or with one that counts as a failure.
-    pub failed: AtomicU64,
     /// Requests that wait for their answer, and since when ([`crate::waiting`]).
     pub waiting: AtomicU64,
     /// Response body bytes received from it.
@@ -57,6 +55,10 @@ pub struct MemberHot {
     pub ewma: AtomicU64,
     /// When `ewma` was last moved ([`crate::Micros`]).
     pub ewma_at: AtomicU64,
+    /// When the slow answers so far are forgiven ([`crate::peak`], [`crate::Micros`]).
+    pub slow_until: AtomicU64,
+    /// Attempts that ended without an answer, or with one that counts as a failure.
+    pub failed: AtomicU64,
     /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it).
     pub lbstatus: AtomicI64,
     /// Recent traffic ([`crate::traffic`]): the bits of an `f64`, in bytes.
@@ -65,8 +67,6 @@ pub struct MemberHot {
     pub traffic_at: AtomicU64,
     /// Request body bytes sent to the member.
     pub bytes_in: AtomicU64,
-    /// When the slow answers so far are forgiven ([`crate::peak`], [`crate::Micros`]).
-    pub slow_until: AtomicU64,
     /// Room for later versions.
     pub spare: [AtomicU64; 3],
 }
