@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_char, c_int};
 use crate::farm::Member;
 use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
-use crate::record::Record;
+use crate::record::{Kind, Record};
 use crate::runtime::{self, FarmRef};
 use crate::{pool, proxy};
 
@@ -28,13 +28,16 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
         if (*r).proxyreq != ffi::PROXYREQ_REVERSE || record.is_some_and(|rec| rec.nested.get()) {
             return DECLINED;
         }
-        let Some((found, rest)) = find_farm(r, CStr::from_ptr(url)) else {
+        // A unix socket was named: the host is that socket's, never a farm's.
+        let named = find_farm(r, CStr::from_ptr(url))
+            .filter(|_| ffi::apr_table_get((*r).notes, c"uds_path".as_ptr()).is_null());
+        let Some((found, rest)) = named else {
+            if record.is_some_and(|record| record.kind == Kind::Farm) {
+                // Found in map_to_storage, and rewritten to another target since.
+                Record::forget(r);
+            }
             return DECLINED;
         };
-        // A unix socket was named: the host is that socket's, never a farm's.
-        if !ffi::apr_table_get((*r).notes, c"uds_path".as_ptr()).is_null() {
-            return DECLINED;
-        }
         // Found in map_to_storage already, and still the same target.
         if record.is_some_and(|record| record.walked.get() == (*r).filename) {
             return OK;

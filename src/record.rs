@@ -227,6 +227,14 @@ impl Record {
         }
     }
 
+    /// The request is none of ours after all. For one that no farm has begun to serve.
+    pub fn forget(r: *mut ffi::request_rec) {
+        // SAFETY: called for a live request; the slot is our module's own.
+        unsafe {
+            ffi::ath_shim_set_config((*r).request_config, athena_module_ptr(), ptr::null_mut());
+        }
+    }
+
     /// The farm that serves the request.
     pub fn farm<'a>(&self) -> Option<&'a Farm> {
         // SAFETY: farms live as long as the configuration, which outlives its requests.

@@ -2,6 +2,7 @@
 
 import pytest
 from harness.client import fetch
+from harness.engine import Engine
 from harness.farms import farm
 
 DENIED = "Require all denied\n</Proxy>\n"
@@ -85,3 +86,27 @@ def test_what_is_allowed_is_served(make_httpd, backends, balancer):
     server = serve(make_httpd, conf, balancer=balancer)
     assert {path: fetch(server.port, f"/{path}/x").status for path in PATHS} \
         == dict.fromkeys(PATHS, 200)
+
+
+def test_a_request_that_is_rewritten_to_another_target_goes_there(make_httpd, backends, balancer):
+    """A farm with rules is found early; what a fixup says then holds all the same."""
+    members = backends(3)
+    opened = farm(members.urls[:1], name="one").replace("</Proxy>", "Require all granted\n</Proxy>")
+    server = make_httpd("event", modules=["rewrite"], balancer=balancer)
+    server.conf = opened + farm(members.urls[1:2], name="two") + f"""
+        ProxyPass "/app/" "http://one/"
+        <Location "/app/elsewhere">
+          RewriteEngine On
+          RewriteRule "." "{members.urls[2]}/theirs" [P]
+        </Location>
+        <Location "/app/farm">
+          RewriteEngine On
+          RewriteRule "." "http://two/theirs" [P]
+        </Location>
+        """
+    server.start()
+    for path, member in (("x", 0), ("farm", 1), ("elsewhere", 2)):
+        answer = fetch(server.port, f"/app/{path}")
+        assert (answer.status, answer.member) == (200, member), path
+        assert answer.header("X-Target") == ("/x" if member == 0 else "/theirs")
+    assert Engine(server).column("elected", "one") == [1]
