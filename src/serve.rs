@@ -105,8 +105,8 @@ pub unsafe extern "C" fn scheme_handler(
     })
 }
 
-/// The `post_request` hook: nothing is left to settle but an attempt that a panic left open. `OK`
-/// keeps mod_proxy_balancer's own bookkeeping away from the front worker.
+/// The `post_request` hook: the place of an attempt that a panic left open is given back. `OK` keeps
+/// mod_proxy_balancer's own bookkeeping away from the front worker.
 pub unsafe extern "C" fn post_request(
     _worker: *mut ffi::proxy_worker,
     _balancer: *mut ffi::proxy_balancer,
@@ -207,8 +207,13 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
                 // SAFETY: as above.
                 if !found && !unsafe { elect::next_member(r, record, farm) } {
                     if record.answer.get() == Answer::Discarded {
+                        // Its place went to another request meanwhile. What answers instead is passed on.
+                        record.answer.set(Answer::Awaited);
                         // SAFETY: as above.
-                        return unsafe { unusable::during(call, record, farm) };
+                        return unsafe {
+                            filter::take_back(r, record);
+                            unusable::during(call, record, farm)
+                        };
                     }
                     environment::settled(r, record);
                     return outcome::for_client(record, outcome, status);

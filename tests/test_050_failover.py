@@ -1,6 +1,8 @@
 """Members that die and come back."""
 
+import concurrent.futures
 import contextlib
+import socket
 import threading
 from datetime import datetime
 
@@ -236,6 +238,54 @@ def test_retryon_replays_answers(httpd, backends, balancer):
     assert members.requests()[0] > 0
     answers = [fetch(server.port, "/farm/x", method="POST", body=b"once") for _ in range(4)]
     assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
+
+
+class Half:
+    """A member that answers 503, half of it at once and the rest when it may."""
+
+    def __init__(self):
+        self._may = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with self._listener, self._listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 503 No\r\nX-Half: 1\r\nContent-Length: 10\r\n\r\nhalf,")
+            self._may.wait(60)
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"half.")
+
+    def end(self):
+        self._may.set()
+
+
+def test_a_fallback_is_passed_on_after_a_discarded_answer(httpd, backends, balancer):
+    """The member that was to take over is full by the time that the answer has ended."""
+    half, members = Half(), backends(2)
+    server = httpd("event", balancer=balancer, conf="LogLevel athena:debug\n"
+                   + f'<Proxy "balancer://farm_one">\nBalancerMember "{half.url}" route=a\n'
+                   + f'BalancerMember "{members.urls[0]}" route=b maxconn=1\n'
+                   + f'ProxySet stickysession=sid retryon=503 "fallback={members.urls[1]}/sorry"\n'
+                   + '</Proxy>\nProxyPass "/farm/" "http://farm_one/"\n')
+    server.expect(r"ATH0112|ATH0340")
+    members.behave(0, hold=True)
+
+    def ask(route):
+        return fetch(server.port, "/farm/x", headers={"Cookie": f"sid=1.{route}"})
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, "a")
+        wait_until(lambda: server.lines("ATH0140.*route 'a'.*any other"), what="a successor")
+        second = pool.submit(ask, "b")
+        wait_until(lambda: Engine(server).column("inflight")[1] == 1, what="its place taken")
+        half.end()
+        answer = first.result()
+        members.release()
+        assert second.result().member == 0
+    assert (answer.status, answer.member, answer.header("X-Target")) == (200, 1, "/sorry")
+    assert answer.body and answer.header("X-Half") is None
 
 
 def test_trytimeout_bounds_an_attempt(httpd, backends, balancer):
