@@ -13,8 +13,8 @@ use crate::record::Record;
 use crate::rule::Asked;
 use crate::sticky::{self, Choice, Session};
 use crate::{
-    account, affinity, class, clock, cookie, environment, foreign, growth, method, outcome, random,
-    refresh, stats, waiting,
+    account, affinity, class, clock, cookie, environment, foreign, growth, method, outcome,
+    patience, random, refresh, stats,
 };
 
 /// Who is to have a request.
@@ -97,7 +97,7 @@ pub unsafe fn choose(
         outcome::force_recovery(asked.balancer)
             && !farm.has_substitute()
             && !record.prefers_more()
-            && waiting::is_over(record, clock::now())
+            && patience::is_over(record, clock::now())
     };
     let mut election = election(farm, &asked, tried, &force);
     election.leaves = farm.leaves(record.class.get());

@@ -15,43 +15,18 @@ const NAME: &std::ffi::CStr = c"ATHENA_FIRST_BYTE";
 
 static HANDLE: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The filter that only maps headers ([`reverse::output`]).
-const REVERSE_NAME: &std::ffi::CStr = c"ATHENA_REVERSE";
-
-static REVERSE_HANDLE: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(std::ptr::null_mut());
-
 /// Registers the filter, in front of all others: none of them may see an answer that is taken back.
 pub fn register() {
-    for (name, function, handle) in [
-        (NAME, output as Output, &HANDLE),
-        (REVERSE_NAME, reverse::output, &REVERSE_HANDLE),
-    ] {
-        // SAFETY: called from register_hooks; the name is static.
-        let filter = unsafe {
-            ffi::ap_register_output_filter(
-                name.as_ptr(),
-                Some(function),
-                None,
-                ffi::AP_FTYPE_RESOURCE - 1,
-            )
-        };
-        handle.store(filter, Ordering::Release);
-    }
-}
-
-type Output =
-    unsafe extern "C" fn(*mut ffi::ap_filter_t, *mut ffi::apr_bucket_brigade) -> ffi::apr_status_t;
-
-/// Adds the filter that only maps headers.
-///
-/// # Safety
-/// `r` is live.
-pub unsafe fn add_reverse(r: *mut ffi::request_rec) {
-    let handle = REVERSE_HANDLE.load(Ordering::Acquire);
-    // SAFETY: the caller's promise; the handle was registered with this library.
-    unsafe {
-        ffi::ap_add_output_filter_handle(handle, std::ptr::null_mut(), r, (*r).connection);
-    }
+    // SAFETY: called from register_hooks; the name is static.
+    let filter = unsafe {
+        ffi::ap_register_output_filter(
+            NAME.as_ptr(),
+            Some(output),
+            None,
+            ffi::AP_FTYPE_RESOURCE - 1,
+        )
+    };
+    HANDLE.store(filter, Ordering::Release);
 }
 
 /// Readies the request for an attempt.

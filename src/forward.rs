@@ -10,7 +10,7 @@ use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::runtime::{self, FarmRef, FarmTable};
-use crate::{cookie, elect, ffi, handover, pool, waiting};
+use crate::{cookie, elect, ffi, handover, patience, pool};
 
 /// Elects a member of the request's farm or, when nothing is usable, of those that its cookie names
 /// next, then along the farms the last one forwards to.
@@ -22,7 +22,7 @@ pub unsafe fn find(r: *mut ffi::request_rec, record: &Record) -> Result<bool, c_
     while let Some(farm) = record.farm() {
         // SAFETY: the caller's promise.
         unsafe {
-            if elect::next_member(r, record, farm) || waiting::for_member(r, record, farm) {
+            if elect::next_member(r, record, farm) || patience::for_member(r, record, farm) {
                 return Ok(true);
             }
             if cookie::prefer(r, record)? {

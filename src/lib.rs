@@ -6,7 +6,7 @@
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`connection`] → [`outcome`] →
 //!   [`account`]; [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the
 //!   first byte, [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other
-//!   farms, [`waiting`] and [`unusable`] are for when nothing is left, [`client`] may have gone by then
+//!   farms, [`patience`] and [`unusable`] are for when nothing is left, [`client`] may have gone by then
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
 //!   members that are added, [`stored`] for what mod_proxy_balancer remembers; on its [`rounds`] it asks
@@ -58,6 +58,7 @@ mod metrics;
 mod naming;
 mod outcome;
 mod paths;
+mod patience;
 mod pool;
 mod provider;
 mod proxy;
@@ -80,7 +81,6 @@ mod stored;
 mod tree;
 mod unlisted;
 mod unusable;
-mod waiting;
 mod watch;
 mod worker;
 
@@ -176,6 +176,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
             );
         }
         filter::register();
+        reverse::register();
     });
 }
 

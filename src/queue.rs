@@ -183,7 +183,7 @@ fn has_room(member: &Member, leaves: u8) -> bool {
 fn gate(farm: &Farm) -> Gate<'static> {
     let hot = &farm.seat.record.hot;
     Gate {
-        waiting: &hot.waiting,
+        waiting: &hot.gate,
         arrivals: &hot.arrivals,
     }
 }

@@ -2,6 +2,7 @@
 //! after mod_proxy's own mapping, which knows single hosts, and with the member that answered.
 
 use std::ffi::{CStr, c_char};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::config::mark;
 use athena_engine::reverse::header::{self, Scope};
@@ -13,6 +14,10 @@ use crate::log::{self, Level};
 use crate::record::Record;
 use crate::runtime::{self, FarmTable};
 use crate::{ffi, pool, proxy};
+
+const NAME: &CStr = c"ATHENA_REVERSE";
+
+static HANDLE: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(std::ptr::null_mut());
 
 /// What a header's value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,20 @@ struct Answer {
     member: Option<&'static Member>,
 }
 
+/// Registers the filter of requests to no farm.
+pub fn register() {
+    // SAFETY: called from register_hooks; the name is static.
+    let filter = unsafe {
+        ffi::ap_register_output_filter(
+            NAME.as_ptr(),
+            Some(output),
+            None,
+            ffi::AP_FTYPE_RESOURCE - 1,
+        )
+    };
+    HANDLE.store(filter, Ordering::Release);
+}
+
 /// Maps the headers of a farm's answer.
 ///
 /// # Safety
@@ -77,13 +96,14 @@ pub unsafe fn watch(r: *mut ffi::request_rec) {
             aliases(lines.urls).any(|line| mark::is_on(CStr::from_ptr(line.real).to_bytes()))
         });
         if marked {
-            crate::filter::add_reverse(r);
+            let handle = HANDLE.load(Ordering::Acquire);
+            ffi::ap_add_output_filter_handle(handle, std::ptr::null_mut(), r, (*r).connection);
         }
     }
 }
 
 /// The output filter of requests that [`watch`] readied.
-pub unsafe extern "C" fn output(
+unsafe extern "C" fn output(
     filter: *mut ffi::ap_filter_t,
     brigade: *mut ffi::apr_bucket_brigade,
 ) -> ffi::apr_status_t {

@@ -322,8 +322,8 @@ pub struct FarmHot {
     pub next_out_at: AtomicU64,
     /// Requests that ever waited for a place ([`super::queue`]).
     pub arrivals: AtomicU64,
-    /// Not 0: somebody may be waiting now.
-    pub waiting: AtomicU32,
+    /// Of those that wait for a place. Not 0: somebody may be waiting now.
+    pub gate: AtomicU32,
     /// Room to keep the next field aligned.
     pub pad: AtomicU32,
     /// Room for later versions.
