@@ -12,13 +12,12 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use athena_engine::board::record::MemberRecord;
 use athena_engine::board::{FarmExtras, FarmSeat, FarmSpec};
 use athena_engine::change::FarmState;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::{Fallback, FarmParams};
 use athena_engine::config::qos::{ClassId, Classes};
-use athena_engine::method;
+use athena_engine::method::{self, Method};
 use athena_engine::plan::{PlanMember, index};
 use athena_engine::{MemberId, Micros};
 
@@ -128,12 +127,14 @@ impl Farm {
             .find(|member| member.worker.cast_const() == worker)
     }
 
-    /// Members that mod_proxy would use now, and one that is used.
-    pub fn usable_and(&self, used: &Member) -> impl Iterator<Item = &'static MemberRecord> {
-        self.members
-            .iter()
-            .filter(move |member| member.seat.id == used.seat.id || member.serves(true))
-            .map(Member::record)
+    /// A request went to a member that the farm's method did not choose: of those that mod_proxy would
+    /// use now, and that one.
+    pub fn passed_over(&self, method: &dyn Method, went_to: &Member) {
+        let is_usable = |member: &&Member| member.seat.id == went_to.seat.id || member.serves(true);
+        let mut usable = self.members.iter().filter(is_usable).map(Member::record);
+        let plan = self.seat.plan.read(self.seat.record);
+        let eligible = plan.map_or(0, |plan| plan.eligible.len());
+        method.passed_over(&mut usable, eligible, went_to.record());
     }
 
     /// The farm's rule: what the balancer names now (balancer-manager may change it).

@@ -242,7 +242,7 @@ unsafe extern "C" fn update(
             && let Some(member) = farm.member_of(elected)
             && let Rule::Menu(method) = farm.rule(balancer)
         {
-            method.passed_over(&mut farm.usable_and(member), member.record());
+            farm.passed_over(method, member);
         }
         APR_SUCCESS
     })

@@ -102,9 +102,7 @@ impl<'a> Asked<'a> {
     /// The request went to a member that the rule did not choose.
     pub fn passed_over(&self, went_to: &Member) {
         match self.rule {
-            Rule::Menu(method) => {
-                method.passed_over(&mut self.farm.usable_and(went_to), went_to.record());
-            }
+            Rule::Menu(method) => self.farm.passed_over(method, went_to),
             Rule::Extension(_) => {}
             Rule::Foreign(provider) => foreign::passed_over(provider, self, went_to),
         }

@@ -33,7 +33,12 @@ impl Method for ByBusyness {
         Some(best.id)
     }
 
-    fn passed_over(&self, usable: &mut dyn Iterator<Item = &MemberRecord>, went_to: &MemberRecord) {
+    fn passed_over(
+        &self,
+        usable: &mut dyn Iterator<Item = &MemberRecord>,
+        _eligible: usize,
+        went_to: &MemberRecord,
+    ) {
         balance::passed_over(usable, went_to);
     }
 }

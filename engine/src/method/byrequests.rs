@@ -45,8 +45,13 @@ impl Method for ByRequests {
         Some(id)
     }
 
-    fn passed_over(&self, usable: &mut dyn Iterator<Item = &MemberRecord>, went_to: &MemberRecord) {
-        if usable.size_hint().1.is_some_and(|most| most <= ALL) {
+    fn passed_over(
+        &self,
+        usable: &mut dyn Iterator<Item = &MemberRecord>,
+        eligible: usize,
+        went_to: &MemberRecord,
+    ) {
+        if eligible <= ALL {
             balance::passed_over(usable, went_to);
         }
     }

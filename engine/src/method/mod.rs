@@ -158,10 +158,11 @@ pub trait Method {
     }
     /// A request went to a member that was not this method's choice (its session's, or one whose
     /// error it probes): what a method that keeps a balance makes of it. `usable` are the members it
-    /// could have chosen.
+    /// could have chosen, and `eligible` is how many the plan has.
     fn passed_over(
         &self,
         _usable: &mut dyn Iterator<Item = &MemberRecord>,
+        _eligible: usize,
         _went_to: &MemberRecord,
     ) {
     }

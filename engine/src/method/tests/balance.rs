@@ -1,6 +1,7 @@
 //! Methods that keep stock httpd's running balance.
 
 use super::*;
+use crate::method::look::ALL;
 
 /// Stock's rule, transcribed, with requests of sessions mixed in and members that are away for a
 /// while; what the method chooses must be what it chooses.
@@ -24,8 +25,10 @@ fn byrequests_is_stock_httpds_rule() {
         }
         let chosen = if random.u8(..4) == 0 && !there.is_empty() {
             let its = random.choice(&there).copied();
-            let mut usable = there.iter().map(|&at| &farm.members[at]);
-            method.passed_over(&mut usable, &farm.members[its.unwrap()]);
+            // As a farm's list: longest by far with the empty seats of members that may join.
+            let empty = [None; 2 * ALL].into_iter().flatten();
+            let mut usable = there.iter().map(|&at| &farm.members[at]).chain(empty);
+            method.passed_over(&mut usable, there.len(), &farm.members[its.unwrap()]);
             its
         } else {
             let best = there.iter().copied().reduce(|best, next| {

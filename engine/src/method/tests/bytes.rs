@@ -67,7 +67,7 @@ fn bytraffic_counts_from_where_it_began() {
 fn a_choice_of_others_counts_in_the_balance() {
     let farm = Farm::new(&[100, 300]);
     let method = by_name("bybusyness").unwrap();
-    method.passed_over(&mut farm.members.iter(), &farm.members[0]);
+    method.passed_over(&mut farm.members.iter(), 2, &farm.members[0]);
     // The first one has had its turn, and the sum is 0.
     let balances: Vec<i64> = farm
         .members
