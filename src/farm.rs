@@ -178,6 +178,15 @@ impl Farm {
         }
     }
 
+    /// People have set `forward`, of itself or of a member.
+    pub fn has_set_forward(&self) -> bool {
+        let is_set = |member: &Member| match member.tenure {
+            0 => member.record().changed.forward.get().is_some(),
+            _ => member.forward().is_some(),
+        };
+        self.seat.record.changed.forward.get().is_some() || self.members.iter().any(is_set)
+    }
+
     /// Gives up what people set `forward` to.
     pub fn end_forwards(&self) {
         let configured = &self.extras.forward;

@@ -91,13 +91,14 @@ pub fn begin(table: &FarmTable) -> Result<(), String> {
             Some(_) => None,
         })
     })?;
-    let Err(error) = check(table, |_, _| None) else {
-        return Ok(());
-    };
-    for farm in table.farms() {
+    // Each turn ends what one farm has, and without any of it the check holds.
+    while let Err(wrong) = find_wrong(table, |_, _| None) {
+        let Some(farm) = wrong.farms.iter().find(|farm| farm.has_set_forward()) else {
+            return Err(wrong.reason);
+        };
         let text = format!(
-            "ATH0253: farm {}: what forward was set to at run time is given up: {error}",
-            farm.name
+            "ATH0253: farm {}: what forward was set to at run time is given up: {}",
+            farm.name, wrong.reason
         );
         log::server(Level::Warning, farm.server_rec, &text);
         farm.end_forwards();
@@ -118,16 +119,30 @@ pub fn check(
     table: &FarmTable,
     planned: impl Fn(&Farm, Option<&Member>) -> Option<Option<Forward>>,
 ) -> Result<(), String> {
+    find_wrong(table, planned).map_err(|wrong| wrong.reason)
+}
+
+/// What is wrong, and the farms that say it.
+struct Wrong {
+    farms: Vec<&'static Farm>,
+    reason: String,
+}
+
+/// As [`check`].
+fn find_wrong(
+    table: &FarmTable,
+    planned: impl Fn(&Farm, Option<&Member>) -> Option<Option<Forward>>,
+) -> Result<(), Wrong> {
     let names: Vec<&str> = table.by_name.iter().map(|(name, _)| name).collect();
     let index: HashMap<&str, usize> = names.iter().copied().zip(0..).collect();
+    let named = |name: &str| {
+        let found = table.by_name.named(name)?;
+        // SAFETY: farms live as long as the configuration.
+        unsafe { found.farm.as_ref() }
+    };
     let mut edges = vec![Vec::new(); names.len()];
     for (name, edges) in names.iter().zip(&mut edges) {
-        // SAFETY: farms live as long as the configuration.
-        let Some(farm) = table
-            .by_name
-            .named(name)
-            .and_then(|found| unsafe { found.farm.as_ref() })
-        else {
+        let Some(farm) = named(name) else {
             continue;
         };
         let own = planned(farm, None).unwrap_or_else(|| farm.forward());
@@ -136,7 +151,11 @@ pub fn check(
             .iter()
             .filter_map(|member| planned(farm, Some(member)).unwrap_or_else(|| member.forward()));
         for forward in own.into_iter().chain(members) {
-            edges.extend(leads_to(table, farm, &forward, &index)?);
+            let to = leads_to(table, farm, &forward, &index).map_err(|reason| Wrong {
+                farms: vec![farm],
+                reason,
+            })?;
+            edges.extend(to);
         }
     }
     match circle(&edges) {
@@ -146,7 +165,10 @@ pub fn check(
                 .into_iter()
                 .filter_map(|at| names.get(at).copied())
                 .collect();
-            Err(format!("farms forward in a circle: {}", way.join(" to ")))
+            Err(Wrong {
+                farms: way.iter().filter_map(|name| named(name)).collect(),
+                reason: format!("farms forward in a circle: {}", way.join(" to ")),
+            })
         }
     }
 }

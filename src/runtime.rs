@@ -86,16 +86,6 @@ pub enum Rules {
     WithGroups,
 }
 
-impl FarmTable {
-    /// Its farms.
-    pub fn farms(&self) -> impl Iterator<Item = &'static Farm> {
-        // SAFETY: farms live as long as the configuration.
-        self.by_name
-            .iter()
-            .filter_map(|(_, found)| unsafe { found.farm.as_ref() })
-    }
-}
-
 static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(ptr::null_mut());
 
 /// What is in force; `None` while the configuration is read, or without farms of ours.

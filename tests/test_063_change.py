@@ -221,14 +221,30 @@ def test_circles_are_refused_when_they_would_be_made(httpd, backends):
 
 def test_a_farm_that_is_gone_is_given_up(httpd, backends):
     members = backends(3)
-    server = start(httpd, members, conf=farm(members.urls, name="farm_two"))
+    others = farm(members.urls, name="farm_four")
+    server = start(httpd, members, conf=others + farm(members.urls, name="farm_two")
+                   + farm(members.urls, name="farm_three"))
     server.expect(r"ATH0253")
     api = Api(server)
     api.patch(FARM, forward="farm_two")
-    server.conf = served(members.urls)
+    api.patch("/farms/farm_three", forward="farm_one")
+    api.patch("/farms/farm_four", forward="farm_one")
+    server.conf = served(members.urls) + others + farm(members.urls, name="farm_three")
     server.graceful(alone=True)
     assert api.get(FARM)["forward"] is None
-    assert "forward=farm_two: there is no farm of this name" in server.lines("ATH0253")[0]
+    # What others were set to holds.
+    assert api.get("/farms/farm_three")["forward"] == "farm_one"
+    assert api.get("/farms/farm_four")["forward"] == "farm_one"
+    (said,) = server.lines("ATH0253")
+    assert "farm farm_one: " in said and "forward=farm_two: there is no farm of this name" in said
+    # A circle ends at one of those that people made it with.
+    server.conf = (served(members.urls, settings="forward=farm_three") + others
+                   + farm(members.urls, name="farm_three"))
+    server.graceful(alone=True)
+    forwards = {name: api.get(f"/farms/{name}")["forward"]
+                for name in ("farm_one", "farm_three", "farm_four")}
+    assert forwards == {"farm_one": "farm_three", "farm_three": None, "farm_four": "farm_one"}
+    assert len(server.lines("ATH0253")) == 2 and "circle" in server.lines("ATH0253")[1]
 
 
 def test_where_people_may_send_requests(httpd, backends):
