@@ -64,6 +64,19 @@ def test_all_or_nothing(httpd, query, status):
     assert Engine(server).farms() == before
 
 
+def test_names_of_several_lines_fit_together(httpd):
+    server = httpd("event", conf=farm([DEAD, OTHER]))
+    ask(server, f"{PHYS}?h=127.0.0.1:9," + ",".join(f"s{n}=1" for n in range(15)))
+    before = Engine(server).farms()
+    for second in ("h=127.0.0.1:9,t2=1", "h=127.0.0.1:9,u=down,t2=1"):
+        said = post(server, PHYS, f"h=127.0.0.1:10,s=drain\nh=127.0.0.1:9,t1=1\n{second}\n", 409)
+        assert len(said) == 1 and said[0].startswith("t2: the member has 16 other"), said
+        assert Engine(server).farms() == before
+    # The same name twice needs one place.
+    assert len(post(server, PHYS, "h=127.0.0.1:9,t1=1\nh=127.0.0.1:9,t1=2\n")) == 2
+    assert stats(server)[0]["t1"] == 2
+
+
 def test_changes_by_post(httpd):
     server = httpd("event", conf=farm([DEAD, OTHER]))
     engine = Engine(server)

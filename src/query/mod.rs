@@ -2,7 +2,8 @@
 //! `update` ([`mod@update`]), `mirror` ([`mod@mirror`]).
 //! The engine reads them ([`athena_engine::query`]); here they meet farms and members ([`find`]).
 //!
-//! All or nothing: everything is read and found before anything is done.
+//! All or nothing: everything is read and found before anything is done; [`update::all`] says what others can
+//! come in between with.
 
 mod balance;
 mod find;

@@ -1,11 +1,13 @@
 //! Updates: statistics that members push, and what people change.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write;
 
+use athena_engine::MemberId;
 use athena_engine::board::record::flags;
 use athena_engine::query::{Selection, Update, What};
-use athena_engine::stats::Refused;
+use athena_engine::stats::{Refused, Report};
 
 use subtle::ConstantTimeEq;
 
@@ -26,16 +28,12 @@ pub struct Ready<'q> {
 type Said = Option<String>;
 
 impl<'q> Ready<'q> {
-    /// Finds the farm or members, and room for their statistics.
+    /// Finds the farm or members.
     pub fn of(update: Update<'q>) -> Result<Self, Refusal> {
         let Update { select, key, what } = update;
         let of = match &what {
-            What::Member { report, .. } => {
-                let members = find::members(&select)?;
-                for (_, member) in &members {
-                    report.fits(&member.record().stats).map_err(refused)?;
-                }
-                let members = members.into_iter();
+            What::Member { .. } => {
+                let members = find::members(&select)?.into_iter();
                 members.map(|(farm, member)| (farm, Some(member))).collect()
             }
             What::Farm(_) => farms(&select)?,
@@ -108,7 +106,29 @@ impl<'q> Ready<'q> {
     }
 }
 
-/// Puts all updates in force. The words of all wishes, in order.
+/// Whether each member has room for the statistics that all updates together have for it.
+fn fit(updates: &[&Ready<'_>]) -> Result<(), Refusal> {
+    let mut whole: HashMap<MemberId, (&Member, Report)> = HashMap::new();
+    for update in updates {
+        let What::Member { report, .. } = &update.what else {
+            continue;
+        };
+        for member in update.of.iter().filter_map(|(_, member)| *member) {
+            let (_, of_member) = whole
+                .entry(member.seat.id)
+                .or_insert_with(|| (member, Report::default()));
+            of_member.extend(report);
+        }
+    }
+    whole
+        .values()
+        .try_for_each(|(member, report)| report.fits(&member.record().stats))
+        .map_err(refused)
+}
+
+/// Puts all updates in force. The words of all wishes, in order. A refusal leaves everything as it was,
+/// but for statistics with new names whose farm's lock is taken, or whose room another request took at
+/// this moment: then what was changed, and what was pushed before them, stays.
 ///
 /// # Safety
 /// `r` is live.
@@ -123,6 +143,7 @@ pub unsafe fn all<'a>(
     let forbidden = |reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason);
     // SAFETY: the caller's promise.
     unsafe { paths::own_origin(r) }.map_err(forbidden)?;
+    fit(&updates)?;
     let wishes: Vec<Wish<'_>> = updates.iter().flat_map(|update| update.wishes()).collect();
     let said = match wishes.as_slice() {
         [] => Vec::new(),

@@ -121,11 +121,22 @@ impl Report {
         if !number.is_finite() {
             return Err(refused());
         }
+        self.put(name, number);
+        Ok(())
+    }
+
+    /// Takes in what a later one says.
+    pub fn extend(&mut self, later: &Self) {
+        for (name, value) in &later.0 {
+            self.put(*name, *value);
+        }
+    }
+
+    fn put(&mut self, name: Name, number: f64) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, value)) => *value = number,
             None => self.0.push((name, number)),
         }
-        Ok(())
     }
 
     /// Nothing was taken in.
