@@ -91,6 +91,29 @@ pub unsafe fn name_members<'a>(
         .collect()
 }
 
+/// Refuses a `name=` that another member of a farm has, too.
+pub unsafe fn check_names(
+    farm: &str,
+    names: &[String],
+    workers: &[*mut ffi::proxy_worker],
+    is_given: impl Fn(*mut ffi::proxy_worker) -> bool,
+) -> Result<(), String> {
+    let mut known = HashMap::new();
+    for (name, worker) in names.iter().zip(workers) {
+        let Some(other) = known.insert(name, *worker) else {
+            continue;
+        };
+        if is_given(*worker) || is_given(other) {
+            // SAFETY: workers of a configuration that has been read.
+            let (one, two) = unsafe { (url(other), url(*worker)) };
+            return Err(format!(
+                "farm {farm}: name={name}: must be one member's alone: {one} and {two} have it"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The name of a member that joins a farm, other than those of the members it has.
 pub fn newcomers_name(worker: *mut ffi::proxy_worker, farm: &Farm) -> String {
     let taken = |name: &String| farm.members.iter().any(|member| member.name == *name);

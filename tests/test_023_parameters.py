@@ -48,6 +48,21 @@ def test_refuses(make_httpd, member, settings, passed, said):
     assert re.search(said, output), output
 
 
+@pytest.mark.parametrize("lines", [("name=app01", "name=app01"), ("", "name=127.0.0.1:9")])
+def test_a_name_is_one_members_alone(make_httpd, lines):
+    first, second = lines
+    other = "http://127.0.0.1:10"
+    server = make_httpd("event")
+    name = second.removeprefix("name=")
+    said = server.refuses(f'''AthEngine On
+        <Proxy "balancer://farm_one">
+          BalancerMember "{A}" {first}
+          BalancerMember "{other}" {second}
+        </Proxy>''')
+    assert (f"farm farm_one: name={name}: must be one member's alone: {A} and {other} have it"
+            in said), said
+
+
 def test_values_that_stock_takes_in_earnest(httpd):
     each = ("loadfactor=1.5 retry=0 lbset=99 status=+D-D+H max=20 min=1 smax=5 ttl=60 acquire=500ms "
             "timeout=30 keepalive=On disablereuse=off flushpackets=auto flushwait=20 ping=500ms "

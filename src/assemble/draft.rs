@@ -14,7 +14,7 @@ use crate::farm::{Farm, Member, Members, Roll};
 use crate::ffi;
 use crate::front::front;
 use crate::growth::{self, Copied, Growth, Slot};
-use crate::naming::{farm_name, name_members, server_name, text};
+use crate::naming::{check_names, farm_name, name_members, server_name, text};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;
 use crate::{outcome, provider, stored};
@@ -141,7 +141,11 @@ impl Draft {
             let own = |worker: *mut ffi::proxy_worker| {
                 conf.as_ref().and_then(|conf| conf.members.get(&worker))
             };
-            name_members(&workers, own)
+            let names = name_members(&workers, own);
+            check_names(&name, &names, &workers, |worker| {
+                own(worker).is_some_and(|params| params.name.is_some())
+            })?;
+            names
                 .into_iter()
                 .zip(workers)
                 .map(|(name, worker)| {
