@@ -29,7 +29,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_time_(now|exp_gmt)|apr_sockaddr_ip_getbuf|apr_reslist_(acquire|release|acquired_count)",
     "ap_retained_data_(create|get)|ap_timeout_parameter_parse",
     "ap_(setup|should|get)_client_block|ap_get_(server_name|status_line)|apr_generate_random_bytes",
-    "ap_get_conn_socket|apr_os_sock_get|ap_unescape_url_keep2f",
+    "ap_get_conn_socket|apr_os_sock_get|ap_unescape_url_keep2f|ap_escape_path_segment",
     "ath_shim_.*",
 ];
 const TYPES: &[&str] = &[

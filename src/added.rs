@@ -184,6 +184,10 @@ struct Newcomer {
 
 /// Of what the board, or somebody who asks, says: hostile until it is checked here.
 fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
+    if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let reason = "url: must be printable ASCII characters without a blank";
+        return Err(invalid(reason.to_owned()));
+    }
     change::allowed(farm, url)?;
     let line = addition::read(line).map_err(|error| invalid(error.to_string()))?;
     if let Some(Forward::Url(url)) = &line.params.forward {
@@ -314,10 +318,18 @@ pub fn add<'a>(
     }
     let made = seat.added().ok_or("its seat is gone".to_owned());
     let made = made.and_then(|noted| make(farm, index, newcomer, &noted));
-    let failed = |reason| Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, reason);
-    made.map_err(failed)?;
-    let member = farm.members.get(place);
-    let member = member.ok_or_else(|| failed("it did not take its seat".to_owned()))?;
+    let seated = || {
+        farm.members
+            .get(place)
+            .ok_or("it did not take its seat".to_owned())
+    };
+    let member = made.and_then(|()| seated()).map_err(|reason| {
+        // No other child is to have it either.
+        if let Some(board) = board {
+            board.dismiss(&held, *seat);
+        }
+        Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, reason)
+    })?;
     expect::begin(member.record(), farm.expected(member), clock::now());
     drop(held);
     settle(farm, "ATH0381:", member, "added", author);
@@ -360,9 +372,15 @@ pub fn discard(farm: &Farm, unused: &Unused, author: &Author) -> Result<(), Refu
     Ok(())
 }
 
-/// Removes a member that was added: at once, or when its sessions and requests have ended. True when it is
-/// gone.
-pub fn remove(farm: &Farm, member: &Member, force: bool, author: &Author) -> Result<bool, Refusal> {
+/// Removes a member that was added, if `agreed` says so while nobody else can change anything: at once, or
+/// when its sessions and requests have ended. True when it is gone.
+pub fn remove(
+    farm: &Farm,
+    member: &Member,
+    force: bool,
+    author: &Author,
+    agreed: impl Fn() -> Result<(), Refusal>,
+) -> Result<bool, Refusal> {
     if member.tenure == 0 {
         let reason = format!(
             "member {} is configured: take its line out of the configuration, or drain it",
@@ -370,25 +388,25 @@ pub fn remove(farm: &Farm, member: &Member, force: bool, author: &Author) -> Res
         );
         return Err(Refusal::new(ffi::HTTP_CONFLICT, reason));
     }
-    if force {
-        return dismiss(farm, member, "removed", author).map(|()| true);
-    }
-    let admin = &member.record().admin;
-    if !is_leaving(member) {
+    let begins = !force && !is_leaving(member);
+    if begins {
         let mut change = MemberChange::default();
         change.flag(flags::DRAIN, true);
         let change = Change::Member(member, &change);
-        change::apply(&[Wish { farm, change }], author)?;
+        change::apply_if(&[Wish { farm, change }], author, &agreed)?;
         let held = change::hold(farm)?;
         if member.is_current() {
-            admin.leaving.store(1, Ordering::Relaxed);
+            member.record().admin.leaving.store(1, Ordering::Relaxed);
         }
         drop(held);
     }
-    if !has_left(farm, member) {
-        return Ok(false);
+    // What has just begun was agreed to.
+    let agreed = || if begins { Ok(()) } else { agreed() };
+    if force || has_left(farm, member) {
+        return dismiss(farm, member, "removed", author, agreed).map(|()| true);
     }
-    dismiss(farm, member, "removed", author).map(|()| true)
+    let _held = change::hold(farm)?;
+    agreed().map(|()| false)
 }
 
 /// Whether a member is to be removed when it has drained. Who ends the draining calls that off.
@@ -416,8 +434,15 @@ fn has_left(farm: &Farm, member: &Member) -> bool {
     idle || drain::is_over(&member.record().admin, time, clock::wall())
 }
 
-fn dismiss(farm: &Farm, member: &Member, said: &str, author: &Author) -> Result<(), Refusal> {
+fn dismiss(
+    farm: &Farm,
+    member: &Member,
+    said: &str,
+    author: &Author,
+    agreed: impl FnOnce() -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
     let held = change::hold(farm)?;
+    agreed()?;
     if !member.is_current() {
         return Ok(());
     }
@@ -435,7 +460,7 @@ pub fn let_go(farm: &Farm) {
         if has_left(farm, member) {
             let author = Author::unattended("the end of its draining", "api");
             // Should the farm be locked: at the next look.
-            let _ = dismiss(farm, member, "removed after draining", &author);
+            let _ = dismiss(farm, member, "removed after draining", &author, || Ok(()));
         }
     }
 }

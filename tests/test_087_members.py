@@ -264,3 +264,24 @@ def test_what_a_member_says_of_itself_is_mapped_at_every_mount(httpd, backends):
         told = {(answer.member, answer.header("Location").split("/", 3)[3])
                 for answer in (fetch(server.port, mount + "x") for _ in range(8))}
         assert told == {(0, mount[1:] + "next"), (1, mount[1:] + "next")}
+
+
+@pytest.mark.parametrize("behind", ["/\r\nX-Evil: 1", "/a b", "/\x7f", "/\u00e4"])
+def test_a_url_is_printable(httpd, backends, behind):
+    members = backends(1)
+    server = start(httpd, members.urls)
+    api = Api(server)
+    said = api.refused(MEMBERS, {"url": members.urls[0] + behind}, 422, method="POST")
+    assert said == "url: must be printable ASCII characters without a blank"
+    assert len(names(server)) == 1
+
+
+def test_the_location_leads_to_the_member(httpd, backends):
+    members = backends(1)
+    server = start(httpd, members.urls)
+    api = Api(server)
+    url = members.urls[0] + "/a%3Fb"
+    answer = api.ask("POST", MEMBERS, {"url": url})
+    assert answer.status == 201
+    found = fetch(server.port, answer.header("Location"))
+    assert found.status == 200 and json.loads(found.body)["url"] == url

@@ -10,6 +10,7 @@ use super::{change, document, tag, view::MemberView};
 use crate::added::{self, Unused};
 use crate::change::{Author, Refusal};
 use crate::farm::{Farm, Member};
+use crate::naming::text;
 use crate::{ffi, paths, pool};
 
 /// Adds the member that the body describes.
@@ -47,7 +48,10 @@ pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refus
     // SAFETY: the caller's promise.
     unsafe {
         (*r).status = ffi::HTTP_CREATED;
-        let place = format!("api/v1/farms/{}/members/{}", farm.label(), member.name);
+        // The name may have a URL's path in it.
+        let name = pool::text((*r).pool, &member.name);
+        let name = text(ffi::ap_escape_path_segment((*r).pool, name));
+        let place = format!("api/v1/farms/{}/members/{name}", farm.label());
         let place = paths::full(r, &place);
         let place = pool::text((*r).pool, place.trim_end_matches('/'));
         ffi::apr_table_setn((*r).headers_out, c"Location".as_ptr(), place);
@@ -76,8 +80,8 @@ pub unsafe fn delete(
                 return Err(Refusal::new(ffi::HTTP_BAD_REQUEST, reason));
             }
         };
-        change::unchanged(r, farm, Some(member))?;
-        if !added::remove(farm, member, force, &Author::of(r, "api"))? {
+        let unchanged = || change::unchanged(r, farm, Some(member));
+        if !added::remove(farm, member, force, &Author::of(r, "api"), unchanged)? {
             (*r).status = ffi::HTTP_ACCEPTED;
             return document(r, &MemberView::of(farm, member));
         }

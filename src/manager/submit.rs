@@ -66,7 +66,7 @@ pub unsafe fn submit(
     let said = match (&form.add, form.remove, member) {
         (Some(url), ..) => add(shown.farm, url, &form, author)?,
         (None, Some(force), Some(member)) => {
-            if added::remove(shown.farm, member, force, author)? {
+            if added::remove(shown.farm, member, force, author, unchanged)? {
                 "removed".to_owned()
             } else {
                 "drains, and is removed then".to_owned()
