@@ -7,7 +7,7 @@ use athena_engine::board::record::flags;
 use athena_engine::metrics::{Family, Labels, MEDIA_TYPE, Page};
 
 use crate::api::{FarmView, MemberView, send};
-use crate::farm::{Farm, Member};
+use crate::farm::Farm;
 use crate::ffi;
 use crate::runtime;
 
@@ -82,12 +82,12 @@ fn add_farm(page: &mut Page, farm: &Farm) {
         ];
         page.counter(FARM_COOKIES, labels, count);
     }
-    for (member, view) in farm.members.iter().zip(&view.members) {
-        add_member(page, farm, member, view);
+    for view in &view.members {
+        add_member(page, farm, view);
     }
 }
 
-fn add_member(page: &mut Page, farm: &Farm, member: &Member, view: &MemberView) {
+fn add_member(page: &mut Page, farm: &Farm, view: &MemberView<'_>) {
     let labels = [
         ("farm", farm.name.as_str()),
         ("server", &farm.server),
@@ -107,7 +107,7 @@ fn add_member(page: &mut Page, farm: &Farm, member: &Member, view: &MemberView) 
     ] {
         page.truth(family, &labels, truth);
     }
-    let record = member.record();
+    let record = view.of.record();
     for (family, count) in [
         (ELECTED, view.elected),
         (FAILED, view.failed),

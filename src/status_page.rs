@@ -37,7 +37,7 @@ pub unsafe extern "C" fn status(r: *mut ffi::request_rec, flags: c_int) -> c_int
     })
 }
 
-impl FarmView {
+impl FarmView<'_> {
     fn write_short(&self, to: &mut String) -> std::fmt::Result {
         for member in &self.members {
             let key = format!("Athena[{}@{}/{}]", self.name, self.server, member.name);

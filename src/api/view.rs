@@ -18,12 +18,12 @@ use crate::{clock, drain, growth, method, queue, runtime, stats};
 /// All farms.
 #[derive(Serialize)]
 pub struct Document<'a> {
-    pub farms: &'a [FarmView],
+    pub farms: &'a [FarmView<'a>],
 }
 
 /// One farm.
 #[derive(Serialize)]
-pub struct FarmView {
+pub struct FarmView<'a> {
     pub name: String,
     pub server: String,
     pub method: String,
@@ -38,7 +38,7 @@ pub struct FarmView {
     /// Requests that wait for a place.
     pub queued: usize,
     pub cookies: CookiesView,
-    pub members: Vec<MemberView>,
+    pub members: Vec<MemberView<'a>>,
     /// Members that were added and are not used.
     pub unused: Vec<Unused>,
 }
@@ -55,7 +55,10 @@ pub struct CookiesView {
 
 /// One member.
 #[derive(Serialize)]
-pub struct MemberView {
+pub struct MemberView<'a> {
+    /// Whose this is.
+    #[serde(skip)]
+    pub of: &'a Member,
     pub name: String,
     pub url: String,
     pub route: String,
@@ -99,9 +102,9 @@ pub struct MemberView {
     pub stats: BTreeMap<String, f64>,
 }
 
-impl FarmView {
+impl<'a> FarmView<'a> {
     /// The farm as it is now.
-    pub fn of(farm: &Farm) -> Self {
+    pub fn of(farm: &'a Farm) -> Self {
         // This child may have served no request since a member was added.
         growth::look(farm);
         stats::follow(farm);
@@ -161,9 +164,9 @@ impl CookiesView {
     }
 }
 
-impl MemberView {
+impl<'a> MemberView<'a> {
     /// The member as it is now.
-    pub fn of(farm: &Farm, member: &Member) -> Self {
+    pub fn of(farm: &Farm, member: &'a Member) -> Self {
         let record: &MemberRecord = member.record();
         let state = record.admin.state() | Member::flags_of(member.status());
         let has = |flag: u32| state & flag != 0;
@@ -174,6 +177,7 @@ impl MemberView {
         let ordering = Ordering::Relaxed;
         let extras = member.state().extras;
         Self {
+            of: member,
             name: member.name.clone(),
             url: member.url().to_string_lossy().into_owned(),
             route: member.route().to_string_lossy().into_owned(),
@@ -204,7 +208,7 @@ impl MemberView {
             bytes_in: record.hot.bytes_in.load(ordering),
             bytes_out: record.hot.bytes_out.load(ordering),
             ttfb_ewma_ms: ewma::estimate(&record.hot, clock::now(), farm.half_life())
-                .map(|micros| (micros / 1000.0 * 1000.0).round() / 1000.0),
+                .map(|micros| micros.round() / 1000.0),
             agent: Said::any(&record.admin).map(|said| said.to_string()),
             stats: athena_engine::stats::read(&record.stats)
                 .map(|stat| (stat.name.to_string(), stat.value))

@@ -113,10 +113,10 @@ fn members(forms: &Forms<'_>, id: &str, shown: &Shown, view: &FarmView) -> Marku
                 th scope="col" { span .hidden { "Change" } }
             } }
             tbody {
-                @for (number, (member, own)) in view.members.iter().zip(&shown.farm.members).enumerate() {
+                @for (number, member) in view.members.iter().enumerate() {
                     @let id = format!("{id}-{number}");
-                    @let tag = etag::of(shown.farm, Some(own));
-                    (row(view, member, &member_actions(forms, &id, member, &tag, own.tenure != 0)))
+                    @let tag = etag::of(shown.farm, Some(member.of));
+                    (row(view, member, &member_actions(forms, &id, member, &tag)))
                 }
             }
         }
@@ -229,14 +229,7 @@ impl Forms<'_> {
     }
 }
 
-/// `added`: at run time, so that it can be removed, too.
-fn member_actions(
-    forms: &Forms<'_>,
-    id: &str,
-    member: &MemberView,
-    tag: &str,
-    added: bool,
-) -> Markup {
+fn member_actions(forms: &Forms<'_>, id: &str, member: &MemberView, tag: &str) -> Markup {
     let button = |field, value, label| forms.button(Some(member), field, value, label);
     html! {
         @if member.on {
@@ -258,7 +251,7 @@ fn member_actions(
                 question: "It serves the sessions it has, and gets no new ones.",
             }, &button("w_drain", "on", "Drain")))
         }
-        @if added {
+        @if member.added {
             (asked(&format!("{id}-remove"), &Asked {
                 word: "Remove",
                 what: &member.name,

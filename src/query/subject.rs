@@ -13,7 +13,7 @@ use crate::runtime;
 pub struct OfMember<'a> {
     farm: &'a Farm,
     member: &'a Member,
-    view: MemberView,
+    view: MemberView<'a>,
 }
 
 impl<'a> OfMember<'a> {
@@ -72,7 +72,7 @@ impl Subject for OfMember<'_> {
 /// A farm.
 pub struct OfFarm<'a> {
     farm: &'a Farm,
-    view: FarmView,
+    view: FarmView<'a>,
     counts: Counts,
 }
 
