@@ -60,9 +60,23 @@ pub struct ServerConf {
 
 impl ServerConf {
     /// The configuration of a server.
-    pub fn of<'a>(s: *const ffi::server_rec) -> Option<&'a mut ServerConf> {
-        // SAFETY: httpd made it through `create_server` for every server; changed only while the
-        // parent reads the configuration, in one thread.
+    pub fn of<'a>(s: *const ffi::server_rec) -> Option<&'a ServerConf> {
+        // SAFETY: httpd made it through `create_server` for every server; whoever changes it promises that
+        // nobody else has it.
+        unsafe {
+            ffi::ath_shim_get_config((*s).module_config, athena_module_ptr())
+                .cast::<ServerConf>()
+                .as_ref()
+        }
+    }
+
+    /// The same, to be changed.
+    ///
+    /// # Safety
+    /// Called in the parent, in its one thread, while the configuration is read or put together; `s` is one
+    /// of its servers, and no other reference to its configuration is in use.
+    pub unsafe fn of_mut<'a>(s: *const ffi::server_rec) -> Option<&'a mut ServerConf> {
+        // SAFETY: as `of`, and the caller's promise.
         unsafe {
             ffi::ath_shim_get_config((*s).module_config, athena_module_ptr())
                 .cast::<ServerConf>()
@@ -71,7 +85,7 @@ impl ServerConf {
     }
 
     /// The main server's configuration.
-    pub fn main<'a>() -> Option<&'a mut ServerConf> {
+    pub fn main<'a>() -> Option<&'a ServerConf> {
         // SAFETY: httpd sets `ap_server_conf` before the hooks that ask run.
         let main = unsafe { ffi::ap_server_conf };
         if main.is_null() { None } else { Self::of(main) }
@@ -81,17 +95,17 @@ impl ServerConf {
     /// ours the main server's very structure.
     ///
     /// # Safety
-    /// Called while the configuration is read, with its pool and one of its servers.
+    /// As [`Self::of_mut`]; `pool` is the configuration's.
     pub unsafe fn own<'a>(
         pool: *mut ffi::apr_pool_t,
         s: *mut ffi::server_rec,
     ) -> Option<&'a mut ServerConf> {
         let main = Self::main()?;
-        let conf = Self::of(s)?;
+        let is_mains = std::ptr::eq(Self::of(s)?, main);
         // SAFETY: the caller's promise.
         unsafe {
-            if s == ffi::ap_server_conf || !std::ptr::eq(conf, main) {
-                return Some(conf);
+            if s == ffi::ap_server_conf || !is_mains {
+                return Self::of_mut(s);
             }
             let own = in_pool(pool, main.inherited_by(Self::default()));
             ffi::ath_shim_set_config((*s).module_config, athena_module_ptr(), own);

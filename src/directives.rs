@@ -218,8 +218,9 @@ unsafe fn read(
 
 impl Line {
     fn server(&self) -> Result<&'static mut ServerConf, String> {
-        // SAFETY: httpd reads a line for a live server.
-        ServerConf::of(unsafe { (*self.parms).server }).ok_or_else(|| "no server".to_owned())
+        // SAFETY: httpd reads a line for a live server, one after the other; the reader of one has this
+        // reference alone.
+        unsafe { ServerConf::of_mut((*self.parms).server) }.ok_or_else(|| "no server".to_owned())
     }
 
     /// Refuses the line outside the main server.
