@@ -95,7 +95,7 @@ unsafe fn assemble(
         let specs: Vec<FarmSpec> = specs.collect();
         let (board, seats) = open_board(pool, main, &specs)?;
         let spares = seats.iter().map(|seat| seat.seats.len()).sum();
-        let generation = share_workers(&drafts, spares);
+        let generation = share_workers(&drafts, spares)?;
         let slots: Vec<Slot> = generation.iter().flat_map(Generation::spares).collect();
         let mut slots = slots.into_iter();
         worker::ready(pool);
@@ -167,7 +167,7 @@ fn check_classes(drafts: &[Draft], tables: &Tables) -> Result<(), String> {
 
 /// Without mod_proxy_balancer, the workers' shared parts are private to each child until they are
 /// moved into shared memory.
-unsafe fn share_workers(drafts: &[Draft], spares: usize) -> Option<Generation> {
+unsafe fn share_workers(drafts: &[Draft], spares: usize) -> Result<Option<Generation>, String> {
     // SAFETY: the caller's promise.
     unsafe {
         let private: Vec<_> = drafts

@@ -21,16 +21,25 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Moves the workers' shared parts into a new mapping, which has zeroed slots for as many others.
+    /// Moves the workers' shared parts into a new mapping, which has zeroed slots for as many others. `None`:
+    /// there is nothing to share.
+    ///
+    /// # Errors
+    /// The memory cannot be had.
     ///
     /// # Safety
     /// Called in the parent, before any child of this configuration exists; the workers live as
     /// long as the configuration.
-    pub unsafe fn share(workers: &[*mut ffi::proxy_worker], spares: usize) -> Option<Self> {
-        let proxy = proxy::get()?;
+    pub unsafe fn share(
+        workers: &[*mut ffi::proxy_worker],
+        spares: usize,
+    ) -> Result<Option<Self>, String> {
+        let Some(proxy) = proxy::get() else {
+            return Ok(None);
+        };
         let length = (workers.len() + spares) * STRIDE;
         if length == 0 {
-            return None;
+            return Ok(None);
         }
         // SAFETY: a fresh anonymous mapping; the result is checked. It is zeroed, so that
         // mod_proxy takes no slot for one that is in use already.
@@ -45,7 +54,10 @@ impl Generation {
             )
         };
         if base == libc::MAP_FAILED {
-            return None;
+            let error = std::io::Error::last_os_error();
+            return Err(format!(
+                "{length} bytes of shared memory for the workers: {error}"
+            ));
         }
         let generation = Self {
             base: base.cast(),
@@ -63,7 +75,7 @@ impl Generation {
                 }
             }
         }
-        Some(generation)
+        Ok(Some(generation))
     }
 
     fn slot(&self, index: usize) -> Slot {
