@@ -306,6 +306,33 @@ fn an_intact_file_is_loaded_whole() {
     assert!(loaded.members[&key].served > 0);
 }
 
+/// A child that was killed while it wrote what people had set costs that, not the whole board.
+#[test]
+fn half_a_text_that_people_set_is_none() {
+    let directory = directory("half_a_text");
+    let storage = storage(&directory);
+    let spec = [farm("f", &["http://a"])];
+    let (board, first) = opened(&storage, &spec);
+    let seat = &first.farms[0];
+    seat.record.cold.off.store(1, Relaxed);
+    seat.record.changed.forward.set("elsewhere", "");
+    board.close();
+    let mut bytes = fs::read(storage.path()).unwrap();
+    let at = bytes
+        .windows(9)
+        .position(|window| window == b"elsewhere")
+        .unwrap();
+    // Before the text: its version, its length, a hash.
+    bytes[at - 16] ^= 1;
+    bytes[at..at + 4].copy_from_slice(b"x\0y\xff");
+    fs::write(storage.path(), &bytes).unwrap();
+    let (_, second) = opened(&storage, &spec);
+    assert_eq!(second.notices, []);
+    let record = second.farms[0].record;
+    assert_eq!(record.cold.off.load(Relaxed), 1);
+    assert_eq!(record.changed.forward.get(), None);
+}
+
 #[test]
 fn each_damage_to_the_description_is_noticed() {
     let bytes = intact("description");

@@ -4,7 +4,8 @@
 //! configuration wins ([`ChangedNumber::settle`], [`ChangedText::settle`]).
 //!
 //! Writers hold the farm's lock. A text has a version, odd while it is written, so that nobody reads
-//! half of one.
+//! half of one. Whoever dies at it leaves the version odd: then the configuration holds, until people
+//! set a text again.
 
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -36,7 +37,7 @@ pub struct ChangedNumber {
 #[derive(Debug)]
 pub struct ChangedText<const N: usize> {
     /// Odd while the text is written.
-    version: AtomicU32,
+    pub(super) version: AtomicU32,
     /// 0: the configuration holds. Otherwise the text's length and 1.
     pub(super) length: AtomicU32,
     /// Hash of the configured value when the text was set.
@@ -103,15 +104,17 @@ impl<const N: usize> ChangedText<N> {
         if self.length.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        // Writing takes no time; a writer that died at it leaves the version odd for good.
+        // Writing takes no time; a writer that died at it leaves the version odd.
         let bytes = (0..16).find_map(|_| self.read())?;
         String::from_utf8(bytes).ok()
     }
 
-    /// Whether there is a text, where the configuration has one or has none: one load.
+    /// Whether there is a text, where the configuration has one or has none: one load where nothing
+    /// was set.
     pub fn is(&self, configured: bool) -> bool {
         match self.length.load(Ordering::Relaxed) {
             0 => configured,
+            _ if !self.version().is_multiple_of(2) => configured,
             length => length > 1,
         }
     }
@@ -160,8 +163,11 @@ impl<const N: usize> ChangedText<N> {
         self.version.store(odd.wrapping_add(1), Ordering::Release);
     }
 
-    /// As [`ChangedNumber::settle`].
+    /// As [`ChangedNumber::settle`]; half a text is none. Nobody writes any more.
     pub fn settle(&self, configured: &str) -> Option<String> {
+        if !self.version().is_multiple_of(2) {
+            self.set(configured, configured);
+        }
         let set = self.get()?;
         let kept = self.configured.load(Ordering::Relaxed) == hash(configured);
         if !kept || set == configured {
@@ -227,8 +233,18 @@ mod tests {
         let text = ChangedText::<8>::default();
         text.set("whole", "");
         text.version.store(7, Ordering::Relaxed);
-        assert_eq!(text.get(), None);
+        assert_eq!(
+            (text.get(), text.is(false), text.is(true)),
+            (None, false, true)
+        );
+        // At the next start nothing is set.
+        assert_eq!(
+            (text.settle(""), text.version().is_multiple_of(2)),
+            (None, true)
+        );
+        assert_eq!((text.get(), text.length.load(Ordering::Relaxed)), (None, 0));
         // The next writer is whole again.
+        text.version.store(7, Ordering::Relaxed);
         text.set("next", "");
         assert_eq!(text.get().as_deref(), Some("next"));
         text.length.store(u32::MAX, Ordering::Relaxed);

@@ -338,6 +338,11 @@ impl Bytes {
     }
 
     fn changed_text<const N: usize>(&self, offset: usize) -> Result<Kept<Option<String>>, Refusal> {
+        // Its writer died at it.
+        let version = self.u32(offset + offset_of!(ChangedText<N>, version));
+        if !version.is_multiple_of(2) {
+            return Ok(Kept::default());
+        }
         let length = self.u32(offset + offset_of!(ChangedText<N>, length)) as usize;
         let text = self.text(offset + offset_of!(ChangedText<N>, bytes), N)?;
         let value = length.checked_sub(1).map(|length| (length, text));
