@@ -53,8 +53,7 @@ pub enum BoardError {
         /// How many are possible.
         max: u32,
     },
-    /// The retained directory was written by another version of this module. Its file's lock has
-    /// been given up: a full [`super::Board::open`] may follow.
+    /// The retained directory was written by another version of this module.
     #[error("the board retained by version {0} of its directory cannot be resumed by this module")]
     OtherRetained(u32),
     /// The retained directory contradicts itself or this process.

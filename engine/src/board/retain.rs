@@ -7,10 +7,11 @@
 //! a reference.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,12 +50,16 @@ struct Retained {
 }
 
 impl Descriptor {
-    fn of(file: &std::fs::File) -> Self {
+    fn of(file: &File) -> Self {
         // An inode number of 0 is refused on resuming.
         Self {
             number: file.as_raw_fd(),
             inode: file.metadata().map_or(0, |meta| meta.ino()),
         }
+    }
+
+    fn open(&self) -> Option<File> {
+        resume_file(self.number, self.inode)
     }
 }
 
@@ -88,51 +93,76 @@ impl Board {
     ///
     /// # Errors
     ///
-    /// The bytes are of another version (the module was updated; then the old board's lock and
-    /// descriptors are given up, and a full [`Board::open`] may follow), damaged, or of another
-    /// process.
+    /// The bytes are of another version (the module was updated), damaged, or of another process. The
+    /// old board's lock and descriptors are given up then, and a full [`Board::open`] may follow.
     pub fn resume(retained: &[u8]) -> Result<Self, BoardError> {
-        let wrong = |error: serde_json::Error| BoardError::Retained(error.to_string());
         let (files, retained): (Files, serde_json::Value) =
-            serde_json::from_slice(retained).map_err(wrong)?;
-        let open = |descriptor: &Descriptor| {
-            resume_file(descriptor.number, descriptor.inode)
-                .map(ManuallyDrop::new)
-                .ok_or_else(|| BoardError::Retained("its file is no longer open".into()))
-        };
-        let (board, locks) = (open(&files.board)?, open(&files.locks)?);
+            serde_json::from_slice(retained).map_err(damaged)?;
+        match (
+            Parts::of(&files, retained),
+            files.board.open(),
+            files.locks.open(),
+        ) {
+            (Ok(parts), Some(board), Some(locks)) => parts.resume(board, locks),
+            (parts, board, _) => {
+                // Unlocked before it is closed: children share the open file.
+                drop(board.map(|board| lock(board, Path::new(""))));
+                let closed = || BoardError::Retained("its file is no longer open".into());
+                Err(parts.err().unwrap_or_else(closed))
+            }
+        }
+    }
+}
+
+/// What was handed over, checked, without its files.
+struct Parts {
+    storage: Storage,
+    segments: Vec<Segment>,
+    directory: Directory,
+    view: View,
+}
+
+impl Parts {
+    fn of(files: &Files, retained: serde_json::Value) -> Result<Self, BoardError> {
         if files.version != VERSION {
-            // Unlocked before it is closed: children share the open file.
-            drop(lock(
-                ManuallyDrop::into_inner(board),
-                PathBuf::new().as_path(),
-            ));
-            drop(ManuallyDrop::into_inner(locks));
             return Err(BoardError::OtherRetained(files.version));
         }
         let Retained {
             path,
             segments,
             directory,
-        } = serde_json::from_value(retained).map_err(wrong)?;
-        let storage = path.map_or(Storage::Memory, |path| Storage::File(path.into()));
+        } = serde_json::from_value(retained).map_err(damaged)?;
         let segments: Option<Vec<Segment>> = segments
             .into_iter()
             .map(|(offset, at, length)| Segment::resume(files.board.inode, offset, at, length))
             .collect();
         let segments =
             segments.ok_or_else(|| BoardError::Retained("it is no longer mapped".into()))?;
-        let view = View::of(&segments, &directory)?;
-        let file = lock(ManuallyDrop::into_inner(board), storage.path())?;
-        let mut locks = Locks::of(ManuallyDrop::into_inner(locks));
-        locks.resize(directory.farms.len());
         Ok(Self {
-            storage,
-            file: ManuallyDrop::new(file),
-            locks,
+            storage: path.map_or(Storage::Memory, |path| Storage::File(path.into())),
+            view: View::of(&segments, &directory)?,
             segments,
             directory,
-            view,
         })
     }
+
+    fn resume(self, board: File, locks: File) -> Result<Board, BoardError> {
+        let file = lock(board, self.storage.path())?;
+        let mut locks = Locks::of(locks);
+        locks.resize(self.directory.farms.len());
+        Ok(Board {
+            storage: self.storage,
+            file: ManuallyDrop::new(file),
+            locks,
+            segments: self.segments,
+            directory: self.directory,
+            view: self.view,
+        })
+    }
+}
+
+// By value, as `map_err` has it.
+#[allow(clippy::needless_pass_by_value)]
+fn damaged(error: serde_json::Error) -> BoardError {
+    BoardError::Retained(error.to_string())
 }
