@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::ptr;
+use std::time::Duration;
 
 use athena_engine::method::{self, MENU};
 
@@ -12,7 +13,7 @@ use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log;
 use crate::rule::{Asked, Rule};
-use crate::{elect, growth, proxy, random, refresh, runtime, unlisted};
+use crate::{elect, growth, proxy, random, refresh, runtime, unlisted, watch};
 
 const GROUP: &CStr = c"proxylbmethod";
 const VERSION: &CStr = c"0";
@@ -191,15 +192,11 @@ unsafe fn find(
 /// so that spares, standbys and the next set stand in as they do in stock httpd.
 fn follow_members(farm: &Farm) {
     let in_error = ffi::PROXY_WORKER_IN_ERROR.unsigned_abs();
-    let mut changed = false;
+    // While somebody else changes the farm, its edits are left to the next request.
+    let mut changed = watch::pull(farm, Duration::ZERO) > 0;
     for member in &farm.members {
         if member.status() & in_error != 0 {
             proxy::retry_worker(member.worker, farm.server_rec);
-        }
-        // Both, whatever the first says.
-        if member.differs() {
-            member.pull();
-            changed = true;
         }
         changed |= member.error_moved();
     }

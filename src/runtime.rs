@@ -15,7 +15,7 @@ use crate::farm::{Farm, Member};
 use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{added, ffi, foreign, random, worker};
+use crate::{added, change, ffi, foreign, random, watch, worker};
 
 /// Everything of one configuration pass. Dropped with the configuration, in the parent.
 pub struct Runtime {
@@ -119,9 +119,9 @@ unsafe extern "C" fn leave(_data: *mut std::ffi::c_void) -> ffi::apr_status_t {
         if let Some(runtime) = get()
             && runtime.parent == std::process::id()
         {
-            // What pages and checks changed since the watch last looked.
-            for member in runtime.farms.iter().flat_map(|farm| &farm.members) {
-                member.pull();
+            // What pages and checks changed since the watch last looked. Children go on changing farms.
+            for farm in &runtime.farms {
+                watch::pull(farm, change::PATIENCE);
             }
         }
         forget();

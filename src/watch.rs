@@ -1,7 +1,7 @@
-//! The watch: twice a second, in one child, through mod_watchdog, where mod_proxy_balancer or
-//! mod_proxy_hcheck is loaded, or members are expected to report or have an agent to be asked. It takes over what the pages and checks
-//! of these modules changed: their edits bump no version; and it notices who does not report.
-//! Elsewhere there is nobody to watch, and no child needs the watchdog's thread.
+//! The watch: twice a second, in one child, through mod_watchdog. It takes over what the pages and
+//! checks of mod_proxy_balancer and mod_proxy_hcheck changed: their edits bump no version; it notices
+//! who does not report, has agents asked, and lets members go that are removed.
+//! Where none of this can happen, no child needs the watchdog's thread.
 //!
 //! In the parent, the `monitor` hook repairs totals that a killed child left off by one, and tells
 //! of members that have drained long enough.
@@ -21,8 +21,8 @@ use crate::{added, agent, drain, events, growth, method, proxy, refresh, rounds,
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
 
-/// Whether a module is loaded that changes workers at run time, or members are expected to report or have
-/// an agent to be asked.
+/// Whether a module is loaded that changes workers at run time, or members can be added and removed,
+/// are expected to report, or have an agent to be asked.
 pub fn is_needed() -> bool {
     let modules = [c"proxy_balancer_module", c"proxy_hcheck_module"];
     modules.into_iter().any(proxy::is_loaded)
@@ -116,20 +116,35 @@ fn look() {
     }
 }
 
-/// Takes over what others changed in mod_proxy's shared parts. While somebody else changes the farm,
-/// it waits for the next look; children of an older generation look at parts of their own.
+/// Takes over what others changed in mod_proxy's shared parts, and has it take effect.
 fn take_over(farm: &Farm) {
+    let changed = pull(farm, Duration::ZERO);
+    if changed > 0 {
+        let text = format!(
+            "ATH0113: farm {}: {changed} members were changed by hand or check",
+            farm.name
+        );
+        log::server(Level::Info, farm.server_rec, &text);
+        refresh::request(farm);
+        farm.start_anew();
+    }
+}
+
+/// Takes over what others changed in mod_proxy's shared parts; how many members that were. While
+/// somebody else changes the farm for longer than `patience`, it is left to the next look; children of
+/// an older generation look at parts of their own.
+pub fn pull(farm: &Farm, patience: Duration) -> usize {
     let mut differing = farm
         .members
         .iter()
         .filter(|member| member.differs())
         .peekable();
     if differing.peek().is_none() && !method::differs(farm) {
-        return;
+        return 0;
     }
     let board = runtime::board().filter(|board| board.is_current());
-    let Some(held) = board.and_then(|board| board.lock(farm.seat.id, Duration::ZERO).ok()) else {
-        return;
+    let Some(_held) = board.and_then(|board| board.lock(farm.seat.id, patience).ok()) else {
+        return 0;
     };
     let who = "balancer-manager or a health check";
     if let Some(said) = method::pull(farm) {
@@ -152,14 +167,5 @@ fn take_over(farm: &Farm) {
         let said = after.difference(&before).unwrap_or_else(checked);
         events::note(farm, Some(member), &said, who, "mod_proxy");
     }
-    drop(held);
-    if changed > 0 {
-        let text = format!(
-            "ATH0113: farm {}: {changed} members were changed by hand or check",
-            farm.name
-        );
-        log::server(Level::Info, farm.server_rec, &text);
-        refresh::request(farm);
-        farm.start_anew();
-    }
+    changed
 }

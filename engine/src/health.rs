@@ -6,6 +6,7 @@
 //! ```text
 //! healthy ── fail, eject: the one that moves it from 0 ──► in error
 //! in error ── claim_probe: the one that moves it on ─────► in error, being probed
+//! in error ── force_probe: before it is due, likewise ───► in error, being probed
 //! in error ── fail: moves it on, never back ─────────────► in error
 //! in error ── recover: the one that moves it to 0 ───────► healthy
 //! ```

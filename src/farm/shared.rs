@@ -39,8 +39,9 @@ impl Member {
 
     /// The URL as mod_proxy keeps it.
     pub fn url(&self) -> &CStr {
-        // SAFETY: name_ex is NUL-terminated within the shared part (mod_proxy writes it by
-        // ap_proxy_strncpy) and is written at configuration time only.
+        // SAFETY: name_ex is NUL-terminated within the shared part: mod_proxy writes it by
+        // ap_proxy_strncpy, which never leaves the array without a NUL, also where a member is added at
+        // run time.
         unsafe { CStr::from_ptr((*self.shared()).name_ex.as_ptr()) }
     }
 
@@ -199,8 +200,7 @@ impl Member {
     }
 
     /// Takes over what balancer-manager or a health check changed in mod_proxy's shared part. The
-    /// caller holds the farm's lock, or is the parent when no child of the generation changes
-    /// anything any more.
+    /// caller holds the farm's lock.
     pub fn pull(&self) {
         // SAFETY: as above.
         let shown = unsafe { Self::settings_of(self.shared()) };

@@ -10,7 +10,7 @@
 //! | `health` | the child that saw a failure or a recovery | rarely |
 //! | `admin` | the parent at a start, people at run time, under the farm's lock | very rarely |
 //! | `stats` | whoever pushes; a new name under the farm's lock | each update |
-//! | `identity` | the parent, once, before the record is published | once |
+//! | `identity` | the parent at a start; whoever takes a spare or a seat, under the farm's lock | once a member |
 //!
 //! Hot counters of different members lie on different cache lines (128 bytes: two lines of the
 //! adjacent-line prefetcher of `x86_64`).
