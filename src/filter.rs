@@ -178,11 +178,16 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
     if !named || !outcome::request(r, record).may_replay() {
         return false;
     }
-    if !budget::allow(farm.seat.record, farm.retry_budget(), clock::now()) {
+    let (budget_of, percent) = (farm.seat.record, farm.retry_budget());
+    // A choice may claim a probe, and so is made only where the budget has something left; and it is paid for
+    // only when there is somebody.
+    if !budget::is_left(budget_of, percent, clock::now()) {
         return false;
     }
     // SAFETY: the caller's promise.
-    let successor = unsafe { elect::choose(r, record, farm) };
-    record.successor.set(successor.ok());
-    successor.is_ok()
+    let successor = unsafe { elect::choose(r, record, farm) }
+        .ok()
+        .filter(|_| budget::allow(budget_of, percent, clock::now()));
+    record.successor.set(successor);
+    successor.is_some()
 }

@@ -7,6 +7,7 @@ import threading
 from datetime import datetime
 
 import pytest
+from harness.api import Api
 from harness.client import Client, Closed, fetch
 from harness.engine import Engine
 from harness.farms import served
@@ -238,6 +239,20 @@ def test_retryon_replays_answers(httpd, backends, balancer):
     assert members.requests()[0] > 0
     answers = [fetch(server.port, "/farm/x", method="POST", body=b"once") for _ in range(4)]
     assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
+
+
+def test_answers_that_nobody_can_replace_cost_no_budget(httpd, backends):
+    members = backends(2)
+    members.behave(0, status=503)
+    server = httpd("event", conf=served(
+        members.urls, settings="lbmethod=first retryon=503 retrybudget=10"))
+    api, other = Api(server), f"/farms/farm_one/members/127.0.0.1:{members.ports[1]}"
+    api.patch(other, on=False)
+    with Client(server.port, reconnect=True) as client:
+        assert {client.get("/farm/x").status for _ in range(300)} == {503}
+        api.patch(other, on=True)
+        assert [client.get("/farm/x").status for _ in range(10)] == [200] * 10
+    assert members.requests() == [310, 10]
 
 
 class Half:

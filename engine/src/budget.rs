@@ -35,21 +35,35 @@ pub fn allow(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
     reserved || paid
 }
 
-/// Takes one of this second's [`RESERVE`]. The second and the count share a word.
+/// Whether [`allow`] would, as far as this process knows now. For who has to find out first whether a
+/// replay is of use.
+pub fn is_left(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
+    let (reserve, spent) = (&farm.cold.budget_reserve, &farm.cold.budget_spent);
+    let elected = farm.hot.elected.load(Ordering::Relaxed);
+    with_one_taken(reserve.load(Ordering::Relaxed), now).is_some()
+        || with_one_paid(spent.load(Ordering::Relaxed), percent, elected).is_some()
+}
+
+/// Takes one of this second's [`RESERVE`].
 fn take_reserve(farm: &FarmRecord, now: Micros) -> bool {
-    let second = now / SECOND;
     farm.cold
         .budget_reserve
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
-            let (of, taken) = (word >> 8, word & 0xff);
-            // Another process may be in the next second already; then its count holds.
-            if of == second || of == second + 1 {
-                (taken < RESERVE).then_some(of << 8 | (taken + 1))
-            } else {
-                Some(second << 8 | 1)
-            }
+            with_one_taken(word, now)
         })
         .is_ok()
+}
+
+/// The second and the count share a word.
+fn with_one_taken(word: u64, now: Micros) -> Option<u64> {
+    let second = now / SECOND;
+    let (of, taken) = (word >> 8, word & 0xff);
+    // Another process may be in the next second already; then its count holds.
+    if of == second || of == second + 1 {
+        (taken < RESERVE).then_some(of << 8 | (taken + 1))
+    } else {
+        Some(second << 8 | 1)
+    }
 }
 
 fn pay(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
@@ -58,14 +72,21 @@ fn pay(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
     }
     let elected = farm.hot.elected.load(Ordering::Relaxed);
     forget_savings(farm, elected, now);
-    let cost = (REQUEST * 100).div_ceil(u64::from(percent));
-    let earned = elected.saturating_mul(REQUEST);
     farm.cold
         .budget_spent
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
-            spent.checked_add(cost).filter(|spent| *spent <= earned)
+            with_one_paid(spent, percent, elected)
         })
         .is_ok()
+}
+
+fn with_one_paid(spent: u64, percent: u32, elected: u64) -> Option<u64> {
+    if percent == 0 {
+        return None;
+    }
+    let cost = (REQUEST * 100).div_ceil(u64::from(percent));
+    let earned = elected.saturating_mul(REQUEST);
+    spent.checked_add(cost).filter(|spent| *spent <= earned)
 }
 
 /// Begins a new window if the present one is over.
@@ -124,6 +145,21 @@ mod tests {
                 allowed(&farm, 20, NOW + second * SECOND + SECOND - 1, 50),
                 0
             );
+        }
+    }
+
+    #[test]
+    fn asking_takes_nothing() {
+        for percent in [0, 20, 100] {
+            let farm = farm();
+            serve(&farm, 100);
+            assert!(
+                (0..1_000).all(|_| is_left(&farm, percent, NOW)),
+                "{percent} %"
+            );
+            let granted = allowed(&farm, percent, NOW, 1_000);
+            assert_eq!(granted, u64::from(percent).max(RESERVE));
+            assert!(!is_left(&farm, percent, NOW), "{percent} %");
         }
     }
 
