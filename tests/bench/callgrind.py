@@ -18,8 +18,14 @@ from harness.waiting import wait_until
 _MARK = "ap_send_http_trace"
 
 
+# Lines that a cache of this size (a core's own, here and on most servers) does not hold any more.
+CACHE = 1 << 20
+_MISSES = {"DLmr", "DLmw"}
+
+
 class Counted(Httpd):
-    """One process and one thread for requests (`-X`), every instruction counted."""
+    """One process and one thread for requests (`-X`), every instruction counted, and every access to
+    data that misses a cache of `CACHE` bytes."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, valgrind=True, **options)
@@ -34,6 +40,7 @@ class Counted(Httpd):
         command = [
             "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={self.directory}/part",
             "--instr-atstart=no", "--separate-threads=yes",
+            "--cache-sim=yes", f"--LL={CACHE},16,64",
             "--compress-strings=no", "--compress-pos=no", f"--dump-before={_MARK}",
             APACHE, "-f", str(self.write_conf()), "-X",
         ]
@@ -104,12 +111,13 @@ class Function(NamedTuple):
 class Profile:
     """Instructions by function and call, per request.
 
-    `own`: within a function; `through`: in and below one that another calls, by (caller, callee).
+    `own`: within a function; `through`: in and below one that another calls, by (caller, callee);
+    `missed`: accesses to data that missed the cache, by object.
     """
 
     def __init__(self, requests):
         self.requests = requests
-        self.own, self.through = Counter(), Counter()
+        self.own, self.through, self.missed = Counter(), Counter(), Counter()
 
     @classmethod
     def read(cls, paths, requests):
@@ -122,6 +130,7 @@ class Profile:
     def _add(self, dump):
         place = {}
         in_call = False
+        misses = []
         for line in dump.splitlines():
             key, equals, value = line.partition("=")
             if key in ("ob", "cob"):
@@ -133,12 +142,17 @@ class Profile:
                 callee = Function(place.pop("cob", caller.object), _plain(value))
             elif key == "calls":
                 in_call = True
+            elif line.startswith("events: "):
+                events = line.split()[1:]
+                misses = [number for number, event in enumerate(events) if event in _MISSES]
             elif not equals and line[:1].isdigit():
-                cost = int(line.split()[1])
+                costs = [int(cost) for cost in line.split()[1:]]
                 if in_call:
-                    self.through[caller, callee] += cost
+                    self.through[caller, callee] += costs[0]
                 else:
-                    self.own[caller] += cost
+                    self.own[caller] += costs[0]
+                    # Costs of 0 at the end are left out.
+                    self.missed[caller.object] += sum(costs[n] for n in misses if n < len(costs))
                 in_call = False
 
     @property

@@ -22,7 +22,7 @@ whole elections: a probe that is due, states, failures and limits are looked at.
 crates, used as their documentation does: pingora-load-balancing selects and looks at health, so ours
 only elects beside it; tower's balancer counts its requests in flight, and with `PeakEwma` times them,
 so ours does the same beside it. tower looks at two members, so does `random`; `leastconn` and
-`leasttime` look at all of three, and at the one whose turn it is and eight drawn ones of more."""
+`leasttime` look at all of three, and at the one whose turn it is and seven drawn ones of more."""
 
 SIZES = [3, 1_000, 10_000]
 

@@ -1,47 +1,60 @@
 """Requests per second of a farm of a thousand members."""
 
+from .peers import Members, haproxy, nginx
 from .scene import FARM, OURS, OURS_LEASTTIME, PLAIN, STOCK, scene
-from .throughput import CONNECTIONS, MPMS, PAIRS, cases, compare, over_plain, picture, ratios
+from .throughput import MPMS, PAIRS, cases, compare, over_plain, picture, ratios, show
 
 TITLE = "Many members"
 
 METHOD = """\
 A farm of {members:,} members ÷ a direct ProxyPass to one of them in the same httpd: {pairs} pairs as
-above, after {warm:,} requests, so that each process has a connection to each member. Prefork has
-{children} children, as many as ApacheBench has connections; event has two. What a choice costs among
-them in instructions stands [above](#instructions)."""
+above, after {warm:,} requests, so that each process has a connection to each member. Of the peers, a
+farm of {members:,} ÷ a farm of one. What a choice costs among them in instructions stands
+[above](#instructions).
+
+A part of the difference is no balancer's: at such rates a connection to one of {members:,} members rests
+for longer than the 40 ms that the kernel waits for a request to send a TCP acknowledgement along with.
+Each request then makes five packets instead of four, and a timer; and no cache holds the connections."""
 
 MEMBERS, WARM = 1000, 20_000
 # What the interval of farm ÷ plain is to reach.
 WANTED = 0.92
-# None comes or goes meanwhile: a new one would have no connections yet.
-SETTLED = {"prefork": f"StartServers {CONNECTIONS}\nMaxSpareServers {CONNECTIONS}\n"
-                      f"MaxRequestWorkers {CONNECTIONS}\n",
-           "event": ""}
+NO_MPM = "–"
+PEERS = {"nginx round robin": (nginx, ""), "HAProxy roundrobin": (haproxy, "roundrobin")}
 
 
 def run():
-    """As of the throughput."""
-    found = {}
-    for mpm in MPMS:
+    """As of the throughput, and of the peers."""
+    found = {NO_MPM: {}}
+    for name, balancer in PEERS.items():
+        with scene(MEMBERS, Members) as stage:
+            farm, one = (stage.start_peer(*balancer, count).port for count in (MEMBERS, 1))
+            seen = found[NO_MPM][_over_one(name)] = compare((farm, FARM), (one, FARM), warm=WARM)
+            print(name, seen, flush=True)
+    for mpm, settled in MPMS.items():
         found[mpm] = {}
-        with scene(MEMBERS) as stage:
-            for kind in (STOCK, OURS, OURS_LEASTTIME):
-                httpd = stage.start(kind, mpm, further=SETTLED[mpm])
+        for kind in (STOCK, OURS, OURS_LEASTTIME):
+            with scene(MEMBERS, Members) as stage:
+                httpd = stage.start(kind, mpm, further=settled)
                 sides = (httpd.port, FARM), (httpd.port, PLAIN)
                 seen = found[mpm][over_plain(kind)] = compare(*sides, warm=WARM)
                 print(mpm, kind, seen, flush=True)
-                httpd.stop()
     return found
+
+
+def _over_one(peer):
+    return f"{peer}: farm ÷ a farm of one"
 
 
 def section(found):
     """The section's Markdown."""
-    method = METHOD.format(members=MEMBERS, pairs=PAIRS, warm=WARM, children=CONNECTIONS)
+    method = METHOD.format(members=MEMBERS, pairs=PAIRS, warm=WARM)
     title = f"Requests per second among {MEMBERS:,} members"
     return "\n\n".join([method, picture("scale", title, found), ratios(found)])
 
 
 def summary(found):
     """Its lines of the summary."""
-    return cases(found, MEMBERS, WANTED)
+    peers = [f"{name} {show(found[NO_MPM][_over_one(name)]['ratio'])}" for name in PEERS]
+    by_mpm = {mpm: found[mpm] for mpm in MPMS}
+    return cases(by_mpm, MEMBERS, WANTED, peers)

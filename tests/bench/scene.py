@@ -31,39 +31,48 @@ _KINDS = {
 
 
 class Scene:
-    """Back ends and the httpds in front of them, in a directory that ends with them."""
+    """Back ends and the servers in front of them, in a directory that ends with them."""
 
     def __init__(self, directory, members):
-        self.directory = directory
-        self.backends = Backends(directory, members)
-        self._httpds = []
+        self.directory, self.members = directory, members
+        self._running = []
 
     def start(self, kind, mpm, make=Httpd, further="", **how):
         """An httpd of one of the kinds above with `further` lines, made by `make` (as `Httpd` is)."""
         options, method = _KINDS[kind]
-        place = self.directory / f"httpd{len(self._httpds)}"
-        place.mkdir()
-        urls = self.backends.urls
+        urls = self.members.urls
         farm = served(urls, settings=f"lbmethod={method}")
         if kind == STOCK:
             farm = farm.replace('"http://farm_one/"', '"balancer://farm_one/"') + _SECTION
         conf = f'ProxyPass "{PLAIN}" "{urls[0]}/"\n' + farm
-        httpd = make(place, mpm, conf=conf + further, **options, **how)
-        self._httpds.append(httpd)
+        httpd = make(self._place(), mpm, conf=conf + further, **options, **how)
+        self._running.append(httpd)
         return httpd.start()
 
+    def start_peer(self, balancer, method, count):
+        """A peer (`peers.nginx`, `peers.haproxy`) in front of the first so many members."""
+        peer = balancer(self._place(), self.members.ports[:count], method, "")
+        self._running.append(peer)
+        return peer
+
+    def _place(self):
+        place = self.directory / f"server{len(self._running)}"
+        place.mkdir()
+        return place
+
     def stop(self):
-        for httpd in self._httpds:
-            httpd.stop()
-        self.backends.stop()
+        for server in self._running:
+            server.stop()
+        self.members.stop()
 
 
 @contextmanager
-def scene(members=3):
+def scene(count=3, members=Backends):
+    """A scene with so many `members` of a kind."""
     directory = Path(tempfile.mkdtemp(prefix="athena-bench-"))
     # Children of httpd run as another user.
     directory.chmod(0o755)
-    stage = Scene(directory, members)
+    stage = Scene(directory, members(directory, count))
     try:
         yield stage
     finally:

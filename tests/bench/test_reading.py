@@ -21,7 +21,7 @@ def test_interval_of_six_is_their_range_and_five_are_too_few():
 
 
 DUMP = """\
-events: Ir
+events: Ir DLmr DLmw
 summary: 170
 
 ob=/lib/ours.so
@@ -29,10 +29,10 @@ fl=a.rs
 fn=outer
 3 20
 fi=b.rs
-4 10
+4 10 1
 cfn=inner
 calls=4 0
-5 40
+5 40 7 7
 cob=/lib/apr.so
 cfn=table_set'2
 calls=2 0
@@ -40,7 +40,7 @@ calls=2 0
 fe=a.rs
 
 fn=inner
-7 40
+7 40 2 3
 
 ob=/lib/apr.so
 fn=table_set'2
@@ -59,6 +59,7 @@ def test_a_profile_is_per_request_and_a_call_holds_what_is_below(tmp_path):
     assert profile.leaving("ours.so") == {"table_set": 50}
     assert profile.entering("apr.so") == {"table_set": 50}
     assert profile.entering("ours.so") == {}
+    assert profile.missed == {"ours.so": 6, "apr.so": 0}
 
 
 def test_the_page_has_what_has_run_in_the_order_of_the_benches(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from harness.load import ab
 from . import plot
 from .interval import median_interval
 from .page import Case, table
+from .peers import Members
 from .scene import FARM, OURS, OURS_LEASTTIME, PLAIN, STOCK, scene
 
 TITLE = "Throughput"
@@ -13,16 +14,21 @@ METHOD = """\
 {pairs} pairs a line: each is two rounds of {seconds} s, right after each other and in alternating
 order, of ApacheBench over {connections} kept-alive connections; its value is the ratio of their
 requests/s. The table has the median of these ratios with its 95 % interval (order statistics, no
-assumption on the distribution); `plain ÷ plain` compares a path with itself and shows the noise.
-Three members have three times the connections of one, which the kernel schedules differently: what
-that alone does to a ratio shows in the line of stock httpd."""
+assumption on the distribution); `plain ÷ plain` compares a path with itself and shows the noise. The
+members are one nginx process with a port for each. Prefork has as many children as there are
+connections, event has one."""
 
 PAIRS = 40
 SECONDS = 0.5
 CONNECTIONS = 4
 # What the interval of farm ÷ plain is to reach.
 WANTED = 0.99
-MPMS = ["prefork", "event"]
+# The MPMs, with as many processes as the load keeps busy: none comes or goes meanwhile.
+MPMS = {
+    "prefork": f"StartServers {CONNECTIONS}\nMaxSpareServers {CONNECTIONS}\n"
+               f"MaxRequestWorkers {CONNECTIONS}\n",
+    "event": "StartServers 1\nMinSpareThreads 1\nMaxRequestWorkers 32\n",
+}
 
 CONTROL = "plain ÷ plain (control)"
 OVER_STOCK = "ours, roundrobin: farm ÷ stock byrequests' farm"
@@ -80,10 +86,11 @@ def _comparisons(ports):
 def run():
     """{MPM: {comparison: {"ratio": [low, median, high], "rate": requests/s}}}."""
     found = {}
-    for mpm in MPMS:
+    for mpm, settled in MPMS.items():
         found[mpm] = {}
-        with scene() as stage:
-            ports = {kind: stage.start(kind, mpm).port for kind in (STOCK, OURS, OURS_LEASTTIME)}
+        with scene(members=Members) as stage:
+            ports = {kind: stage.start(kind, mpm, further=settled).port
+                     for kind in (STOCK, OURS, OURS_LEASTTIME)}
             for what, sides in _comparisons(ports).items():
                 found[mpm][what] = compare(*sides)
                 print(mpm, what, found[mpm][what], flush=True)
@@ -107,20 +114,22 @@ def picture(name, title, found):
                            for what, seen in compared.items()})
 
 
-def cases(found, members, wanted):
-    """Lines of the summary: farm ÷ plain under each MPM, beside stock's own."""
+def cases(found, members, wanted, peers=()):
+    """Lines of the summary: farm ÷ plain under each MPM, beside stock's own and what `peers` say."""
     told = []
     for mpm, compared in found.items():
         peer = compared[over_plain(STOCK)]["ratio"]
         ours = {kind: compared[over_plain(kind)]["ratio"] for kind in (OURS, OURS_LEASTTIME)}
         told.append(Case(
-            f"farm of {members:,} ÷ plain, requests/s, {mpm}", f"stock byrequests {_show(peer)}",
-            ", ".join(f"{_show(ratio)} ({kind.split()[1]})" for kind, ratio in ours.items()),
+            f"farm of {members:,} ÷ plain, requests/s, {mpm}",
+            ", ".join([f"stock byrequests {show(peer)}", *peers]),
+            ", ".join(f"{show(ratio)} ({kind.split()[1]})" for kind, ratio in ours.items()),
             f"interval reaches {wanted}", all(high >= wanted for _, _, high in ours.values())))
     return told
 
 
-def _show(ratio):
+def show(ratio):
+    """A median with its interval."""
     low, middle, high = ratio
     return f"{middle:.2f} ({low:.2f} … {high:.2f})"
 
