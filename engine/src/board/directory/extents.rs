@@ -82,16 +82,25 @@ impl Directory {
             // The two belong together: children of older generations read the former ones.
             table = None;
         }
-        if !hashed {
-            table = None;
-        } else if table.is_none() {
-            let count = plan.and_then(|plan| self.extents.get(plan));
-            let count = count.map_or(wanted, |extent| extent.count);
-            table = Some(self.push(Kind::Table, farm, entries(count)));
-        }
+        table = match (hashed, plan) {
+            (true, Some(plan)) => table.or_else(|| Some(self.table_of(farm, plan))),
+            _ => None,
+        };
         if let Some(entry) = self.farms.get_mut(farm as usize) {
             (entry.plan, entry.table) = (plan, table);
         }
         Ok(())
+    }
+
+    /// The table that belongs to a plan area: the one that the farm had before it went to another
+    /// method, or a new one.
+    fn table_of(&mut self, farm: u32, plan: usize) -> usize {
+        let mut after = self.extents.iter().skip(plan);
+        let its = |extent: &Extent| (extent.kind, extent.first) == (Kind::Table, farm);
+        if let Some(there) = after.position(its) {
+            return plan + there;
+        }
+        let count = self.extents.get(plan).map_or(0, |extent| extent.count);
+        self.push(Kind::Table, farm, entries(count))
     }
 }

@@ -114,6 +114,33 @@ fn extents_are_appended_only_when_capacity_is_used_up() {
 }
 
 #[test]
+fn a_farm_that_comes_back_to_hash_has_its_table_back() {
+    let mut directory = Directory::empty(4);
+    let mut advance = |hashed, members| {
+        let spec = |name, members, hashed| FarmSpec {
+            hashed,
+            ..sample(name, 0..members)
+        };
+        let specs = [
+            spec("e", 1, true),
+            spec("f", members, hashed),
+            spec("g", 1, true),
+        ];
+        directory.advance(&specs, Some(2)).unwrap();
+        (directory.farms[1].table, directory.total)
+    };
+    let first = advance(true, 3);
+    assert_eq!(advance(false, 3), (None, first.1));
+    assert_eq!(advance(true, 3), first);
+    // One that belongs to a smaller plan is not for the larger one.
+    advance(false, 9);
+    let larger = advance(true, 9);
+    assert_ne!(larger.0, first.0);
+    advance(false, 9);
+    assert_eq!(advance(true, 9), larger);
+}
+
+#[test]
 fn one_key_twice_is_refused() {
     for specs in [
         vec![farm("f", &["a", "a"])],
