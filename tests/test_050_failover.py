@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import socket
 import threading
+import time
 from datetime import datetime
 
 import pytest
@@ -53,6 +54,28 @@ def test_member_killed_and_restarted_under_load(httpd, backends, mpm, balancer):
     engine = Engine(server)
     engine.wait_idle()
     engine.wait_usable(3)
+
+
+def test_a_member_put_back_in_service_is_probed_though_that_was_due_before(httpd, backends):
+    members = backends(2, apart=True)
+    server = httpd("event", conf=served(members.urls, settings="lbmethod=roundrobin",
+                                        each=f"retry={RETRY}"))
+    engine, api = Engine(server), Api(server)
+    member = "/farms/farm_one/members/" + members.urls[1].removeprefix("http://")
+    server.expect(BROKEN)
+    members.kill(1)
+    assert ab(server.port, "/farm/x", 10, 1).failed == 0
+    engine.wait_usable(1)
+    api.patch(member, on=False)
+    due = time.monotonic() + RETRY
+    # A request that looks for due members, and finds none in service.
+    wait_until(lambda: fetch(server.port, "/farm/x").status == 200 and time.monotonic() > due,
+               what="its time over")
+    assert fetch(server.port, "/farm/x").status == 200
+    members.restart(1)
+    api.patch(member, on=True)
+    wait_until(lambda: fetch(server.port, "/farm/x").status == 200 and engine.column("usable")[1],
+               what="the member probed")
 
 
 def test_requests_in_flight_at_the_kill(httpd, backends, mpm, balancer):
