@@ -7,6 +7,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -104,6 +105,12 @@ class Debian:
     def stop(self):
         self.run("apachectl", "stop")
         wait_until(lambda: not self.pid_file.exists(), what="httpd stopped")
+        # It goes after its file: the next one can have the port then.
+        wait_until(self._is_gone, what="nobody listens")
+
+    def _is_gone(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) != 0
 
     def force(self):
         """Whatever still runs is ended."""
