@@ -1,6 +1,7 @@
 //! The output filter of a farm's requests: sees the first byte of an answer, and throws away an
 //! answer that another member is to replace (`retryon`).
 
+use std::ffi::{CStr, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::budget;
@@ -11,22 +12,54 @@ use crate::guard::guard;
 use crate::record::{Answer, Kind, Record};
 use crate::{account, clock, cookie, elect, outcome, reverse, sticky};
 
-const NAME: &std::ffi::CStr = c"ATHENA_FIRST_BYTE";
+static FILTER: Filter = Filter::new();
 
-static HANDLE: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(std::ptr::null_mut());
+/// An output filter of ours.
+pub struct Filter(AtomicPtr<ffi::ap_filter_rec_t>);
 
-/// Registers the filter, in front of all others: none of them may see an answer that is taken back.
-pub fn register() {
-    // SAFETY: called from register_hooks; the name is static.
-    let filter = unsafe {
-        ffi::ap_register_output_filter(
-            NAME.as_ptr(),
-            Some(output),
-            None,
-            ffi::AP_FTYPE_RESOURCE - 1,
-        )
-    };
-    HANDLE.store(filter, Ordering::Release);
+type Output =
+    unsafe extern "C" fn(*mut ffi::ap_filter_t, *mut ffi::apr_bucket_brigade) -> ffi::apr_status_t;
+
+impl Filter {
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    /// Registers it, in front of all others: none of them may see an answer that is taken back.
+    ///
+    /// # Safety
+    /// Called from register_hooks.
+    pub unsafe fn register(&self, name: &'static CStr, output: Output) {
+        // SAFETY: the caller's promise; the name is static.
+        let handle = unsafe {
+            let place = ffi::AP_FTYPE_RESOURCE - 1;
+            ffi::ap_register_output_filter(name.as_ptr(), Some(output), None, place)
+        };
+        self.0.store(handle, Ordering::Release);
+    }
+
+    /// Adds it to a request.
+    ///
+    /// # Safety
+    /// `r` is live; `context` is what the filter expects.
+    pub unsafe fn add(
+        &self,
+        r: *mut ffi::request_rec,
+        context: *mut c_void,
+    ) -> *mut ffi::ap_filter_t {
+        let handle = self.0.load(Ordering::Acquire);
+        // SAFETY: the caller's promise; the handle was registered with this library.
+        unsafe { ffi::ap_add_output_filter_handle(handle, context, r, (*r).connection) }
+    }
+}
+
+/// Registers the filter.
+///
+/// # Safety
+/// Called from register_hooks.
+pub unsafe fn register() {
+    // SAFETY: the caller's promise.
+    unsafe { FILTER.register(c"ATHENA_FIRST_BYTE", output) }
 }
 
 /// Readies the request for an attempt.
@@ -47,12 +80,8 @@ pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
             (*connection).keepalives = 0;
         }
         if record.filter.get().is_null() {
-            record.filter.set(ffi::ap_add_output_filter_handle(
-                HANDLE.load(Ordering::Acquire),
-                std::ptr::from_ref(record).cast_mut().cast(),
-                r,
-                connection,
-            ));
+            let context = std::ptr::from_ref(record).cast_mut().cast();
+            record.filter.set(FILTER.add(r, context));
         }
         if !farm.params.retry_on.is_empty() && record.headers.get().is_null() {
             record

@@ -174,9 +174,9 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
                 none,
                 ffi::APR_HOOK_MIDDLE,
             );
+            filter::register();
+            reverse::register();
         }
-        filter::register();
-        reverse::register();
     });
 }
 

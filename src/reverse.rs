@@ -2,22 +2,20 @@
 //! after mod_proxy's own mapping, which knows single hosts, and with the member that answered.
 
 use std::ffi::{CStr, c_char};
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::config::mark;
 use athena_engine::reverse::header::{self, Scope};
 use athena_engine::reverse::{self, Mount, Origin};
 
 use crate::farm::{Farm, Member};
+use crate::filter::Filter;
 use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::runtime::{self, FarmTable};
 use crate::{ffi, pool, proxy};
 
-const NAME: &CStr = c"ATHENA_REVERSE";
-
-static HANDLE: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(std::ptr::null_mut());
+static FILTER: Filter = Filter::new();
 
 /// What a header's value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,17 +55,12 @@ struct Answer {
 }
 
 /// Registers the filter of requests to no farm.
-pub fn register() {
-    // SAFETY: called from register_hooks; the name is static.
-    let filter = unsafe {
-        ffi::ap_register_output_filter(
-            NAME.as_ptr(),
-            Some(output),
-            None,
-            ffi::AP_FTYPE_RESOURCE - 1,
-        )
-    };
-    HANDLE.store(filter, Ordering::Release);
+///
+/// # Safety
+/// Called from register_hooks.
+pub unsafe fn register() {
+    // SAFETY: the caller's promise.
+    unsafe { FILTER.register(c"ATHENA_REVERSE", output) }
 }
 
 /// Maps the headers of a farm's answer.
@@ -96,8 +89,7 @@ pub unsafe fn watch(r: *mut ffi::request_rec) {
             aliases(lines.urls).any(|line| mark::is_on(CStr::from_ptr(line.real).to_bytes()))
         });
         if marked {
-            let handle = HANDLE.load(Ordering::Acquire);
-            ffi::ap_add_output_filter_handle(handle, std::ptr::null_mut(), r, (*r).connection);
+            FILTER.add(r, std::ptr::null_mut());
         }
     }
 }

@@ -18,10 +18,10 @@ assumption on the distribution); `plain ÷ plain` compares a path with itself an
 members are one nginx process with a port for each. Prefork has as many children as there are
 connections, event has one.
 
-Where the time of farm − plain goes, by samples of the processor's time (perf, event, one member): 2.5 of
-4.5 microseconds in this module, whose 2,000 instructions are cold each time, since all the others of a
-request have come in between; 1.5 in APR and httpd for a longer URL and variables of the request; 0.5 in
-the kernel. A request takes some 100 on both cores together."""
+Where the time of farm − plain went at 8a9b323, by samples of the processor's time (perf, event, one
+member; `make bench` does not take them again): 2.5 of 4.5 microseconds in this module; 1.5 in APR and
+httpd for a longer URL and variables of the request; 0.5 in the kernel. A request takes some 100 on both
+cores together."""
 
 PAIRS = 40
 SECONDS = 0.5
