@@ -43,8 +43,10 @@ pub unsafe fn answer(r: *mut ffi::request_rec, after: Option<u64>) -> Result<c_i
         send(r, c"text/event-stream", COMMENT);
         ffi::ap_rflush(r);
     }
-    // SAFETY: as above.
-    while unsafe { (*(*r).connection).aborted } == 0 && !is_ending() && board.is_current() {
+    loop {
+        // Who comes to a child that ends is still told what has happened.
+        // SAFETY: as above.
+        let last = unsafe { (*(*r).connection).aborted } != 0 || is_ending() || !board.is_current();
         std::thread::sleep(EVERY);
         let now = clock::now();
         if !watcher.renew(now) {
@@ -64,6 +66,9 @@ pub unsafe fn answer(r: *mut ffi::request_rec, after: Option<u64>) -> Result<c_i
                 ffi::ap_rflush(r);
             }
             spoke = now;
+        }
+        if last {
+            break;
         }
     }
     Ok(OK)
