@@ -58,9 +58,14 @@ def test_a_child_whose_place_another_took_serves_on(httpd, backends):
     members = backends(1)
     server = httpd("worker", conf="StartServers 1\nServerLimit 1\nThreadsPerChild 25\n"
                    "MaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25\n"
-                   "LogLevel mpm_worker:debug\n" + served(members.urls))
+                   "LogLevel mpm_worker:debug\n"
+                   '<Location "/server-status">\nSetHandler server-status\n</Location>\n'
+                   + served(members.urls), modules=["status"])
     engine = Engine(server)
     server.expect("taking over scoreboard slot")
+    # A restart while threads are started may leave all their places taken.
+    wait_until(lambda: b"IdleWorkers: 24" in fetch(server.port, "/server-status?auto").body,
+               what="all threads")
 
     def restarted(n):
         if n < 3:

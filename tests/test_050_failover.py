@@ -211,7 +211,7 @@ def test_leasttime_takes_back_one_that_was_killed_at_work(httpd, backends):
 
     def shared_again():
         members.reset()
-        assert ab(server.port, "/farm/x", 20, 1).failed == 0
+        assert ab(server.port, "/farm/x", 20, 4).failed == 0
         return members.requests()[killed] >= 5
     wait_until(shared_again, RETRY + 10, "its share")
 
