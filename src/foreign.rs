@@ -11,7 +11,7 @@ use athena_engine::method::STRANGER;
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::rule::Asked;
-use crate::{ffi, proxy};
+use crate::{ffi, memory, proxy};
 
 /// Asks the provider for a member; `None`: it wants none.
 pub fn pick(provider: &ffi::proxy_balancer_method, asked: &Asked<'_>) -> Option<MemberId> {
@@ -79,7 +79,7 @@ fn show(asked: &Asked<'_>, member: &Member) {
             && let Some(proxy) = proxy::get()
         {
             let server = (*asked.r).server;
-            (proxy.initialize_worker)(member.worker, server, (*proxy.conf(server)).pool);
+            memory::initialise(proxy, member.worker, server, (*proxy.conf(server)).pool);
         }
     }
     member.show_counts(member.record().hot.inflight.count());

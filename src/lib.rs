@@ -53,6 +53,7 @@ mod guard;
 mod handover;
 mod log;
 mod manager;
+mod memory;
 mod method;
 mod metrics;
 mod naming;
@@ -151,6 +152,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
                 WATCHDOG.0.as_ptr(),
                 ffi::APR_HOOK_LAST,
             );
+            ffi::ap_hook_child_init(Some(memory::child_init), none, none, first);
             ffi::ap_hook_child_init(Some(runtime::child_init), none, none, ffi::APR_HOOK_MIDDLE);
             ffi::ap_hook_child_status(Some(runtime::child_status), none, none, first);
             ffi::ap_hook_monitor(Some(watch::monitor), none, none, ffi::APR_HOOK_MIDDLE);

@@ -20,8 +20,8 @@ use crate::proxy::Proxy;
 use crate::record::{Answer, Kind, Record};
 use crate::unusable;
 use crate::{
-    access, account, canon, clock, connection, cookie, elect, environment, filter, forward, proxy,
-    reverse,
+    access, account, canon, clock, connection, cookie, elect, environment, filter, forward, memory,
+    proxy, reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -266,7 +266,7 @@ unsafe fn attempt(
         // Both: another thread that is at it marks its own part before the shared one.
         let ready = (*member.worker).local_status & status;
         if ready & ffi::PROXY_WORKER_INITIALIZED.unsigned_abs() == 0 {
-            (proxy.initialize_worker)(member.worker, (*r).server, (*call.conf).pool);
+            memory::initialise(proxy, member.worker, (*r).server, (*call.conf).pool);
         }
         if status & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0 {
             // mod_proxy refuses connections of a worker in error; who may try is decided here.

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use crate::farm::Farm;
 use crate::naming::{self, text};
-use crate::{ffi, outcome, proxy};
+use crate::{ffi, memory, outcome, proxy};
 
 const SECOND: i64 = 1_000_000;
 const YEAR: i64 = 31_536_000 * SECOND;
@@ -147,7 +147,7 @@ pub unsafe fn initialise(worker: *mut ffi::proxy_worker, s: *mut ffi::server_rec
         return;
     };
     // SAFETY: the caller's promise; the lock is held, so that nobody else uses the pool.
-    unsafe { (proxy.initialize_worker)(worker, s, *parent as *mut ffi::apr_pool_t) };
+    unsafe { memory::initialise(proxy, worker, s, *parent as *mut ffi::apr_pool_t) };
 }
 
 /// Sets one parameter. `None`: its value is none.

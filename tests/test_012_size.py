@@ -3,10 +3,13 @@
 mod_proxy reads a farm's lines in a time that grows with their square, so a farm has 3,000 here.
 """
 
+from pathlib import Path
+
 import pytest
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
+from harness.load import ab
 
 FARMS, MEMBERS = 1000, 10
 
@@ -35,3 +38,34 @@ def test_a_farm_of_thousands(httpd, backends, method):
     assert [fetch(server.port, f"/farm/{n}").status for n in range(50)] == [200] * 50
     assert members.requests() == [50]
     assert len([count for count in Engine(server).column("elected") if count]) > 40
+
+
+ONE_CHILD = ("StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8\n"
+             "MinSpareThreads 1\nMaxSpareThreads 8\n")
+
+
+def private(server):
+    """KiB that belong to the children alone."""
+    lines = [line for pid in server.child_pids()
+             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+
+
+def test_members_share_the_memory_that_an_answer_takes(httpd, backends):
+    """In stock httpd each member keeps its own."""
+    few, many = 50, 400
+    member_urls = urls(backends(1).urls[0], many)
+
+    def grown(engine, method):
+        conf = ONE_CHILD + served(member_urls, settings=f"lbmethod={method}")
+        if engine == "stock":
+            conf = conf.replace('"http://farm_one/"', '"balancer://farm_one/"')
+        server = httpd("event", engine=engine, conf=conf)
+        ab(server.port, "/farm/x", few, 1)
+        before = private(server)
+        ab(server.port, "/farm/x", many, 1)
+        return (private(server) - before) / (many - few)
+
+    ours, stock = grown("on", "roundrobin"), grown("stock", "byrequests")
+    assert stock > 25, "a member's memory in stock httpd, in KiB"
+    assert ours < 0.8 * stock, (ours, stock)
