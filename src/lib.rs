@@ -78,6 +78,7 @@ mod serve;
 mod stats;
 mod status_page;
 mod sticky;
+mod stock_pages;
 mod stored;
 mod tree;
 mod unlisted;
@@ -161,6 +162,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
             ffi::ap_hook_translate_name(Some(paths::translate_name), none, none, first);
             ffi::ap_hook_map_to_storage(Some(paths::map_to_storage), none, none, first);
             ffi::ap_hook_handler(Some(paths::handler), none, none, first);
+            ffi::ap_hook_handler(Some(stock_pages::handler), none, none, first);
             // mod_proxy_balancer's page comes first where it is loaded.
             ffi::ap_hook_handler(Some(manager::handler), none, none, ffi::APR_HOOK_LAST);
             // Before mod_proxy's own walk of the <Proxy> sections.

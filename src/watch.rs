@@ -1,7 +1,7 @@
-//! The watch: twice a second, in one child, through mod_watchdog. It takes over what the pages and
-//! checks of mod_proxy_balancer and mod_proxy_hcheck changed: their edits bump no version; it notices
-//! who does not report, has agents asked, and lets members go that are removed.
-//! Where none of this can happen, no child needs the watchdog's thread.
+//! The watch: twice a second, in one child, through mod_watchdog. It takes over what mod_proxy_hcheck
+//! changed, whose changes bump no version; it notices who does not report, has agents asked, and lets
+//! members go that are removed. Where none of this can happen, no child has the watchdog's thread: in a
+//! process with a second one, each system call and lock of each request costs more.
 //!
 //! In the parent, the `monitor` hook repairs totals that a killed child left off by one, and tells
 //! of members that have drained long enough.
@@ -21,11 +21,10 @@ use crate::{added, agent, drain, events, growth, method, proxy, refresh, rounds,
 /// Well within the second that an edit may take to show.
 const EVERY_US: i64 = 500_000;
 
-/// Whether a module is loaded that changes workers at run time, or members can be added and removed,
-/// are expected to report, or have an agent to be asked.
+/// Whether a module is loaded that changes workers by itself, or members can be added and removed, are
+/// expected to report, or have an agent to be asked.
 pub fn is_needed() -> bool {
-    let modules = [c"proxy_balancer_module", c"proxy_hcheck_module"];
-    modules.into_iter().any(proxy::is_loaded)
+    proxy::is_loaded(c"proxy_hcheck_module")
         || runtime::get().is_some_and(|runtime| runtime.farms.iter().any(is_needed_by))
 }
 
@@ -44,7 +43,7 @@ pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::serv
     })
 }
 
-/// Registers with mod_watchdog. Without it, edits show at restarts only.
+/// Registers with mod_watchdog.
 ///
 /// # Safety
 /// Called from post_config with the configuration's pool and the main server.
@@ -61,8 +60,8 @@ pub unsafe fn register(pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
             log::server(
                 Level::Warning,
                 s,
-                "ATH0015: mod_watchdog is not loaded: changes made in balancer-manager and by \
-                 health checks take effect at the next restart",
+                "ATH0015: mod_watchdog is not loaded: nobody looks for what health checks change, \
+                 for members that do not report, and for agents to ask",
             );
             return;
         };
@@ -94,14 +93,20 @@ unsafe extern "C" fn tick(
 }
 
 fn look() {
-    let Some(runtime) = runtime::get() else {
-        return;
-    };
-    for farm in &runtime.farms {
-        growth::follow(farm);
+    for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
         added::let_go(farm);
         stats::follow(farm);
-        take_over(farm);
+    }
+    take_over(Duration::ZERO);
+    show_counts();
+}
+
+/// Takes over what others changed in mod_proxy's structures, and has it take effect. While somebody
+/// else changes a farm for longer than `patience`, it is left to the next look.
+pub fn take_over(patience: Duration) {
+    for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
+        growth::follow(farm);
+        take_over_farm(farm, patience);
         if !farm
             .members
             .iter()
@@ -110,15 +115,20 @@ fn look() {
             farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
         }
         refresh::if_stale(farm);
+    }
+}
+
+/// Shows all members' counts where mod_proxy's pages read them.
+pub fn show_counts() {
+    for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
         for member in &farm.members {
             member.show_counts(member.record().hot.inflight.count());
         }
     }
 }
 
-/// Takes over what others changed in mod_proxy's shared parts, and has it take effect.
-fn take_over(farm: &Farm) {
-    let changed = pull(farm, Duration::ZERO);
+fn take_over_farm(farm: &Farm, patience: Duration) {
+    let changed = pull(farm, patience);
     if changed > 0 {
         let text = format!(
             "ATH0113: farm {}: {changed} members were changed by hand or check",

@@ -1,6 +1,7 @@
 """What steers farms from outside: mod_proxy_hcheck and stock's balancer-manager."""
 
 import re
+from pathlib import Path
 
 import pytest
 from harness import manager
@@ -108,3 +109,13 @@ def test_balancer_manager_shows_our_counts(httpd, backends):
         return re.findall(r"<httpd:elected>(\d+)</httpd:elected>", page)
 
     wait_until(lambda: elected() == ["5", "5"], what="both members' elections shown")
+
+
+def test_no_child_of_prefork_has_a_second_thread_for_nothing(httpd, backends):
+    """With two, each system call and each lock of a request costs more."""
+    server = httpd("prefork", balancer=True, children=4,
+                   conf=manager.CONF + served(backends(2).urls, settings=SETTINGS))
+    assert fetch(server.port, "/farm/x").status == 200
+    children = server.child_pids()
+    assert len(children) >= 4
+    assert {len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in children} == {1}
