@@ -43,7 +43,8 @@ pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::se
         }
         drop(base);
         if proxy::is_loaded(c"proxy_balancer_module") {
-            for member in runtime.farms.iter().flat_map(|farm| &farm.members) {
+            let ours = runtime.farms.iter().filter(|farm| !farm.observed);
+            for member in ours.flat_map(|farm| &farm.members) {
                 // SAFETY: workers live as long as the configuration.
                 unsafe { share(member.worker) };
             }
