@@ -30,8 +30,9 @@ class Ftp:
                         elif command == "RETR" and argument == "who.txt":
                             self.say("150 Sending")
                             with data.accept()[0] as connection:
+                                # Counted before its client can know.
+                                server.sent += 1
                                 connection.sendall(server.name.encode())
-                            server.sent += 1
                             self.say("226 Sent")
                         elif command == "SIZE" and argument == "who.txt":
                             self.say(f"213 {len(server.name)}")
