@@ -8,6 +8,7 @@ use std::process::{Command, exit};
 const FUNCTIONS: &[&str] = &[
     "ap_(run|hook)_(access_checker|access_checker_ex|check_user_id|auth_checker|force_authn)",
     "ap_hook_(monitor|pre_config|post_config|child_init|child_status|pre_translate_name|translate_name)",
+    "ap_run_handler",
     "ap_hook_(map_to_storage|handler|pre_connection|quick_handler)",
     "ap_(add_output_filter_handle|remove_output_filter|register_output_filter|pass_brigade)",
     "ap_state_query|ap_(sub_req_method_uri|destroy_sub_req)",

@@ -8,14 +8,14 @@
 //!   first byte, [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other
 //!   farms, [`patience`] and [`unusable`] are for when nothing is left, [`client`] may have gone by then
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
-//!   the board (engine); [`refresh`] publishes plans, [`watch`] looks for edits, [`growth`] for
-//!   members that are added, [`stored`] for what mod_proxy_balancer remembers; on its [`rounds`] it asks
-//!   each [`agent`] and makes each [`check`]
+//!   the board (engine), [`memory`] (a child's members); [`refresh`] publishes plans, [`growth`] looks for
+//!   members that are added, [`stored`] for what mod_proxy_balancer remembers; the [`watch`] takes over what
+//!   others edited, and on its [`rounds`] it asks each [`agent`] and makes each [`check`]
 //! * how a member is chosen: [`elect`], by the request's [`class`] and [`affinity`], and the farm's [`rule`],
 //!   ours or other modules' ([`extension`], [`foreign`])
 //! * what people change at run time: [`change`], [`mod@method`], and what happened: [`events`]
-//! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`]; mod_proxy_balancer through
-//!   [`provider`] (and [`unlisted`])
+//! * who else asks: [`paths`] and [`api`], [`metrics`], [`status_page`], [`manager`], [`stock_pages`];
+//!   mod_proxy_balancer through [`provider`] (and [`unlisted`])
 
 mod access;
 mod account;

@@ -5,8 +5,6 @@
 //! and the next request, which goes to another member, fetches other memory into the processor's
 //! caches. Here it gets what the last one gave back. The pools stay each worker's own.
 
-use std::ffi::c_void;
-use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -33,8 +31,8 @@ pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::se
         };
         // The structure that `share` fills in is the one that this mod_proxy knows.
         // SAFETY: a loaded module's record; the main server's configuration, while one thread runs.
-        // Workers' memory is the configuration's, not the child's: a signal may end a child, and its
-        // pool, in the middle of a request.
+        // Its pool outlives every request and is never destroyed in a child: a signal may end a child,
+        // and the child's own pool, in the middle of a request.
         unsafe {
             if (*proxy.module).minor_version != ffi::MODULE_MAGIC_NUMBER_MINOR {
                 return;
@@ -55,8 +53,8 @@ pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::se
 /// Makes a worker ready for requests, as mod_proxy does with the first one.
 ///
 /// # Safety
-/// `worker` is a member's, of this process; `pool` lives as long, and is nobody's who does not call
-/// mod_proxy for it.
+/// `worker` is a member's, of this process; `pool` lives as long, and is used under mod_proxy's lock or
+/// the caller's only.
 pub unsafe fn initialise(
     proxy: &Proxy,
     worker: *mut ffi::proxy_worker,
@@ -90,7 +88,6 @@ unsafe fn with_allocator(parent: *mut ffi::apr_pool_t) -> Option<Base> {
             return None;
         }
         ffi::apr_allocator_owner_set(allocator, pool);
-        ffi::apr_pool_pre_cleanup_register(pool, ptr::null(), Some(forget));
     }
     Some(Base(pool))
 }
@@ -120,35 +117,10 @@ unsafe fn share(worker: *mut ffi::proxy_worker) {
         }
         let connections: *mut ffi::proxy_conn_pool =
             ffi::apr_palloc(pool, size_of::<ffi::proxy_conn_pool>()).cast();
-        connections.write(MaybeUninit::zeroed().assume_init());
+        connections.write_bytes(0, 1);
         (*connections).pool = pool;
         (*connections).dns_pool = dns_pool;
         let order = (Ordering::AcqRel, Ordering::Acquire);
-        if place
-            .compare_exchange(ptr::null_mut(), connections, order.0, order.1)
-            .is_ok()
-        {
-            // As mod_proxy's own: connections that go with the pools are not ended one by one.
-            ffi::apr_pool_pre_cleanup_register(base, worker.cast(), Some(part));
-        }
+        let _ = place.compare_exchange(ptr::null_mut(), connections, order.0, order.1);
     }
-}
-
-/// The base goes.
-unsafe extern "C" fn forget(_: *mut c_void) -> ffi::apr_status_t {
-    guard!("memory cleanup", ffi::APR_EGENERAL, {
-        if let Ok(mut base) = BASE.lock() {
-            *base = None;
-        }
-        ffi::APR_SUCCESS
-    })
-}
-
-/// A worker's pools go.
-unsafe extern "C" fn part(worker: *mut c_void) -> ffi::apr_status_t {
-    guard!("memory cleanup", ffi::APR_EGENERAL, {
-        // SAFETY: registered for a worker, which lives as long as the base's parent.
-        unsafe { (*worker.cast::<ffi::proxy_worker>()).cp = ptr::null_mut() };
-        ffi::APR_SUCCESS
-    })
 }

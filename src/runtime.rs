@@ -15,7 +15,7 @@ use crate::farm::{Farm, Member};
 use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{added, change, ffi, foreign, random, watch, worker};
+use crate::{added, change, ffi, foreign, proxy, random, watch, worker};
 
 /// Everything of one configuration pass. Dropped with the configuration, in the parent.
 pub struct Runtime {
@@ -119,7 +119,7 @@ unsafe extern "C" fn leave(_data: *mut std::ffi::c_void) -> ffi::apr_status_t {
         if let Some(runtime) = get()
             && runtime.parent == std::process::id()
         {
-            // What pages and checks changed since the watch last looked. Children go on changing farms.
+            // What others changed since the last look. Children go on changing farms.
             for farm in &runtime.farms {
                 watch::pull(farm, change::PATIENCE);
             }
@@ -180,7 +180,10 @@ pub unsafe extern "C" fn child_init(pool: *mut ffi::apr_pool_t, s: *mut ffi::ser
         // SAFETY: httpd calls with the child's pool, before it serves requests.
         unsafe {
             foreign::ready(pool, &runtime.farms);
-            worker::ready(pool);
+            if let Some(proxy) = proxy::get() {
+                // Not the child's, which a signal may destroy in the middle of a request.
+                worker::ready((*proxy.conf(s)).pool);
+            }
         }
         runtime.farms.iter().for_each(added::ready);
         let Some(slot) = runtime.board.claim(std::process::id()) else {

@@ -1,15 +1,18 @@
 //! The pages that show mod_proxy's own workers: balancer-manager of mod_proxy_balancer, and mod_status's.
 //! Before they are made, our counts are put where they read them; what balancer-manager changed, which
-//! bumps no version, is taken over when its request is done.
+//! bumps no version, is taken over before its page ends.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_int};
 
-use crate::ffi::{self, APR_SUCCESS, DECLINED};
+use crate::ffi::{self, DECLINED};
 use crate::guard::guard;
 use crate::{change, watch};
 
 const MANAGER: &CStr = c"balancer-manager";
-const STATUS: &CStr = c"server-status";
+/// As the handler's name, and as the type that it answers to as well.
+const STATUS: [&CStr; 2] = [c"server-status", c"application/x-httpd-status"];
+/// A note of the request: the page is being made.
+const MAKING: &CStr = c"athena-stock-page";
 
 /// A `handler` hook, in front of theirs.
 pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
@@ -18,25 +21,23 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
         unsafe {
             let name = (*r).handler;
             // Every request comes by.
-            if name.is_null() || !matches!((*name).cast_unsigned(), b'b' | b's') {
+            if name.is_null() || !matches!((*name).cast_unsigned(), b'a' | b'b' | b's') {
                 return DECLINED;
             }
             let name = CStr::from_ptr(name);
-            if name == MANAGER || name == STATUS {
+            if name == MANAGER || STATUS.contains(&name) {
                 watch::show_counts();
             }
-            if name == MANAGER {
-                ffi::apr_pool_cleanup_register((*r).pool, std::ptr::null(), Some(edited), None);
+            if name != MANAGER || !ffi::apr_table_get((*r).notes, MAKING.as_ptr()).is_null() {
+                return DECLINED;
             }
+            ffi::apr_table_setn((*r).notes, MAKING.as_ptr(), c"1".as_ptr());
+            let status = ffi::ap_run_handler(r);
+            // After a panic here the page is not made again.
+            guard!("balancer-manager", (), {
+                watch::take_over(change::PATIENCE)
+            });
+            status
         }
-        DECLINED
-    })
-}
-
-/// The request of a page goes.
-unsafe extern "C" fn edited(_: *mut c_void) -> ffi::apr_status_t {
-    guard!("balancer-manager", APR_SUCCESS, {
-        watch::take_over(change::PATIENCE);
-        APR_SUCCESS
     })
 }

@@ -3,8 +3,8 @@
 //! members go that are removed. Where none of this can happen, no child has the watchdog's thread: in a
 //! process with a second one, each system call and lock of each request costs more.
 //!
-//! In the parent, the `monitor` hook repairs totals that a killed child left off by one, and tells
-//! of members that have drained long enough.
+//! In the parent, the `monitor` hook repairs totals that a killed child left off by one, tells of
+//! members that have drained long enough, and takes over what nobody else has: other modules' edits.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::{added, agent, drain, events, growth, method, proxy, refresh, rounds, runtime, stats};
 
-/// Well within the second that an edit may take to show.
+/// Well within the second that a health check's finding may take to show.
 const EVERY_US: i64 = 500_000;
 
 /// Whether a module is loaded that changes workers by itself, or members can be added and removed, are
@@ -38,6 +38,9 @@ pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::serv
         if let Some(board) = runtime::board() {
             board.reconcile();
             drain::look();
+            for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
+                take_over_farm(farm, Duration::ZERO);
+            }
         }
         ffi::DECLINED
     })
@@ -60,8 +63,8 @@ pub unsafe fn register(pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
             log::server(
                 Level::Warning,
                 s,
-                "ATH0015: mod_watchdog is not loaded: nobody looks for what health checks change, \
-                 for members that do not report, and for agents to ask",
+                "ATH0015: mod_watchdog is not loaded: nobody looks for members that do not report, \
+                 for agents to ask, and for added members to check",
             );
             return;
         };
@@ -102,7 +105,7 @@ fn look() {
 }
 
 /// Takes over what others changed in mod_proxy's structures, and has it take effect. While somebody
-/// else changes a farm for longer than `patience`, it is left to the next look.
+/// else changes a farm for longer than `patience`, it is left to the next look, the parent's at last.
 pub fn take_over(patience: Duration) {
     for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
         growth::follow(farm);

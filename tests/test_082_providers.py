@@ -231,6 +231,17 @@ def test_it_may_not_have_its_way(httpd, backends, plugins, balancer):
     assert fetch(server.port, "/farm/x", headers={"X-Last": "0"}).member == 0
 
 
+def test_what_it_writes_is_taken_over(httpd, backends, plugins):
+    """The parent looks about every ten seconds, whoever changed mod_proxy's structures."""
+    members = backends(2)
+    disabling = plugins("lbmethod_last", replace={
+        "    apr_sleep(200);\n": "    workers[0]->s->status |= PROXY_WORKER_DISABLED;\n"})
+    server = httpd("prefork", plugins=disabling,
+                   conf=served(members.urls, settings="lbmethod=last"))
+    assert fetch(server.port, "/farm/x").member == 1
+    wait_until(lambda: Engine(server).column("on") == [False, True], 30, "the parent's look")
+
+
 def test_it_sees_our_counts(httpd, backends, plugins):
     members = backends(1)
     server = httpd("event", balancer=False, plugins=plugins("lbmethod_last"), children=32,

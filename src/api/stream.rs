@@ -44,9 +44,12 @@ pub unsafe fn answer(r: *mut ffi::request_rec, after: Option<u64>) -> Result<c_i
         ffi::ap_rflush(r);
     }
     loop {
-        // Who comes to a child that ends is still told what has happened.
         // SAFETY: as above.
-        let last = unsafe { (*(*r).connection).aborted } != 0 || is_ending() || !board.is_current();
+        if unsafe { (*(*r).connection).aborted } != 0 {
+            break;
+        }
+        // Who comes to a child that ends is still told what has happened.
+        let last = is_ending() || !board.is_current();
         std::thread::sleep(EVERY);
         let now = clock::now();
         if !watcher.renew(now) {
