@@ -20,7 +20,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_(regexec|run_http_scheme|run_default_port|internal_redirect)",
     "ap_regexec|apr_fnmatch",
     "apr_(palloc|pstrdup|pstrmemdup|pool_cleanup_(register|kill|null)|pool_userdata_(get|setn))",
-    "apr_pool_(create_ex|destroy|clear|pre_cleanup_register)",
+    "apr_pool_(parent_get|create_ex|destroy|clear|pre_cleanup_register)",
     "apr_allocator_(create|destroy|mutex_set|max_free_set|owner_set)",
     "apr_table_(get|set|setn|addn|unset|copy|clone|do|overlap|clear|make|elts)",
     "apr_array_(push|make)|ap_construct_url",

@@ -9,6 +9,7 @@ use crate::ffi;
 use crate::guard::guard;
 use crate::outcome;
 use crate::record::Record;
+use crate::warm;
 
 /// The protocol spoken to a member, by its URL's scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub unsafe fn watch(
         let headers = || (*ffi::apr_table_elts((*r).headers_out)).nelts;
         let headers_before = headers();
         let kept = keeps(member) && one_waits(member);
-        let result = attempt();
+        let result = warm::during(record.farm(), member, attempt);
         record.connection.set(Traces {
             made: CONNECTIONS.get() != before,
             kept,
@@ -216,11 +217,13 @@ fn pool_is_full(member: &Member) -> bool {
 /// The `pre_connection` hook: called for each new connection, those to members included, in the
 /// thread that makes them.
 pub unsafe extern "C" fn pre_connection(
-    _connection: *mut ffi::conn_rec,
+    connection: *mut ffi::conn_rec,
     _socket: *mut c_void,
 ) -> c_int {
     guard!("pre_connection", ffi::DECLINED, {
         CONNECTIONS.set(CONNECTIONS.get().wrapping_add(1));
+        // SAFETY: httpd calls with a new connection.
+        unsafe { warm::note(connection) };
         ffi::DECLINED
     })
 }

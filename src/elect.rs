@@ -203,6 +203,7 @@ pub fn take(
     if record.is_spent() {
         return Err(Nobody::Usable);
     }
+    member.warm.fetch();
     // At once, so that the next choice, in whatever child, sees this one.
     // SAFETY: called for a live request and its own record.
     if !unsafe { account::open(r, record, farm, member, elected.limit) } {

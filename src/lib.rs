@@ -8,7 +8,7 @@
 //!   first byte, [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other
 //!   farms, [`patience`] and [`unusable`] are for when nothing is left, [`client`] may have gone by then
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
-//!   the board (engine), [`memory`] (a child's members); [`refresh`] publishes plans, [`growth`] looks for
+//!   the board (engine), [`memory`] (a child's members) and [`warm`]; [`refresh`] publishes plans, [`growth`] looks for
 //!   members that are added, [`stored`] for what mod_proxy_balancer remembers; the [`watch`] takes over what
 //!   others edited, and on its [`rounds`] it asks each [`agent`] and makes each [`check`]
 //! * how a member is chosen: [`elect`], by the request's [`class`] and [`affinity`], and the farm's [`rule`],
@@ -83,6 +83,7 @@ mod stored;
 mod tree;
 mod unlisted;
 mod unusable;
+mod warm;
 mod watch;
 mod worker;
 

@@ -17,7 +17,7 @@ use athena_engine::reverse::Origin;
 
 use super::Farm;
 use crate::connection::Protocol;
-use crate::{agent, ffi, naming};
+use crate::{agent, ffi, naming, warm};
 
 /// One member.
 pub struct Member {
@@ -44,6 +44,8 @@ pub struct Member {
     pub check: Option<Check>,
     /// This child's own in-flight cell on the board; null in the parent and without a slot.
     pub cell: AtomicPtr<AtomicU32>,
+    /// Where its latest connection in this child lies.
+    pub warm: warm::Places,
     /// mod_proxy had it in error when last looked at (engine off).
     pub(super) seen_error: AtomicBool,
 }
@@ -75,6 +77,7 @@ impl Member {
             extras,
             origin: None,
             cell: AtomicPtr::default(),
+            warm: warm::Places::default(),
             seen_error: AtomicBool::new(false),
         };
         member.origin = Origin::of(member.url().to_bytes());
