@@ -196,7 +196,7 @@ impl Picker<'_> {
             tried: &[],
             probes: true,
             leaves: 0,
-            force: false,
+            force: &|| false,
             half_life: HALF_LIFE,
             affinity: Affinity {
                 key,
