@@ -1,5 +1,7 @@
 """Children killed, gracefully replaced, stopped and started: the board stays true."""
 
+import socket
+
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
@@ -67,12 +69,17 @@ def test_a_child_whose_place_another_took_serves_on(httpd, backends):
     wait_until(lambda: b"IdleWorkers: 24" in fetch(server.port, "/server-status?auto").body,
                what="all threads")
 
+    def taken():
+        # A listener that was told to end right before it waits for a connection ends with the next one.
+        socket.create_connection(("127.0.0.1", server.port), 10).close()
+        return server.lines("taking over scoreboard slot")
+
     def restarted(n):
         if n < 3:
             return fetch(server.port, "/farm/x").status
         wait_until(lambda: members.total("now") == 3, what="requests under way")
         server.graceful()
-        wait_until(lambda: server.lines("taking over scoreboard slot"), what="the place taken")
+        wait_until(taken, what="the place taken")
         assert engine.column("inflight") == [3]
         members.release()
         return None
