@@ -1,7 +1,5 @@
 """Children killed, gracefully replaced, stopped and started: the board stays true."""
 
-import socket
-
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
@@ -54,44 +52,46 @@ def test_graceful_restarts_under_load(httpd, backends, mpm, balancer):
     assert sum(members.requests()) == len(load.results)
 
 
-def test_a_child_whose_place_another_took_serves_on(httpd, backends):
-    """Worker gives a leaving child's place in its scoreboard to a new one while requests are under
-    way; what the older one ends is counted as ever."""
-    members = backends(1)
-    server = httpd("worker", conf="StartServers 1\nServerLimit 1\nThreadsPerChild 25\n"
-                   "MaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25\n"
-                   "LogLevel mpm_worker:debug\n"
-                   '<Location "/server-status">\nSetHandler server-status\n</Location>\n'
-                   + served(members.urls), modules=["status"])
+def loses_its_place(server, members):
+    """Whether worker gives the place of a leaving child in its scoreboard to a new one while requests
+    are under way; what the older one ends is then counted as ever."""
     engine = Engine(server)
-    server.expect("taking over scoreboard slot")
-    # A restart while threads are started may leave all their places taken.
-    wait_until(lambda: b"IdleWorkers: 24" in fetch(server.port, "/server-status?auto").body,
-               what="all threads")
-
-    def taken():
-        # A listener that was told to end right before it waits for a connection ends with the next one.
-        socket.create_connection(("127.0.0.1", server.port), 10).close()
-        return server.lines("taking over scoreboard slot")
+    # Now and then, on a busy machine, worker finds no free place for as long as one cares to wait.
+    server.expect("taking over scoreboard slot|AH00288: scoreboard is full")
 
     def restarted(n):
         if n < 3:
             return fetch(server.port, "/farm/x").status
         wait_until(lambda: members.total("now") == 3, what="requests under way")
         server.graceful()
-        wait_until(taken, what="the place taken")
+        try:
+            wait_until(lambda: server.lines("taking over scoreboard slot"), seconds=5)
+        except AssertionError:
+            members.release()
+            return False
         assert engine.column("inflight") == [3]
         members.release()
-        return None
+        return True
 
     members.hold()
     try:
-        assert at_once(4, restarted) == [200, 200, 200, None]
+        *answers, taken = at_once(4, restarted)
     finally:
         members.release()
+    if taken is False:
+        return False
+    assert [*answers, taken] == [200, 200, 200, True]
     engine.wait_idle()
     assert ab(server.port, "/farm/x", 50, 2).failed == 0
     assert engine.column("inflight") == [0]
+    return True
+
+
+def test_a_child_whose_place_another_took_serves_on(httpd, backends):
+    members = backends(1)
+    conf = ("StartServers 1\nServerLimit 1\nThreadsPerChild 25\nMaxRequestWorkers 25\n"
+            "MinSpareThreads 1\nMaxSpareThreads 25\nLogLevel mpm_worker:debug\n" + served(members.urls))
+    assert any(loses_its_place(httpd("worker", conf=conf), members) for _ in range(3))
 
 
 def test_stop_and_start_keep_what_was_learnt(httpd, backends, balancer):
