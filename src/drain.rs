@@ -31,10 +31,7 @@ pub fn is_over(farm: &Farm, member: &Member) -> bool {
 
 /// Looks at all members, so that it is said without a request, too.
 pub fn look() {
-    for farm in runtime::get()
-        .into_iter()
-        .flat_map(|runtime| &runtime.farms)
-    {
+    for farm in runtime::farms() {
         for member in &farm.members {
             is_over(farm, member);
         }

@@ -22,7 +22,7 @@ use crate::{paths, proxy, runtime};
 
 use page::Page;
 
-const HANDLER: &CStr = c"balancer-manager";
+pub const HANDLER: &CStr = c"balancer-manager";
 
 /// A farm on the page.
 pub struct Shown {
@@ -130,7 +130,7 @@ unsafe fn farms_of(r: *mut ffi::request_rec) -> Vec<Shown> {
 
 /// Every farm, in the API's order and by the name that is unmistakable there.
 fn all_farms() -> Vec<Shown> {
-    let farms = runtime::get().map_or(&[][..], |runtime| &runtime.farms);
+    let farms = runtime::farms();
     let shared = |farm: &Farm| farms.iter().filter(|other| other.name == farm.name).count() > 1;
     farms
         .iter()

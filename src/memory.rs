@@ -24,9 +24,7 @@ static BASE: Mutex<Option<Base>> = Mutex::new(None);
 /// A `child_init` hook, to run before mod_proxy_balancer makes all workers ready.
 pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
     guard!("child_init", (), {
-        let (Some(proxy), Some(runtime), Ok(mut base)) =
-            (proxy::get(), runtime::get(), BASE.lock())
-        else {
+        let (Some(proxy), Ok(mut base)) = (proxy::get(), BASE.lock()) else {
             return;
         };
         // The structure that `share` fills in is the one that this mod_proxy knows.
@@ -41,7 +39,7 @@ pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::se
         }
         drop(base);
         if proxy::is_loaded(c"proxy_balancer_module") {
-            let ours = runtime.farms.iter().filter(|farm| !farm.observed);
+            let ours = runtime::farms().iter().filter(|farm| !farm.observed);
             for member in ours.flat_map(|farm| &farm.members) {
                 // SAFETY: workers live as long as the configuration.
                 unsafe { share(member.worker) };
@@ -105,13 +103,8 @@ unsafe fn share(worker: *mut ffi::proxy_worker) {
         if !place.load(Ordering::Acquire).is_null() {
             return;
         }
-        let sub_pool = || {
-            let mut pool = ptr::null_mut();
-            ffi::apr_pool_create_ex(&raw mut pool, base, None, ptr::null_mut());
-            pool
-        };
         // In mod_proxy's order: addresses outlive connections.
-        let (dns_pool, pool) = (sub_pool(), sub_pool());
+        let (dns_pool, pool) = (sub_pool(base), sub_pool(base));
         if dns_pool.is_null() || pool.is_null() {
             return;
         }
@@ -123,4 +116,15 @@ unsafe fn share(worker: *mut ffi::proxy_worker) {
         let order = (Ordering::AcqRel, Ordering::Acquire);
         let _ = place.compare_exchange(ptr::null_mut(), connections, order.0, order.1);
     }
+}
+
+/// A part of a pool, with the same allocator; NULL without memory.
+///
+/// # Safety
+/// `parent` is live, and nobody else uses it meanwhile.
+pub unsafe fn sub_pool(parent: *mut ffi::apr_pool_t) -> *mut ffi::apr_pool_t {
+    let mut pool = ptr::null_mut();
+    // SAFETY: the caller's promise.
+    unsafe { ffi::apr_pool_create_ex(&raw mut pool, parent, None, ptr::null_mut()) };
+    pool
 }

@@ -55,10 +55,7 @@ families! {
 pub unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
     let mut page = Page::default();
     page.gauge(BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    for farm in runtime::get()
-        .into_iter()
-        .flat_map(|runtime| &runtime.farms)
-    {
+    for farm in runtime::farms() {
         add_farm(&mut page, farm);
     }
     // SAFETY: the caller's promise.

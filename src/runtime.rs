@@ -95,6 +95,11 @@ pub fn get() -> Option<&'static Runtime> {
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
 }
 
+/// The farms in force.
+pub fn farms() -> &'static [Farm] {
+    get().map_or(&[], |runtime| &runtime.farms)
+}
+
 /// The board in force.
 pub fn board() -> Option<&'static Board> {
     get().map(|runtime| &runtime.board)

@@ -6,9 +6,9 @@ use std::ffi::{CStr, c_int};
 
 use crate::ffi::{self, DECLINED};
 use crate::guard::guard;
+use crate::manager::HANDLER as MANAGER;
 use crate::{change, watch};
 
-const MANAGER: &CStr = c"balancer-manager";
 /// As the handler's name, and as the type that it answers to as well.
 const STATUS: [&CStr; 2] = [c"server-status", c"application/x-httpd-status"];
 /// A note of the request: the page is being made.
@@ -25,10 +25,13 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
                 return DECLINED;
             }
             let name = CStr::from_ptr(name);
-            if name == MANAGER || STATUS.contains(&name) {
-                watch::show_counts();
+            if name != MANAGER && !STATUS.contains(&name)
+                || !ffi::apr_table_get((*r).notes, MAKING.as_ptr()).is_null()
+            {
+                return DECLINED;
             }
-            if name != MANAGER || !ffi::apr_table_get((*r).notes, MAKING.as_ptr()).is_null() {
+            watch::show_counts();
+            if name != MANAGER {
                 return DECLINED;
             }
             ffi::apr_table_setn((*r).notes, MAKING.as_ptr(), c"1".as_ptr());

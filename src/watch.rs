@@ -24,8 +24,7 @@ const EVERY_US: i64 = 500_000;
 /// Whether a module is loaded that changes workers by itself, or members can be added and removed, are
 /// expected to report, or have an agent to be asked.
 pub fn is_needed() -> bool {
-    proxy::is_loaded(c"proxy_hcheck_module")
-        || runtime::get().is_some_and(|runtime| runtime.farms.iter().any(is_needed_by))
+    proxy::is_loaded(c"proxy_hcheck_module") || runtime::farms().iter().any(is_needed_by)
 }
 
 fn is_needed_by(farm: &Farm) -> bool {
@@ -38,7 +37,7 @@ pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::serv
         if let Some(board) = runtime::board() {
             board.reconcile();
             drain::look();
-            for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
+            for farm in runtime::farms() {
                 take_over_farm(farm, Duration::ZERO);
             }
         }
@@ -96,7 +95,7 @@ unsafe extern "C" fn tick(
 }
 
 fn look() {
-    for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
+    for farm in runtime::farms() {
         added::let_go(farm);
         stats::follow(farm);
     }
@@ -107,7 +106,7 @@ fn look() {
 /// Takes over what others changed in mod_proxy's structures, and has it take effect. While somebody
 /// else changes a farm for longer than `patience`, it is left to the next look, the parent's at last.
 pub fn take_over(patience: Duration) {
-    for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
+    for farm in runtime::farms() {
         growth::follow(farm);
         take_over_farm(farm, patience);
         if !farm
@@ -123,7 +122,7 @@ pub fn take_over(patience: Duration) {
 
 /// Shows all members' counts where mod_proxy's pages read them.
 pub fn show_counts() {
-    for farm in runtime::get().iter().flat_map(|runtime| &runtime.farms) {
+    for farm in runtime::farms() {
         for member in &farm.members {
             member.show_counts(member.record().hot.inflight.count());
         }

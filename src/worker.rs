@@ -27,15 +27,8 @@ static POOL: Mutex<usize> = Mutex::new(0);
 pub unsafe fn ready(parent: *mut ffi::apr_pool_t) {
     if let Ok(mut place) = POOL.lock() {
         // SAFETY: the caller's promise.
-        *place = unsafe { sub_pool(parent) } as usize;
+        *place = unsafe { memory::sub_pool(parent) } as usize;
     }
-}
-
-unsafe fn sub_pool(parent: *mut ffi::apr_pool_t) -> *mut ffi::apr_pool_t {
-    let mut pool = ptr::null_mut();
-    // SAFETY: the caller's promise: a live pool.
-    unsafe { ffi::apr_pool_create_ex(&raw mut pool, parent, None, ptr::null_mut()) };
-    pool
 }
 
 /// A worker that nobody else knows yet. Dropped, it is gone with all of its memory.
@@ -55,7 +48,7 @@ impl Draft {
             return Err("this process has no memory for it".to_owned());
         }
         // SAFETY: made by `ready`; the lock is held, so that nobody else uses the pool.
-        let pool = unsafe { sub_pool(*parent as *mut ffi::apr_pool_t) };
+        let pool = unsafe { memory::sub_pool(*parent as *mut ffi::apr_pool_t) };
         if pool.is_null() {
             return Err("there is no memory for it".to_owned());
         }

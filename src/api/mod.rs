@@ -293,9 +293,7 @@ pub unsafe fn send(r: *mut ffi::request_rec, content_type: &CStr, text: &[u8]) -
 }
 
 fn farms() -> impl Iterator<Item = &'static Farm> {
-    runtime::get()
-        .into_iter()
-        .flat_map(|runtime| runtime.farms.iter())
+    runtime::farms().iter()
 }
 
 /// What a farm's name in a path says: `NAME`, or `NAME@server`.

@@ -59,9 +59,7 @@ fn qualified(name: &str) -> (Option<&str>, &str) {
 }
 
 fn all() -> impl Iterator<Item = &'static Farm> {
-    runtime::get()
-        .into_iter()
-        .flat_map(|runtime| runtime.farms.iter())
+    runtime::farms().iter()
 }
 
 fn missing(what: &str) -> Refusal {

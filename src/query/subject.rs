@@ -116,7 +116,7 @@ pub struct OfEngine {
 impl OfEngine {
     /// Everything as it is now.
     pub fn new() -> Self {
-        let farms = runtime::get().map_or(&[][..], |runtime| &runtime.farms);
+        let farms = runtime::farms();
         let counts = farms.iter().map(|farm| OfFarm::new(farm).counts);
         Self {
             farms: farms.len(),
