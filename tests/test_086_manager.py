@@ -8,10 +8,11 @@ from urllib.parse import urlencode
 
 import pytest
 from harness import manager
-from harness.client import fetch
+from harness.api import Api
+from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.forms import FOREIGN, submit
+from harness.forms import FOREIGN, FORM, submit
 from harness.load import shared
 
 PAGE = "/balancer-manager"
@@ -63,6 +64,25 @@ def change(server, member, **fields):
 def start(httpd, members, *, mpm="event", settings=SETTINGS, more="", **options):
     return httpd(mpm, balancer=False, children=8,
                  conf=manager.CONF + served(members.urls, settings=settings, **options) + more)
+
+
+def test_a_child_that_has_yet_to_hear_of_a_member_takes_its_form(httpd, backends):
+    members = backends(2)
+    server = httpd("prefork", balancer=False, children=8, conf="AthMemberAllow http://127.0.0.1\n"
+                   + manager.CONF + served(members.urls[:1], settings=SETTINGS))
+    # Each keeps a child, and another one adds the member.
+    kept = [Client(server.port) for _ in range(4)]
+    assert {client.get("/server-status").status for client in kept} == {404}
+    assert Api(server).ask("POST", "/farms/farm_one/members", {"url": members.urls[1]}).status == 201
+    fields = {**list(page(server).forms.values())[1], "seen": "", "w_lf": "2.00"}
+    origin = f"localhost:{server.port}"
+    for client in kept:
+        answer = client.request("POST", PAGE, {
+            "Host": origin, "Origin": f"http://{origin}", "Sec-Fetch-Site": "same-origin",
+            "Content-Type": FORM}, urlencode(fields).encode())
+        assert answer.status == 200, answer
+        client.close()
+    assert Engine(server).column("weight") == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("mpm", ["prefork", "event"])

@@ -136,10 +136,7 @@
       remember(now);
       last = now;
       const state = settings(farms);
-      if (known !== null && known !== state && !edited()) {
-        await take(await fetch(location.href));
-        known = state;
-      }
+      if (known !== null && known !== state && !edited() && await renew()) known = state;
       known ??= state;
       paint();
       tell("live", "Live");
@@ -165,9 +162,17 @@
 
   // ---- changing --------------------------------------------------------------------------------
 
+  /** Has the page's text made anew; false when somebody has begun to write meanwhile. */
+  async function renew() {
+    const answer = await fetch(location.href), text = await answer.text();
+    if (edited()) return false;
+    take(answer, text);
+    return true;
+  }
+
   /** Puts the server's page in place of this one's text. */
-  async function take(answer, close) {
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  function take(answer, text, close) {
+    const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.getElementById("main");
     if (!fresh) throw new Error(`the page answers ${answer.status}`);
     if (!answer.ok) return say(fresh.querySelector("#said"));
@@ -194,7 +199,8 @@
     const member = form.closest("[data-member]")?.dataset.member;
     const farm = form.closest("[data-farm]")?.id;
     try {
-      await take(await fetch(form.action, { method: "POST", body: fields }), true);
+      const answer = await fetch(form.action, { method: "POST", body: fields });
+      take(answer, await answer.text(), true);
       // What follows from it by itself may already have happened.
       known = "";
       const section = document.getElementById(farm);

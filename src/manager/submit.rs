@@ -11,7 +11,7 @@ use crate::change::{self, Author, Change, Refusal, Wish};
 use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::naming::text;
-use crate::{added, body, paths};
+use crate::{added, body, growth, paths};
 
 /// A form has a few hundred bytes.
 const MOST: usize = 8192;
@@ -43,6 +43,8 @@ pub unsafe fn submit(
         let reason = "the nonce is not the page's: load the page again";
         return Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason));
     }
+    // What the page shows may have been added in another child.
+    growth::look(shown.farm);
     if form.remove.is_some()
         && let Some(unused) = added::unused(shown.farm)
             .into_iter()
