@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check build bench install uninstall clean
+.PHONY: help run stop test check build train bench install uninstall clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,6 +19,9 @@ check: ## Format, lints, documentation, licences
 build: ## Module, command line and back ends, with what the build needs
 	@ci/deps build
 	@ci/build
+
+train: ## The module again, by what a load runs through: less time a request
+	@ci/train
 
 bench: ## Against stock httpd, nginx, HAProxy and others (make bench-NAME: one of them)
 	@ci/bench

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 from harness.client import fetch
-from harness.paths import ROOT
+from harness.paths import ATHCTL, MODULE, ROOT
 from harness.waiting import free_port, wait_until
 
 README = (ROOT / "README.md").read_text().split("## A first configuration")[1].split("\n## ")[0]
@@ -182,6 +182,26 @@ def test_what_was_installed_goes_again(debian):
     debian.run("a2dismod", "athena")
     debian.run(ROOT / "ci/install", "remove")
     assert debian.installed() == before
+
+
+def test_the_trained_module_is_installed_while_nothing_newer_is_built(debian, monkeypatch):
+    target = debian.root / "var/target"
+    (target / "release").mkdir(parents=True)
+    (target / "trained").mkdir()
+    shutil.copy2(ATHCTL, target / "release/athctl")
+    built, trained = (target / place / MODULE.name for place in ("release", "trained"))
+    built.write_text("built")
+    trained.write_text("trained")
+    monkeypatch.setenv("CARGO_TARGET_DIR", str(target))
+    placed = debian.root / "usr/lib/apache2/modules/mod_athena.so"
+    for newer, older in [(trained, built), (built, trained)]:
+        os.utime(older, (1, 1))
+        os.utime(newer, (2, 2))
+        debian.run(ROOT / "ci/install")
+        assert placed.read_text() == newer.read_text()
+    trained.unlink()
+    debian.run(ROOT / "ci/install")
+    assert placed.read_text() == "built"
 
 
 def test_a_configuration_that_was_edited_stays(debian):

@@ -1,17 +1,15 @@
 """httpd under callgrind, and what callgrind wrote."""
 
-import os
 import re
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import PurePath
 from typing import NamedTuple
 
 from harness.client import Client
-from harness.httpd import Httpd
-from harness.paths import APACHE
 from harness.waiting import wait_until
+
+from .alone import Alone
 
 # Called for a TRACE request: with it the client says where a part ends. (To callgrind, what serves
 # files bears this name, too: a request for one is a part of its own.)
@@ -23,8 +21,8 @@ CACHE = 1 << 20
 _MISSES = {"DLmr", "DLmw"}
 
 
-class Counted(Httpd):
-    """One process and one thread for requests (`-X`), every instruction counted, and every access to
+class Counted(Alone):
+    """One process and one thread for requests, every instruction counted, and every access to
     data that misses a cache of `CACHE` bytes."""
 
     def __init__(self, *arguments, **options):
@@ -33,32 +31,14 @@ class Counted(Httpd):
         self.patience = 600
         self._parts = 0
 
-    def _spawn(self):
-        if os.geteuid() == 0:
-            # The dumps are written by a process that is no longer root.
-            shutil.chown(self.directory, "www-data", "www-data")
-        command = [
+    @property
+    def tool(self):
+        return [
             "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={self.directory}/part",
             "--instr-atstart=no", "--separate-threads=yes",
             "--cache-sim=yes", f"--LL={CACHE},16,64",
             "--compress-strings=no", "--compress-pos=no", f"--dump-before={_MARK}",
-            APACHE, "-f", str(self.write_conf()), "-X",
         ]
-        with self.stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
-                start_new_session=True,
-            )
-
-    def _up(self, before):
-        # With -X, httpd does not log that it is up.
-        if self.process.poll() is not None:
-            raise AssertionError(f"httpd left with {self.process.returncode}:\n{self.messages()}")
-        with Client(self.port) as probe:
-            try:
-                return probe.open()
-            except ConnectionRefusedError:
-                return False
 
     def start(self):
         """Counts as soon as it listens: reading a long configuration takes long enough without, and

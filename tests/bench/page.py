@@ -10,9 +10,9 @@ HEAD = """\
 # What mod_athena costs, and what it spares
 
 Written by `make bench` (`make bench-NAME` runs one, `make bench-page` only draws the page) from the
-figures in [data/](data). Where nothing else is said, every httpd has a direct `ProxyPass` (plain) and
-a farm of three members on loopback, chosen by `roundrobin` here and by `byrequests` in stock
-mod_proxy_balancer."""
+figures in [data/](data). The module is the one that `make train` leaves. Where nothing else is said,
+every httpd has a direct `ProxyPass` (plain) and a farm of three members on loopback, chosen by
+`roundrobin` here and by `byrequests` in stock mod_proxy_balancer."""
 
 
 class Case(NamedTuple):
