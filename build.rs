@@ -64,7 +64,7 @@ const CONSTANTS: &[&str] = &[
     "ap_conftree|ap_max_mem_free|ap_server_conf|apr_hook_debug_current|ap_server_root",
     "AP_STATUS_.*",
     "ATHENA_.*",
-    "APR_THREAD_MUTEX_DEFAULT",
+    "APR_THREAD_MUTEX_DEFAULT|APR_OVERLAP_TABLES_ADD",
 ];
 
 fn main() {

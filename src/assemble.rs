@@ -21,7 +21,7 @@ use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, added, forward, manager, refresh, stats, sticky, watch, worker};
+use crate::{account, added, environment, forward, manager, refresh, stats, sticky, watch, worker};
 use draft::{Draft, Tables};
 
 /// What pre_config found in this configuration pass.
@@ -99,6 +99,7 @@ unsafe fn assemble(
         let slots: Vec<Slot> = generation.iter().flat_map(Generation::spares).collect();
         let mut slots = slots.into_iter();
         worker::ready(pool);
+        environment::ready(pool);
         let mut farms = Vec::with_capacity(drafts.len());
         for (draft, seat) in drafts.into_iter().zip(seats) {
             let slots = slots.by_ref().take(seat.seats.len()).collect();

@@ -42,11 +42,11 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
         if record.is_some_and(|record| record.walked.get() == (*r).filename) {
             return OK;
         }
-        if Record::for_farm(r, found, rest).is_none() {
-            return ffi::HTTP_INTERNAL_SERVER_ERROR;
+        // The file name is "proxy:" and this URL already (ap_proxy_canon_url in proxy_util.c).
+        match Record::for_farm(r, found, rest) {
+            Some(_) => OK,
+            None => ffi::HTTP_INTERNAL_SERVER_ERROR,
         }
-        (*r).filename = pool::concat(r, &[c"proxy:", CStr::from_ptr(url)]);
-        OK
     }
 }
 

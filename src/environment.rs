@@ -2,39 +2,96 @@
 //! expressions.
 
 use std::ffi::{CStr, c_char};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::dispatch::Reason;
 
 use crate::record::Record;
 use crate::{ffi, pool, sticky};
 
-/// A member was elected: `BALANCER_NAME`, `BALANCER_WORKER_NAME`, `BALANCER_WORKER_ROUTE`, those of
-/// its session, `ATH_FARM`, `ATH_MEMBER`, `ATH_REASON`.
+/// What an election says, but for its session.
+const NAMES: [&CStr; 7] = [
+    c"BALANCER_NAME",
+    c"BALANCER_WORKER_NAME",
+    c"BALANCER_WORKER_ROUTE",
+    c"ATH_FARM",
+    c"ATH_MEMBER",
+    c"ATH_REASON",
+    c"ATH_ATTEMPTS",
+];
+
+/// A table of these names, which a request gets in one step.
+static TABLE: AtomicPtr<ffi::apr_table_t> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Makes the table.
+///
+/// # Safety
+/// `pool` is the configuration's, before requests are served under it.
+pub unsafe fn ready(pool: *mut ffi::apr_pool_t) {
+    // SAFETY: the caller's promise; the names are static.
+    unsafe {
+        let table = ffi::apr_table_make(pool, NAMES.len() as i32);
+        for name in NAMES {
+            ffi::apr_table_addn(table, name.as_ptr(), c"".as_ptr());
+        }
+        TABLE.store(table, Ordering::Release);
+    }
+}
+
+/// A member was elected.
 pub fn elected(r: *mut ffi::request_rec, record: &Record) {
     let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
         return;
     };
-    let first = record.attempts() == 1;
+    let attempts = record.attempts();
     // SAFETY: live request; the values live as long as the configuration or the request's pool.
     unsafe {
-        if let Some(shared) = record
-            .balancer()
-            .as_ref()
-            .and_then(|balancer| balancer.s.as_ref())
-        {
-            set(r, first, c"BALANCER_NAME", shared.name.as_ptr());
-        }
-        set(r, first, c"BALANCER_WORKER_NAME", member.url().as_ptr());
-        set(r, first, c"BALANCER_WORKER_ROUTE", member.route().as_ptr());
-        set(r, first, c"ATH_FARM", farm.c_name.as_ptr());
-        set(r, first, c"ATH_MEMBER", member.c_name.as_ptr());
-        set(
-            r,
-            first,
-            c"ATH_REASON",
+        let shared = record.balancer().as_ref().and_then(|b| b.s.as_ref());
+        let values = [
+            shared.map_or(c"".as_ptr(), |shared| shared.name.as_ptr()),
+            member.url().as_ptr(),
+            member.route().as_ptr(),
+            farm.c_name.as_ptr(),
+            member.c_name.as_ptr(),
             c_word(record.reason.get()).as_ptr(),
-        );
+            match attempts {
+                1 => c"1".as_ptr(),
+                _ => number(r, attempts as u64),
+            },
+        ];
+        if attempts == 1 {
+            add(r, values);
+        } else {
+            for (name, value) in NAMES.iter().zip(values) {
+                ffi::apr_table_setn((*r).subprocess_env, name.as_ptr(), value);
+            }
+        }
         sticky::tell(r, record, member);
+    }
+}
+
+/// Adds the variables to those of a request, which has none of them.
+///
+/// # Safety
+/// `r` is live; the values are NUL-terminated and outlive it.
+unsafe fn add(r: *mut ffi::request_rec, values: [*const c_char; NAMES.len()]) {
+    const ADD: u32 = ffi::APR_OVERLAP_TABLES_ADD.unsigned_abs();
+    // SAFETY: the caller's promise; the table is made before any farm can be found, and lives as long as
+    // the configuration.
+    unsafe {
+        let environment = (*r).subprocess_env;
+        let names = TABLE.load(Ordering::Acquire);
+        ffi::apr_table_overlap(environment, names, ADD);
+        let all = ffi::apr_table_elts(environment);
+        let end = (*all)
+            .elts
+            .cast::<ffi::apr_table_entry_t>()
+            .add((*all).nelts as usize);
+        // The last ones are those just added, in their order.
+        let added = std::slice::from_raw_parts_mut(end.sub(values.len()), values.len());
+        for (entry, value) in added.iter_mut().zip(values) {
+            entry.val = value.cast_mut();
+        }
     }
 }
 
@@ -50,42 +107,25 @@ fn c_word(reason: Reason) -> &'static CStr {
     }
 }
 
-/// The last attempt is over: `ATH_ATTEMPTS`, and `ATH_TTFB_US` when a first byte came.
+/// The last attempt is over: `ATH_TTFB_US` when a first byte came, `ATH_QUEUE_US` where there is a
+/// queue.
 pub fn settled(r: *mut ffi::request_rec, record: &Record) {
-    // SAFETY: live request.
-    unsafe {
-        match record.attempts() {
-            1 => set(r, true, c"ATH_ATTEMPTS", c"1".as_ptr()),
-            attempts => set(r, true, c"ATH_ATTEMPTS", number(r, attempts as u64)),
-        }
-        if record
-            .farm()
-            .is_some_and(|farm| farm.params.queue.is_some())
-        {
-            let waited = number(r, record.queued.get());
-            set(r, true, c"ATH_QUEUE_US", waited);
-        }
-        if record.first_byte.get() != 0 {
-            let waited = record.first_byte.get().saturating_sub(record.began.get());
-            set(r, true, c"ATH_TTFB_US", number(r, waited));
-        }
+    let say = |name: &'static CStr, value| {
+        // SAFETY: live request; the name is static.
+        unsafe { ffi::apr_table_addn((*r).subprocess_env, name.as_ptr(), number(r, value)) }
+    };
+    if record.attempts() == 0 {
+        say(c"ATH_ATTEMPTS", 0);
     }
-}
-
-/// Sets a variable to a value that outlives the request: the first time by adding it, which spares
-/// a search of the table, afterwards by replacing it.
-///
-/// # Safety
-/// `r` is live; `value` is NUL-terminated and outlives it.
-unsafe fn set(r: *mut ffi::request_rec, first: bool, name: &'static CStr, value: *const c_char) {
-    // SAFETY: the caller's promise; `name` is static.
-    unsafe {
-        let table = (*r).subprocess_env;
-        if first {
-            ffi::apr_table_addn(table, name.as_ptr(), value);
-        } else {
-            ffi::apr_table_setn(table, name.as_ptr(), value);
-        }
+    if record
+        .farm()
+        .is_some_and(|farm| farm.params.queue.is_some())
+    {
+        say(c"ATH_QUEUE_US", record.queued.get());
+    }
+    if record.first_byte.get() != 0 {
+        let waited = record.first_byte.get().saturating_sub(record.began.get());
+        say(c"ATH_TTFB_US", waited);
     }
 }
 

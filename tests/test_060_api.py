@@ -7,7 +7,9 @@ import pytest
 from harness.client import Client, fetch
 from harness.engine import FARMS, Engine
 from harness.farms import farm, served
+from harness.httpd import CONNECT_FAILED
 from harness.load import ab
+from harness.waiting import free_port
 
 MEMBER = {
     "name": str, "url": str, "route": str, "weight": float, "lbset": int, "on": bool, "up": bool,
@@ -162,6 +164,27 @@ def test_variables_for_the_log(httpd, backends, balancer):
         == ("a", "farm_one", address)
     assert told["ATH_ATTEMPTS"] == "1" and re.fullmatch(r"[\w-]+", told["ATH_REASON"])
     assert int(told["ATH_TTFB_US"]) >= 20_000
+
+
+def test_variables_count_the_attempts_and_name_the_last_member(httpd, backends):
+    members = backends(1)
+    dead = f"127.0.0.1:{free_port()}"
+    names = ["ATH_ATTEMPTS", "ATH_MEMBER", "BALANCER_WORKER_NAME", "ATH_REASON"]
+    fields = " ".join(f"%{{{name}}}e" for name in names)
+    server = httpd("event", modules=["headers"], conf="".join([
+        served([f"http://{dead}", *members.urls], settings="lbmethod=first", each="retry=60"),
+        served([f"http://{dead}"], name="gone", path="/gone/", each="retry=0"),
+        f'CustomLog access.log "{fields}"\nHeader set X-Said "{fields}"\n']))
+    server.expect(CONNECT_FAILED)
+    address = f"127.0.0.1:{members.ports[0]}"
+    answers = [fetch(server.port, path) for path in ["/farm/x", "/farm/x", "/gone/x"]]
+    assert [answer.status for answer in answers] == [200, 200, 503]
+    said = [f"2 {address} http://{address} method", f"1 {address} http://{address} method"]
+    # What is set for an answer is known when it passes.
+    assert [answer.header("x-said") for answer in answers[:2]] == said
+    server.stop()
+    log = (server.directory / "access.log").read_text().splitlines()
+    assert log == [*said, f"1 {dead} http://{dead} method"]
 
 
 def test_debug_explains_every_choice(httpd, backends):

@@ -31,14 +31,19 @@ pub(crate) fn update(
 
 /// What is left of a number after an interval. A burst of samples has no interval between them and
 /// need not pay for the exponential.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "intervals are far below 2^52 microseconds"
-)]
 pub(crate) fn decay(interval: Micros, half_life: Micros) -> f64 {
     if interval == 0 {
         1.0
     } else {
-        (-(interval as f64) / (half_life.max(1) as f64)).exp2()
+        (-float(interval) / float(half_life.max(1))).exp2()
     }
+}
+
+/// A time as a number. Signed integers are what processors convert in one step.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "times are far below 2^52 microseconds"
+)]
+pub(crate) fn float(time: Micros) -> f64 {
+    i64::try_from(time).unwrap_or(i64::MAX) as f64
 }

@@ -12,13 +12,8 @@
 //!
 //! All times are microseconds, estimates as `f64`.
 
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "intervals and response times are far below 2^52 microseconds"
-)]
-
 use crate::Micros;
-use crate::ageing::{self, decay};
+use crate::ageing::{self, decay, float};
 use crate::board::record::MemberHot;
 use crate::peak;
 use crate::sync::Ordering;
@@ -64,7 +59,7 @@ pub fn observe(hot: &MemberHot, sample_us: f64, now: Micros, half_life: Micros) 
 /// What an answer counts for: no less than the part of a half-life that it took. A member that answers
 /// after seconds must not be taken for a fast one until it has done so many times.
 fn weight(sample: f64, half_life: Micros) -> f64 {
-    (sample / half_life.max(1) as f64).clamp(1.0 / ANSWERS, 1.0)
+    (sample / float(half_life.max(1))).clamp(1.0 / ANSWERS, 1.0)
 }
 
 /// Moves the average to `change(average, kept)`: what it was with the last answer, if known, and the part
@@ -92,8 +87,8 @@ pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros
     } else {
         0.0
     };
-    let observed_at = hot.ewma_at.load(Ordering::Acquire) as f64;
-    let chosen_again = now as f64 - elapsed >= observed_at;
+    let observed_at = float(hot.ewma_at.load(Ordering::Acquire));
+    let chosen_again = float(now) - elapsed >= observed_at;
     peak::note(hot, elapsed.max(DOUBT), now, half_life);
     learn(hot, now, half_life, |average, kept| match average {
         Some(average) if !is(FAILED, average) => marked(average, marks(average) | FAILED),
@@ -296,7 +291,7 @@ mod tests {
     #[test]
     fn a_failure_never_lowers_the_average() {
         let hot = after(5e6);
-        penalise(&hot, SECOND as f64, START + 1, HALF_LIFE);
+        penalise(&hot, float(SECOND), START + 1, HALF_LIFE);
         assert!(measured(&hot) > Some(4.9e6));
         penalise(&hot, 1.0, START + 3, HALF_LIFE);
         assert!(measured(&hot) > Some(9.9e6));

@@ -8,12 +8,8 @@
 //!
 //! A straight line is one word for all processes: when it ends. Of several, the last counts.
 
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "times are far below 2^52 microseconds"
-)]
-
 use crate::Micros;
+use crate::ageing::float;
 use crate::board::record::MemberHot;
 use crate::ewma::PENALTY_MAX;
 use crate::sync::Ordering;
@@ -28,7 +24,7 @@ pub fn note(hot: &MemberHot, sample_us: f64, now: Micros, half_life: Micros) {
         clippy::cast_sign_loss,
         reason = "a positive number, which saturates"
     )]
-    let lasts = (sample_us.min(PENALTY_MAX) * half_life as f64 / FADES) as Micros;
+    let lasts = (sample_us.min(PENALTY_MAX) * float(half_life) / FADES) as Micros;
     let until = now.saturating_add(lasts);
     hot.slow_until.fetch_max(until, Ordering::Relaxed);
 }
@@ -41,7 +37,7 @@ pub fn forget(hot: &MemberHot) {
 /// What its slow answers count as now, in microseconds; 0 when all are forgiven.
 pub fn left(hot: &MemberHot, now: Micros, half_life: Micros) -> f64 {
     let until = hot.slow_until.load(Ordering::Relaxed);
-    until.saturating_sub(now) as f64 * FADES / half_life.max(1) as f64
+    float(until.saturating_sub(now)) * FADES / float(half_life.max(1))
 }
 
 #[cfg(not(loom))]

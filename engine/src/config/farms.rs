@@ -78,6 +78,9 @@ impl<T> Farms<T> {
 
     /// The farm that a proxy URL names ([`super::target::farm_name`]), and the URL behind name and port.
     pub fn find<'u>(&self, url: &'u [u8]) -> Option<(&T, &'u [u8])> {
+        if let Some(host) = url.strip_prefix(b"http://") {
+            return self.find_host(host);
+        }
         let colon = url.iter().position(|&b| b == b':')?;
         let (scheme, rest) = url.split_at_checked(colon)?;
         let rest = rest.strip_prefix(b"://")?;

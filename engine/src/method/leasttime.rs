@@ -41,10 +41,10 @@ impl Method for LeastTime {
         let mut look = Look::at(sight);
         look.around(random);
         let (mut fastest, mut heaviest) = (ewma::PENALTY, 1);
+        // Without a branch that only the members' figures decide: among many, these come from memory, and
+        // are waited for together.
         for (_, member) in look.members() {
-            if let Some(time) = ewma::usual(&member.hot).filter(|time| *time < fastest) {
-                fastest = time;
-            }
+            fastest = fastest.min(ewma::usual(&member.hot).unwrap_or(ewma::PENALTY));
             heaviest = heaviest.max(weight(member));
         }
         look.best(|member, least: Option<&f64>| {
