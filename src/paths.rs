@@ -42,7 +42,8 @@ pub unsafe extern "C" fn translate_name(r: *mut ffi::request_rec) -> c_int {
             if !is_ours(r) || Record::for_engine(r).is_none() {
                 return DECLINED;
             }
-            (*r).filename = pool::concat(r, &[c"athena:", CStr::from_ptr((*r).uri)]);
+            (*r).filename =
+                pool::concat_bytes(r, &[b"athena:", CStr::from_ptr((*r).uri).to_bytes()]);
             OK
         }
     })

@@ -4,16 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use crate::ffi;
 
-/// The pieces one after the other, NUL-terminated, in the request's pool.
-///
-/// # Safety
-/// `r` is live.
-pub unsafe fn concat(r: *mut ffi::request_rec, pieces: &[&CStr]) -> *mut c_char {
-    // SAFETY: the caller's promise.
-    unsafe { gather((*r).pool, pieces.iter().map(|piece| piece.to_bytes())) }
-}
-
-/// As [`fn@concat`], from bytes without NUL.
+/// The pieces, bytes without NUL, one after the other, NUL-terminated, in the request's pool.
 ///
 /// # Safety
 /// `r` is live.

@@ -19,6 +19,7 @@
 use super::look::Look;
 use super::{Method, Sight, in_flight, weight};
 use crate::MemberId;
+use crate::ageing::float;
 use crate::board::record::MemberRecord;
 use crate::{ewma, peak, slow_start, waiting};
 
@@ -74,10 +75,6 @@ fn load(sight: &Sight<'_>, member: &MemberRecord, heaviest: u32) -> f64 {
 }
 
 /// What a request has to expect, at least the time of the fastest.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "ages are far below 2^52 microseconds"
-)]
 fn response_time(sight: &Sight<'_>, member: &MemberRecord, fastest: f64) -> f64 {
     let hot = &member.hot;
     let tolerable = fastest * TOLERANCE;
@@ -86,7 +83,7 @@ fn response_time(sight: &Sight<'_>, member: &MemberRecord, fastest: f64) -> f64 
     let slower = ewma::usual(hot) > Some(tolerable);
     let average = slower.then(present).flatten().unwrap_or(0.0);
     let peak = peak::left(hot, sight.now, sight.half_life);
-    let age = waiting::mean_age(&hot.waiting, sight.now) as f64;
+    let age = float(waiting::mean_age(&hot.waiting, sight.now));
     let time = average.max(peak).max(age);
     if time > tolerable { time } else { fastest }
 }
