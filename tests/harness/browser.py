@@ -5,7 +5,11 @@ import tempfile
 from contextlib import contextmanager
 
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -57,7 +61,7 @@ class Browser:
                 if shown:
                     action(shown[0])
                 return bool(shown)
-            except StaleElementReferenceException:
+            except (StaleElementReferenceException, ElementNotInteractableException):
                 return False
         wait_until(used, what=f"{selector} used")
 
