@@ -96,7 +96,8 @@ struct athena_view {
 typedef enum {
     ATHENA_ANSWERED = 0,          /* the member answered; `status` says what */
     ATHENA_NOT_CONNECTED = 1,     /* no connection could be made */
-    ATHENA_POOL_EXHAUSTED = 2,    /* all connections that max= allows were taken */
+    ATHENA_TURNED_AWAY = 2,       /* all connections that max= allows were taken, or the member was
+                                   * disabled before one was made: no failure */
     ATHENA_BROKEN = 3,            /* the connection broke before the first byte of an answer */
     ATHENA_TIMED_OUT = 4,         /* nothing came within the timeout */
     ATHENA_BROKEN_IN_BODY = 5,    /* the answer broke off; `status` is the one it began with */

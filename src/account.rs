@@ -197,7 +197,7 @@ unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) -> 
         }
         return sent.saturating_add(received);
     }
-    if outcome != Outcome::PoolExhausted && outcome != (Outcome::Broken { fresh: false }) {
+    if outcome != Outcome::TurnedAway && outcome != (Outcome::Broken { fresh: false }) {
         // Neither of these is the member's doing.
         hot.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -239,7 +239,7 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
     };
     match outcome {
         Outcome::Answered(101) | Outcome::ClientGone | Outcome::NotTheMember(_) => {}
-        Outcome::PoolExhausted | Outcome::Broken { fresh: false } => {}
+        Outcome::TurnedAway | Outcome::Broken { fresh: false } => {}
         Outcome::Answered(status) if status < 500 => {
             if record.reason.get().is_probe() {
                 ewma::forget(hot);

@@ -141,10 +141,11 @@ impl Traces {
         self.head && result >= ffi::HTTP_BAD_REQUEST
     }
 
-    /// With a result of 503: nothing was sent for want of a free connection.
-    pub fn pool_was_full(self, r: *mut ffi::request_rec, member: &Member) -> bool {
+    /// With a result of 503: nothing was sent for want of a free connection, or because the member may
+    /// no longer serve: mod_proxy looks once more before it connects.
+    pub fn turned_away(self, r: *mut ffi::request_rec, member: &Member) -> bool {
         let untold = member.protocol == Protocol::Ajp && outcome::has_chunked_body(r);
-        !self.made && !self.written && !untold && pool_is_full(member)
+        !self.made && !self.written && !untold && (pool_is_full(member) || !member.serves(false))
     }
 }
 

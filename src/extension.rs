@@ -139,7 +139,7 @@ pub fn report(
     let (outcome, status) = match outcome {
         Outcome::Answered(status) => (ffi::ATHENA_ANSWERED, status),
         Outcome::NotConnected => (ffi::ATHENA_NOT_CONNECTED, 0),
-        Outcome::PoolExhausted => (ffi::ATHENA_POOL_EXHAUSTED, 0),
+        Outcome::TurnedAway => (ffi::ATHENA_TURNED_AWAY, 0),
         Outcome::Broken { .. } => (ffi::ATHENA_BROKEN, 0),
         Outcome::TimedOut => (ffi::ATHENA_TIMED_OUT, 0),
         Outcome::BrokenInBody(status) => (ffi::ATHENA_BROKEN_IN_BODY, status),

@@ -164,9 +164,7 @@ pub unsafe fn classify(
     match result {
         OK | DONE if aborted && status != 101 => Outcome::ClientGone,
         OK | DONE => Outcome::Answered(status),
-        ffi::HTTP_SERVICE_UNAVAILABLE if connection.pool_was_full(r, member) => {
-            Outcome::PoolExhausted
-        }
+        ffi::HTTP_SERVICE_UNAVAILABLE if connection.turned_away(r, member) => Outcome::TurnedAway,
         ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
         ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY
             if complains(b"DNS lookup failure") || complains(b"Error during SSL Handshake") =>

@@ -12,7 +12,7 @@ from harness.api import Api
 from harness.client import Client, Closed, fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.httpd import CONNECT_FAILED
+from harness.httpd import CONNECT_FAILED, TURNED_AWAY
 from harness.load import Load, ab
 from harness.waiting import free_port, wait_until
 
@@ -54,6 +54,34 @@ def test_member_killed_and_restarted_under_load(httpd, backends, mpm, balancer):
     engine = Engine(server)
     engine.wait_idle()
     engine.wait_usable(3)
+
+
+def test_disabled_before_the_connection(httpd, backends):
+    """Requests that wait for a connection to it go on, and it is not in error for that."""
+    members = backends(2)
+    server = httpd("event", conf=served(members.urls, settings="lbmethod=roundrobin",
+                                        each="max=1 acquire=20000")
+                   + "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n")
+    server.expect(TURNED_AWAY)
+    engine, member = Engine(server), f"/farms/farm_one/members/127.0.0.1:{members.ports[0]}"
+
+    def post():
+        return fetch(server.port, "/farm/x", method="POST", body=b"once").member
+
+    members.behave(0, hold=True)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        held = pool.submit(post)
+        wait_until(lambda: members.total("now") == 1, what="the only connection is in use")
+        assert post() == 1
+        waits = pool.submit(post)
+        wait_until(lambda: engine.column("inflight") == [2, 0], what="a request waits for it")
+        Api(server).patch(member, on=False)
+        members.release()
+        assert (held.result(), waits.result()) == (0, 1)
+    Api(server).patch(member, on=True)
+    assert engine.column("usable") == [True, True]
+    assert engine.column("failed") == [0, 0]
+    assert sorted(post() for _ in range(2)) == [0, 1]
 
 
 def test_a_member_put_back_in_service_is_probed_though_that_was_due_before(httpd, backends):

@@ -9,7 +9,7 @@ from harness.board import board_locked
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
-from harness.httpd import CONNECT_FAILED
+from harness.httpd import CONNECT_FAILED, TURNED_AWAY
 from harness.load import Load
 from harness.manager import edit
 from harness.waiting import free_port, wait_until
@@ -41,6 +41,7 @@ def test_a_change_holds_for_the_next_request_of_each_child(httpd, backends, bala
     # A kept connection is one child's: 32 children serve the clients, and one the API.
     server = httpd("prefork", balancer=balancer, children=33,
                    conf=served(members.urls, settings="lbmethod=roundrobin"))
+    server.expect(TURNED_AWAY)
     api = Api(server)
     with Load(server.port, lambda n: ("GET", "/farm/x"), clients=32, rate=500) as load:
         load.later(1)

@@ -8,6 +8,7 @@ from harness.api import Api
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm, served
+from harness.httpd import TURNED_AWAY
 from harness.load import Load, shared
 from harness.waiting import wait_until
 
@@ -44,6 +45,7 @@ def names(server, count=1):
 def test_fifty_come_and_go_under_load(httpd, backends, balancer, mpm):
     members = backends(3)
     server = start(httpd, members.urls[:1], mpm, balancer)
+    server.expect(TURNED_AWAY)
     api, engine = Api(server), Engine(server)
     first = names(server)
     urls = [f"{members.urls[1 + n % 2]}/m{n}" for n in range(50)]
@@ -234,6 +236,7 @@ def test_sessions_end_with_a_member_that_drains(httpd, backends, mpm):
 def test_a_request_under_way_outlives_its_member(httpd, backends):
     members = backends(2)
     server = start(httpd, members.urls[:1])
+    server.expect(TURNED_AWAY)
     api, engine = Api(server), Engine(server)
     members.behave(1, delay_ms=1500)
     name = add(api, members.urls[1])["name"]

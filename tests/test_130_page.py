@@ -9,6 +9,7 @@ from harness.browser import browser
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
+from harness.httpd import TURNED_AWAY
 from harness.load import Load, ab, shared
 from harness.waiting import wait_until
 
@@ -74,6 +75,7 @@ def said(page, pattern):
 def test_a_person_steers_32_children_under_traffic(httpd, backends, page, traffic):
     members = backends(3)
     server = start(httpd, members, mpm="prefork", children=34, each="slowstart=2")
+    server.expect(TURNED_AWAY)
     first, second, third = map(row, members.ports)
     # A kept connection is one child's.
     load = traffic(server.port, clients=32, rate=400)

@@ -8,8 +8,9 @@ pub enum Outcome {
     Answered(u16),
     /// No connection: refused, no route, no such name, TLS handshake failed. Nothing was sent.
     NotConnected,
-    /// All connections that the pool may hold are taken. Nothing was sent, and the member is fine.
-    PoolExhausted,
+    /// All connections that the pool may hold are taken, or the member was disabled before one was
+    /// made. Nothing was sent, and the member is fine.
+    TurnedAway,
     /// The connection broke before the first byte of an answer.
     Broken {
         /// It was made for this request (a connection from the pool may have idled to its end).
@@ -94,7 +95,7 @@ pub fn next(outcome: Outcome, request: Request, rules: Rules<'_>) -> Next {
         Next::Finish
     };
     match outcome {
-        Outcome::NotConnected | Outcome::PoolExhausted => Next::Failover,
+        Outcome::NotConnected | Outcome::TurnedAway => Next::Failover,
         // A pooled connection that idled to its end: the member never read the request, or closed
         // without an answer; only a request that may be sent twice goes again.
         Outcome::Broken { fresh: false } if request.replayable && !request.refreshed => Next::Again,
@@ -119,7 +120,7 @@ pub fn verdict(outcome: Outcome, rules: Rules<'_>) -> Verdict {
         Outcome::TimedOut if rules.fail_on_timeout => Verdict::Out(Cause::Timeout),
         Outcome::Broken { fresh: false }
         | Outcome::TimedOut
-        | Outcome::PoolExhausted
+        | Outcome::TurnedAway
         | Outcome::ClientGone
         | Outcome::NotTheMember(_) => Verdict::Silent,
     }
@@ -155,7 +156,7 @@ mod tests {
             Verdict::Out(Cause::Connect),
         ),
         (
-            Outcome::PoolExhausted,
+            Outcome::TurnedAway,
             Next::Failover,
             Next::Failover,
             Verdict::Silent,

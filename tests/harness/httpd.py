@@ -14,6 +14,8 @@ MPMS = ["prefork", "worker", "event"]
 LBMETHODS = ["lbmethod_byrequests", "lbmethod_bybusyness", "lbmethod_bytraffic"]
 # What is said when a member does not take a connection: by stock httpd, and by us.
 CONNECT_FAILED = r"AH00940|AH00957|AH00959|AH01114|ATH0110"
+# What stock httpd says when a member is disabled as a request is about to connect to it.
+TURNED_AWAY = r"AH00940|AH01114"
 
 _LINE = re.compile(r"^\[[^]]*\] \[(?P<module>[\w-]*):(?P<level>\w+)\] ")
 _BAD_LEVELS = {"warn", "error", "crit", "alert", "emerg"}
