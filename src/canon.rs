@@ -10,8 +10,9 @@ use crate::farm::Member;
 use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
 use crate::record::{Kind, Record};
+use crate::rule::Asked;
 use crate::runtime::{self, FarmRef};
-use crate::{pool, proxy};
+use crate::{pool, proxy, warm};
 
 /// The `canon_handler` hook: recognises a farm and keeps its raw path.
 pub unsafe extern "C" fn canon_handler(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
@@ -38,6 +39,9 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
             }
             return DECLINED;
         };
+        if let Some(farm) = found.farm.as_ref() {
+            warm::election(farm, Asked::by(r, farm, found.balancer).method());
+        }
         // Found in map_to_storage already, and still the same target.
         if record.is_some_and(|record| record.walked.get() == (*r).filename) {
             return OK;

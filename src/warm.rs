@@ -1,50 +1,121 @@
-//! A connection's memory, asked for ahead of its use.
+//! Memory asked for ahead of its use.
 //!
-//! Among many members, the connection to one has left the processor's caches since its last request.
-//! mod_proxy, httpd and APR go through some 40 lines of it, and wait for one after the other. When the
-//! member is chosen they are asked for all at once, and come while the request is prepared.
+//! Among many members, what belongs to one has left the processor's caches since its last request. A request
+//! goes through some 80 lines of it, and would wait for one after the other. They are asked for together,
+//! and come while the request is prepared, as soon as it is known whose they are: the figures that an
+//! election reads when the farm is known, those of the member whose turn is next ([`election`]); the
+//! connection when the member is chosen ([`Places::fetch`]), its buckets when the attempt begins
+//! ([`during`]).
 //!
-//! Addresses are noted when a connection is made, and never followed: once it has gone, the processor
-//! fetches what nobody needs.
+//! Addresses of connections are noted when these are made, and never followed: once one has gone, the
+//! processor fetches what nobody needs.
 
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use athena_engine::board::record::MemberRecord;
+use athena_engine::dispatch::Lineup;
+use athena_engine::method::{Method, look};
+
 use crate::farm::{Farm, Member};
 use crate::ffi;
 
-/// So few connections stay in the caches by themselves.
+/// So few members stay in the caches by themselves.
 const FEW: usize = 32;
 /// Bytes of a line.
 const LINE: usize = 64;
-/// How many lines a request goes through behind each [`Places`] address.
-const LINES: [usize; 3] = [5, 28, 20];
 
-/// Of a member's latest connection in this child: the pool of mod_proxy's part; that of httpd's, with its
-/// socket and filters; the bucket allocator, with the first buckets. 0: it has had none.
+/// Of a member's latest connection in this child: mod_proxy's pool of connections; the memory pool of
+/// mod_proxy's part of it; that of httpd's, with its socket and filters; the bucket allocator, with the first
+/// buckets. 0: it has had none.
 #[derive(Default)]
 pub struct Places([AtomicUsize; LINES.len()]);
 
+/// How many lines a request goes through behind each of them.
+const LINES: [usize; 4] = [8, 5, 28, 20];
+/// The last of them is needed last.
+const BUCKETS: usize = 3;
+
 impl Places {
-    /// Asks for what lies there.
+    /// Asks for the connection.
     #[inline]
     pub fn fetch(&self) {
-        for (place, lines) in self.0.iter().zip(LINES) {
-            let address = place.load(Ordering::Relaxed);
-            if address == 0 {
-                return;
-            }
-            for line in 0..lines {
-                prefetch(address.wrapping_add(line * LINE));
-            }
+        (0..BUCKETS).for_each(|place| self.fetch_one(place));
+    }
+
+    #[inline]
+    fn fetch_one(&self, place: usize) {
+        if let (Some(address), Some(lines)) = (self.0.get(place), LINES.get(place)) {
+            prefetch(address.load(Ordering::Relaxed), *lines);
         }
     }
 }
 
+/// The farm of a request is known: asks for what its election is going to read, and for the member that
+/// the election after it begins with.
+#[inline]
+pub fn election(farm: &Farm, method: &dyn Method) {
+    if farm.members.places() <= FEW {
+        return;
+    }
+    let Some(plan) = farm.seat.plan.read(farm.seat.record) else {
+        return;
+    };
+    MEMBER.with(prefetch_one);
+    let ticket = plan.next_ticket(farm.seat.record);
+    let turn = plan.turn(ticket);
+    if let Some(record) = turn.and_then(|id| farm.record(id)) {
+        figures(record);
+        prefetch_one(&record.answers);
+        prefetch_one(&record.answers.first_byte);
+    }
+    if method.compares() {
+        let drawn = look::drawn(&plan, ticket).filter_map(|id| farm.record(id));
+        drawn.for_each(figures);
+    }
+    if let Some(member) = turn.and_then(|id| farm.elected(id)) {
+        worker(member);
+    }
+    let next = plan.turn(ticket.wrapping_add(1));
+    if let Some(member) = next.and_then(|id| farm.elected(id)) {
+        prefetch(ptr::from_ref(member).addr(), 2);
+    }
+}
+
+/// What members are compared and judged by.
+#[inline]
+fn figures(record: &MemberRecord) {
+    prefetch_one(&record.hot);
+    prefetch_one(&record.health);
+    prefetch(ptr::from_ref(&record.admin).addr(), 2);
+}
+
+/// What mod_proxy goes by.
+#[inline]
+fn worker(member: &Member) {
+    prefetch(member.worker.addr(), 2);
+    let shared = member.shared();
+    // SAFETY: addresses within the shared part, which lives as long as the configuration.
+    let fields = unsafe {
+        [
+            (&raw const (*shared).status).addr(),
+            (&raw const (*shared).context).addr(),
+            (&raw const (*shared).name_ex).addr(),
+            (&raw const (*shared).route).addr(),
+            (&raw const (*shared).uds_path).addr(),
+            (&raw const (*shared).upgrade).addr(),
+            (&raw const (*shared).response_field_size).addr(),
+        ]
+    };
+    for field in fields {
+        prefetch(field, 1);
+    }
+}
+
 thread_local! {
-    /// The places of the member that this thread makes an attempt at.
-    static MEMBER: Cell<*const Places> = const { Cell::new(ptr::null()) };
+    /// The member that this thread makes an attempt at.
+    static MEMBER: Cell<*const Member> = const { Cell::new(ptr::null()) };
 }
 
 /// Makes an attempt at a member; a connection that is made for it is noted where a farm has many.
@@ -53,7 +124,8 @@ pub fn during<T>(farm: Option<&Farm>, member: &Member, attempt: impl FnOnce() ->
     if !many {
         return attempt();
     }
-    MEMBER.set(&raw const member.warm);
+    member.warm.fetch_one(BUCKETS);
+    MEMBER.set(ptr::from_ref(member));
     let result = attempt();
     MEMBER.set(ptr::null());
     result
@@ -65,34 +137,47 @@ pub fn during<T>(farm: Option<&Farm>, member: &Member, attempt: impl FnOnce() ->
 /// `connection` is live.
 pub unsafe fn note(connection: *mut ffi::conn_rec) {
     // SAFETY: members outlive attempts at them.
-    let Some(places) = (unsafe { MEMBER.get().as_ref() }) else {
+    let Some(member) = (unsafe { MEMBER.get().as_ref() }) else {
         return;
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; the worker has been initialised for the attempt.
     let addresses = unsafe {
         let pool = (*connection).pool;
         [
+            (*member.worker).cp.addr(),
             ffi::apr_pool_parent_get(pool).addr(),
             pool.addr(),
             (*connection).bucket_alloc.addr(),
         ]
     };
-    for (place, address) in places.0.iter().zip(addresses) {
+    for (place, address) in member.warm.0.iter().zip(addresses) {
         place.store(address, Ordering::Relaxed);
     }
 }
 
-/// A hint: no access, at whatever address.
+/// Asks for the line that something begins on.
 #[inline]
-fn prefetch(address: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: never faults; each x86-64 has the instruction.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(ptr::without_provenance(address));
+fn prefetch_one<T>(of: &T) {
+    prefetch(ptr::from_ref(of).addr(), 1);
+}
+
+/// Asks for so many lines, unless the address is 0. A hint: no access, at whatever address.
+#[inline]
+fn prefetch(address: usize, lines: usize) {
+    if address == 0 {
+        return;
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
+    for line in 0..lines {
+        let address = address.wrapping_add(line * LINE);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: never faults; each x86-64 has the instruction.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(ptr::without_provenance(address));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
 }
 
 #[cfg(test)]
@@ -102,13 +187,14 @@ mod tests {
     #[test]
     fn no_address_is_followed() {
         let places = Places::default();
-        places.fetch();
+        let fetch = || (0..LINES.len()).for_each(|place| places.fetch_one(place));
+        fetch();
         for address in [1, usize::MAX, 0xdead_beef_0000_0000] {
             places
                 .0
                 .iter()
                 .for_each(|place| place.store(address, Ordering::Relaxed));
-            places.fetch();
+            fetch();
         }
     }
 }

@@ -10,7 +10,7 @@ pub mod table;
 pub mod turns;
 
 use crate::MemberId;
-use crate::board::record::{MemberRecord, flags};
+use crate::board::record::{FarmRecord, MemberRecord, flags};
 use crate::health::{self, Cause};
 use crate::sync::{AtomicU32, Ordering};
 
@@ -58,6 +58,22 @@ pub fn read(entry: &AtomicU32) -> MemberId {
 }
 
 impl Plan<'_> {
+    /// The farm's next ticket in the plan's own count, unless another request takes it first.
+    pub fn next_ticket(&self, farm: &FarmRecord) -> usize {
+        self.counted(farm.hot.ticket.load(Ordering::Relaxed))
+    }
+
+    /// A ticket of the farm's in the plan's own count, which begins with its publication.
+    pub fn counted(&self, ticket: u64) -> usize {
+        usize::try_from(ticket.wrapping_sub(self.base)).unwrap_or_default()
+    }
+
+    /// The member whose turn it is; `None` if the plan has no turns.
+    pub fn turn(&self, ticket: usize) -> Option<MemberId> {
+        let place = ticket.checked_rem(self.turns.len())?;
+        self.turns.get(place).map(read)
+    }
+
     /// Whether this is what was compiled.
     pub fn says(&self, compiled: &Compiled) -> bool {
         let equal = |published: &[AtomicU32], wanted: &[u32]| {

@@ -19,14 +19,21 @@ use super::Farm;
 use crate::connection::Protocol;
 use crate::{agent, ffi, naming, warm};
 
-/// One member.
+/// One member. What each request reads comes first, and lies together.
+#[repr(C, align(64))]
 pub struct Member {
     /// mod_proxy's worker: address, connection pool, protocol.
     pub worker: *mut ffi::proxy_worker,
-    pub protocol: Protocol,
+    /// Its shared part, which mod_proxy has moved to where it stays before members are made.
+    pub(super) shared: *mut ffi::proxy_worker_shared,
     pub seat: MemberSeat,
     /// Which of its seat's members it is; 0: one that nobody added at run time.
     pub tenure: u32,
+    pub protocol: Protocol,
+    /// This child's own in-flight cell on the board; null in the parent and without a slot.
+    pub cell: AtomicPtr<AtomicU32>,
+    /// Where its latest connection in this child lies.
+    pub warm: warm::Places,
     /// Its name for people: `host:port`, or what `name=` says.
     pub name: String,
     pub c_name: CString,
@@ -42,10 +49,6 @@ pub struct Member {
     pub agent: Option<agent::Asked>,
     /// How it is checked: one that was added, which mod_proxy_hcheck does not see.
     pub check: Option<Check>,
-    /// This child's own in-flight cell on the board; null in the parent and without a slot.
-    pub cell: AtomicPtr<AtomicU32>,
-    /// Where its latest connection in this child lies.
-    pub warm: warm::Places,
     /// mod_proxy had it in error when last looked at (engine off).
     pub(super) seen_error: AtomicBool,
 }
@@ -64,6 +67,8 @@ impl Member {
         let scheme = unsafe { CStr::from_ptr((*(*worker).s).scheme.as_ptr()) };
         let mut member = Self {
             worker,
+            // SAFETY: the caller's worker, which lives as long as the configuration.
+            shared: unsafe { (*worker).s },
             protocol: Protocol::of(scheme),
             seat,
             tenure: 0,

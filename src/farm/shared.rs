@@ -33,8 +33,7 @@ const LETTERS: [(i32, u32); 7] = [
 impl Member {
     /// mod_proxy's shared part of the worker.
     pub fn shared(&self) -> *mut ffi::proxy_worker_shared {
-        // SAFETY: workers and their shared parts live as long as the configuration.
-        unsafe { (*self.worker).s }
+        self.shared
     }
 
     /// The URL as mod_proxy keeps it.

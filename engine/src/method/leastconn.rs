@@ -15,6 +15,10 @@ impl Method for LeastConn {
         "leastconn"
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         let mut look = Look::at(sight);
         look.around(random);

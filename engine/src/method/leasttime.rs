@@ -34,6 +34,10 @@ impl Method for LeastTime {
         "leasttime"
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn wants_ages(&self) -> bool {
         true
     }

@@ -1,7 +1,7 @@
 //! Which members a method that compares them looks at, and in which order.
 //!
 //! Up to [`ALL`] eligible members: all of them. Beyond: the one whose turn it is and [`SAMPLE`]
-//! distinct ones drawn at random, so that a choice costs the same for 100 members as for 10,000.
+//! distinct ones that are [`drawn`], so that a choice costs the same for 100 members as for 10,000.
 //! (Mitzenmacher's power of `d` choices: the most loaded of `n` members then has
 //! `ln ln n / ln d + O(1)`.)
 //!
@@ -12,7 +12,7 @@
 
 use super::Sight;
 use crate::board::record::MemberRecord;
-use crate::plan::{from, read};
+use crate::plan::{Plan, from, read};
 use crate::{MemberId, slow_start};
 use arrayvec::ArrayVec;
 
@@ -55,9 +55,7 @@ impl<'a> Look<'a> {
             let order = from(eligible, first.unwrap_or(self.ticket));
             self.fill(order.filter(others), random);
         } else {
-            let drawn = sample(eligible.len(), self.ticket, random);
-            let drawn = drawn.iter().filter_map(|&place| eligible.get(place));
-            self.fill(drawn.map(read).filter(others), random);
+            self.fill(drawn(self.sight.plan, self.ticket).filter(others), random);
         }
         if self.members.is_empty() {
             // All of them hold back.
@@ -120,13 +118,28 @@ impl<'a> Look<'a> {
     fn next_turn(&mut self, random: &mut fastrand::Rng) -> Option<Seen<'a>> {
         for _ in 0..=SAMPLE {
             self.ticket = self.sight.take_ticket();
-            let turn = self.sight.known(self.sight.turn(self.ticket)?);
+            let turn = self.sight.known(self.sight.plan.turn(self.ticket)?);
             if turn.is_some_and(|(_, member)| self.sight.takes_part(member, random)) {
                 return turn;
             }
         }
         None
     }
+}
+
+/// Whom the choice with a ticket compares with the member whose turn that is, of a plan with more than
+/// [`ALL`] eligible members. The farm's own ticket is the seed: it is drawn for once, and whoever knows it
+/// knows the sample ahead.
+pub fn drawn<'a>(plan: &'a Plan<'_>, ticket: usize) -> impl Iterator<Item = MemberId> + use<'a> {
+    let eligible = plan.eligible;
+    let places = (eligible.len() > ALL).then(|| {
+        let seed = plan.base.wrapping_add(ticket as u64);
+        // Seeds that are nearly the same give first draws that are alike, and so these seed another.
+        let mut random = fastrand::Rng::with_seed(seed).fork();
+        sample(eligible.len(), ticket, &mut random)
+    });
+    let places = places.into_iter().flatten();
+    places.filter_map(|place| eligible.get(place).map(read))
 }
 
 /// [`SAMPLE`] distinct numbers below `len`, which is above [`ALL`]: one from each of as many parts of the

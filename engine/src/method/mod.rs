@@ -12,7 +12,7 @@ mod hash;
 mod leastconn;
 mod leasttime;
 mod load;
-mod look;
+pub mod look;
 mod random;
 mod roundrobin;
 mod stats;
@@ -115,16 +115,7 @@ impl Sight<'_> {
     /// The next turn of the farm's rotation: one counter for all processes.
     fn take_ticket(&self) -> usize {
         let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
-        usize::try_from(ticket.wrapping_sub(self.plan.base)).unwrap_or_default()
-    }
-
-    /// The member whose turn it is; `None` if the plan has no turns.
-    fn turn(&self, ticket: usize) -> Option<MemberId> {
-        let turn = self
-            .plan
-            .turns
-            .get(ticket.checked_rem(self.plan.turns.len())?)?;
-        Some(MemberId(turn.load(Ordering::Relaxed)))
+        self.plan.counted(ticket)
     }
 }
 
@@ -145,6 +136,10 @@ pub trait Method {
     }
     /// It goes by how long requests have been waiting ([`crate::waiting`]).
     fn wants_ages(&self) -> bool {
+        false
+    }
+    /// It compares members, those of a [`look`].
+    fn compares(&self) -> bool {
         false
     }
     /// It goes by the request's [`Affinity`].

@@ -22,7 +22,7 @@ impl Method for RoundRobin {
         let eligible = sight.plan.eligible;
         let tries = sight.plan.turns.len().min(eligible.len().saturating_mul(2));
         (0..tries)
-            .filter_map(|_| sight.seen(sight.turn(sight.take_ticket())?))
+            .filter_map(|_| sight.seen(sight.plan.turn(sight.take_ticket())?))
             .find(|(_, member)| sight.takes_part(member, random))
             .or_else(|| from(eligible, sight.take_ticket()).find_map(|id| sight.seen(id)))
             .map(|(id, _)| id)

@@ -17,6 +17,10 @@ impl Method for Stats {
         "stats"
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         let mut look = Look::at(sight);
         look.around(random);

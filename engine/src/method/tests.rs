@@ -74,17 +74,21 @@ impl Farm {
         }
     }
 
+    fn plan(&self) -> Plan<'_> {
+        Plan {
+            eligible: &self.eligible,
+            turns: &self.turns,
+            table: &self.table,
+            weight: self.weight,
+            base: 1_000,
+            ..Plan::default()
+        }
+    }
+
     fn pick_at(&self, method: &str, now: Micros) -> Option<usize> {
         let sight = Sight {
             farm: &self.record,
-            plan: &Plan {
-                eligible: &self.eligible,
-                turns: &self.turns,
-                table: &self.table,
-                weight: self.weight,
-                base: 1_000,
-                ..Plan::default()
-            },
+            plan: &self.plan(),
             roster: self,
             now,
             half_life: HALF_LIFE,
@@ -403,6 +407,24 @@ fn the_sample_is_distinct_and_within_the_list() {
             assert!(drawn.iter().all(|&at| at < len));
         }
     }
+}
+
+/// Whom the next choice compares is known before: the one that is idle among them is chosen.
+#[test]
+fn the_next_sample_is_known() {
+    let farm = Farm::new(&[100; 100]);
+    for _ in 0..200 {
+        let (plan, mut busy) = (farm.plan(), [1; 100]);
+        let ticket = plan.next_ticket(&farm.record);
+        let turn = plan.turn(ticket);
+        let drawn: Vec<MemberId> = look::drawn(&plan, ticket).collect();
+        assert_eq!(drawn.len(), look::SAMPLE);
+        let idle = drawn.iter().rfind(|id| Some(**id) != turn).unwrap().0 as usize / 3;
+        busy[idle] = 0;
+        assert_eq!(farm.busy(&busy).pick("leastconn"), Some(idle));
+    }
+    let few = Farm::new(&[100; look::ALL]);
+    assert_eq!(look::drawn(&few.plan(), 0).count(), 0);
 }
 
 #[test]

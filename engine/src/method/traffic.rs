@@ -30,6 +30,10 @@ impl Method for Traffic {
         "traffic"
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         let mut look = Look::at(sight);
         look.around(random);
