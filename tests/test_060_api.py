@@ -184,7 +184,8 @@ def test_variables_count_the_attempts_and_name_the_last_member(httpd, backends):
     assert [answer.header("x-said") for answer in answers[:2]] == said
     server.stop()
     log = (server.directory / "access.log").read_text().splitlines()
-    assert log == [*said, f"1 {dead} http://{dead} method"]
+    # A thread writes its line after the answer, perhaps later than the next one does.
+    assert sorted(log) == sorted([*said, f"1 {dead} http://{dead} method"])
 
 
 def test_debug_explains_every_choice(httpd, backends):
