@@ -26,16 +26,16 @@ const FEW: usize = 32;
 /// Bytes of a line.
 const LINE: usize = 64;
 
-/// Of a member's latest connection in this child: mod_proxy's pool of connections; the memory pool of
-/// mod_proxy's part of it; that of httpd's, with its socket and filters; the bucket allocator, with the first
-/// buckets. 0: it has had none.
+/// Of a member's latest connection in this child: mod_proxy's pool of connections; the memory pool with
+/// the address that it resolved; that of mod_proxy's part of it; that of httpd's, with its socket and
+/// filters; the bucket allocator, with the first buckets. 0: it has had none.
 #[derive(Default)]
 pub struct Places([AtomicUsize; LINES.len()]);
 
 /// How many lines a request goes through behind each of them.
-const LINES: [usize; 4] = [8, 5, 28, 20];
+const LINES: [usize; 5] = [8, 7, 5, 35, 15];
 /// The last of them is needed last.
-const BUCKETS: usize = 3;
+const BUCKETS: usize = LINES.len() - 1;
 
 impl Places {
     /// Asks for the connection.
@@ -100,12 +100,15 @@ fn worker(member: &Member) {
     let fields = unsafe {
         [
             (&raw const (*shared).status).addr(),
+            (&raw const (*shared).transferred).addr(),
             (&raw const (*shared).context).addr(),
             (&raw const (*shared).name_ex).addr(),
             (&raw const (*shared).route).addr(),
             (&raw const (*shared).uds_path).addr(),
             (&raw const (*shared).upgrade).addr(),
             (&raw const (*shared).response_field_size).addr(),
+            // The address and its age.
+            shared.add(1).addr() - size_of::<u64>(),
         ]
     };
     for field in fields {
@@ -145,6 +148,7 @@ pub unsafe fn note(connection: *mut ffi::conn_rec) {
         let pool = (*connection).pool;
         [
             (*member.worker).cp.addr(),
+            (*(*member.worker).cp).dns_pool.addr(),
             ffi::apr_pool_parent_get(pool).addr(),
             pool.addr(),
             (*connection).bucket_alloc.addr(),
