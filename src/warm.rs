@@ -67,6 +67,7 @@ pub fn election(farm: &Farm, method: &dyn Method) {
     let turn = plan.turn(ticket);
     if let Some(record) = turn.and_then(|id| farm.record(id)) {
         figures(record);
+        prefetch_one(&record.health);
         prefetch_one(&record.answers);
         prefetch_one(&record.answers.first_byte);
     }
@@ -83,11 +84,10 @@ pub fn election(farm: &Farm, method: &dyn Method) {
     }
 }
 
-/// What members are compared and judged by.
+/// What members are compared by.
 #[inline]
 fn figures(record: &MemberRecord) {
     prefetch_one(&record.hot);
-    prefetch_one(&record.health);
     prefetch(ptr::from_ref(&record.admin).addr(), 2);
 }
 
