@@ -1,7 +1,7 @@
 //! Memory asked for ahead of its use.
 //!
 //! Among many members, what belongs to one has left the processor's caches since its last request. A request
-//! goes through some 80 lines of it, and would wait for one after the other. They are asked for together,
+//! goes through some 60 lines of it, and would wait for one after the other. They are asked for together,
 //! and come while the request is prepared, as soon as it is known whose they are: the figures that an
 //! election reads when the farm is known, those of the member whose turn is next ([`election`]); the
 //! connection when the member is chosen ([`Places::fetch`]), its buckets when the attempt begins
