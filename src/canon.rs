@@ -40,7 +40,9 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
             return DECLINED;
         };
         if let Some(farm) = found.farm.as_ref() {
-            warm::election(farm, Asked::by(r, farm, found.balancer).method());
+            warm::election(farm, || {
+                Asked::by(r, farm, found.balancer).method().compares()
+            });
         }
         // Found in map_to_storage already, and still the same target.
         if record.is_some_and(|record| record.walked.get() == (*r).filename) {

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use athena_engine::board::record::MemberRecord;
 use athena_engine::dispatch::Lineup;
-use athena_engine::method::{Method, look};
+use athena_engine::method::look;
+use athena_engine::plan::Plan;
 
 use crate::farm::{Farm, Member};
 use crate::ffi;
@@ -52,16 +53,20 @@ impl Places {
     }
 }
 
+/// The plan of a farm that has many to choose from.
+fn of_many(farm: &Farm) -> Option<Plan<'_>> {
+    let plan = farm.seat.plan.read(farm.seat.record)?;
+    (plan.eligible.len() > FEW).then_some(plan)
+}
+
 /// The farm of a request is known: asks for what its election is going to read, and for the member that
-/// the election after it begins with.
+/// the election after it begins with. `compares` tells whether its method does ([`athena_engine::method::Method::compares`]).
 #[inline]
-pub fn election(farm: &Farm, method: &dyn Method) {
-    if farm.members.places() <= FEW {
-        return;
-    }
-    let Some(plan) = farm.seat.plan.read(farm.seat.record) else {
+pub fn election(farm: &Farm, compares: impl FnOnce() -> bool) {
+    let Some(plan) = of_many(farm) else {
         return;
     };
+    // The thread's own word, which is as cold where threads take turns.
     MEMBER.with(prefetch_one);
     let ticket = plan.next_ticket(farm.seat.record);
     let turn = plan.turn(ticket);
@@ -71,7 +76,7 @@ pub fn election(farm: &Farm, method: &dyn Method) {
         prefetch_one(&record.answers);
         prefetch_one(&record.answers.first_byte);
     }
-    if method.compares() {
+    if compares() {
         let drawn = look::drawn(&plan, ticket).filter_map(|id| farm.record(id));
         drawn.for_each(figures);
     }
@@ -123,8 +128,7 @@ thread_local! {
 
 /// Makes an attempt at a member; a connection that is made for it is noted where a farm has many.
 pub fn during<T>(farm: Option<&Farm>, member: &Member, attempt: impl FnOnce() -> T) -> T {
-    let many = farm.is_some_and(|farm| farm.members.len() > FEW);
-    if !many {
+    if farm.and_then(of_many).is_none() {
         return attempt();
     }
     member.warm.fetch_one(BUCKETS);

@@ -12,7 +12,7 @@ from harness.api import Api
 from harness.client import Client, Closed, fetch
 from harness.engine import Engine
 from harness.farms import served
-from harness.httpd import CONNECT_FAILED, TURNED_AWAY
+from harness.httpd import CONNECT_FAILED, ONE_CHILD, TURNED_AWAY
 from harness.load import Load, ab
 from harness.waiting import free_port, wait_until
 
@@ -61,7 +61,7 @@ def test_disabled_before_the_connection(httpd, backends):
     members = backends(2)
     server = httpd("event", conf=served(members.urls, settings="lbmethod=roundrobin",
                                         each="max=1 acquire=20000")
-                   + "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n")
+                   + ONE_CHILD)
     server.expect(TURNED_AWAY)
     engine, member = Engine(server), f"/farms/farm_one/members/127.0.0.1:{members.ports[0]}"
 

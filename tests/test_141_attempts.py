@@ -1,7 +1,6 @@
 """What attempts come to, over each protocol that is not HTTP/1.1: one set of rules for all."""
 
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import quote
 
 import pytest
 from harness.api import Api
@@ -9,6 +8,7 @@ from harness.client import Client, Closed, fetch
 from harness.engine import Engine
 from harness.farms import served
 from harness.hostile import Hostile
+from harness.httpd import ONE_CHILD
 from harness.load import at_once
 from harness.waiting import free_port, wait_until
 
@@ -58,23 +58,22 @@ def test_refused(farm):
 
 def test_disabled_before_the_connection(farm, protocol):
     """Its requests that wait for one go on, whatever they are, and nobody is in error for that."""
-    server, members = farm("hang", "answer", each="max=1 acquire=20000",
-                           more="StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n")
+    server, members = farm("hang", "answer", each="max=1 acquire=20000", more=ONE_CHILD)
     engine = Engine(server)
+    member = f"/farms/farm_one/members/{engine.members()[0]['name']}"
     with ThreadPoolExecutor(2) as pool:
         hangs = pool.submit(ask, server)
         wait_until(lambda: members[0].requests == 1, what="the only connection is in use")
         assert ask(server) == (200, "b")
         waits = pool.submit(ask, server, "POST")
         wait_until(lambda: engine.column("inflight") == [2, 0], what="a request waits for it")
-        name = engine.members()[0]["name"]
-        Api(server).patch(f"/farms/farm_one/members/{quote(name, safe='')}", on=False)
+        Api(server).patch(member, on=False)
         members[0].behaviour = "answer"
         members[0].cut()
         assert waits.result() == (200, "b")
         assert hangs.result() == (200, "a")
     assert not server.lines("ATH0110")
-    Api(server).patch(f"/farms/farm_one/members/{quote(name, safe='')}", on=True)
+    Api(server).patch(member, on=True)
     assert engine.column("usable") == [True, True]
     assert sorted(ask(server) for _ in range(2)) == [(200, "a"), (200, "b")]
 

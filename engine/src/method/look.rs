@@ -145,7 +145,7 @@ pub fn drawn<'a>(plan: &'a Plan<'_>, ticket: usize) -> impl Iterator<Item = Memb
 /// [`SAMPLE`] distinct numbers below `len`, which is above [`ALL`]: one from each of as many parts of the
 /// list, the first of which begins at the ticket's place. Over the tickets all are equally likely; and
 /// whatever pattern the load has along the list, the sample does not follow it.
-pub fn sample(len: usize, ticket: usize, random: &mut fastrand::Rng) -> [usize; SAMPLE] {
+pub(super) fn sample(len: usize, ticket: usize, random: &mut fastrand::Rng) -> [usize; SAMPLE] {
     let part = len / SAMPLE;
     let mut begin = ticket.checked_rem(len).unwrap_or(0);
     // One draw serves for all parts: eight bits each.
