@@ -13,7 +13,8 @@ from .waiting import free_port, wait_until
 MPMS = ["prefork", "worker", "event"]
 LBMETHODS = ["lbmethod_byrequests", "lbmethod_bybusyness", "lbmethod_bytraffic"]
 # One process, whose threads share a member's connections.
-ONE_CHILD = "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n"
+ONE_CHILD = ("StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n"
+             "MinSpareThreads 1\nMaxSpareThreads 32\n")
 # What is said when a member does not take a connection: by stock httpd, and by us.
 CONNECT_FAILED = r"AH00940|AH00957|AH00959|AH01114|ATH0110"
 # What stock httpd says when a member is disabled as a request is about to connect to it.
