@@ -136,15 +136,14 @@ impl Drop for Line<'_> {
         };
         let called = place.answer();
         drop(place);
-        match self.record.member() {
-            Some(member) => given_back(self.farm, member),
-            None if called => call(self.farm, |leaves| {
-                self.farm
-                    .members
-                    .iter()
-                    .any(|member| has_room(member, leaves))
-            }),
-            None => {}
+        let members = &self.farm.members;
+        if called {
+            // For whichever member had room: the request may have gone to another.
+            call(self.farm, |leaves| {
+                members.iter().any(|member| has_room(member, leaves))
+            });
+        } else if let Some(member) = self.record.member() {
+            given_back(self.farm, member);
         }
     }
 }
