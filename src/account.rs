@@ -11,6 +11,7 @@ use athena_engine::board::limit::Limit;
 use athena_engine::board::record::flags;
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
+use athena_engine::plan::stale;
 use athena_engine::{Micros, ejection, ewma, probe, room, waiting};
 
 use crate::farm::{Farm, Member};
@@ -347,11 +348,17 @@ pub fn end_error(member: &Member) -> bool {
 /// Puts the member in error for `time`; the first to find out says so.
 #[cold]
 fn out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
-    if health::fail(&member.record().health, cause, now, time) {
+    let health = &member.record().health;
+    let before = health::cause(health);
+    if health::fail(health, cause, now, time) {
         taken_out(farm, member, cause, time, now);
     } else if time > 0 {
         probe::note(&farm.seat.record.hot, now.saturating_add(time));
         member.mirror_error(true);
+        if health::cause(health) != before {
+            // The plan counts those that are ejected.
+            refresh::request(farm);
+        }
     }
 }
 
@@ -413,7 +420,7 @@ fn eject(farm: &Farm, member: &Member, now: Micros) {
         && ejection::eject(health, now, farm.eject_base());
     if done {
         // Whoever has the lock next counts anew.
-        farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
+        stale::mark(&farm.seat.record.cold);
     }
     drop(lock);
     if done {

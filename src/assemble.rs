@@ -5,11 +5,11 @@ mod draft;
 
 use std::ffi::c_int;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 
 use athena_engine::board::FarmSpec;
 use athena_engine::config::farms::Farms;
 use athena_engine::method;
+use athena_engine::plan::stale;
 
 use crate::conf::{self, ServerConf};
 use crate::ffi::{self, OK};
@@ -119,7 +119,7 @@ unsafe fn assemble(
             }
             refresh::publish(farm);
             // A child of the generation before may have been publishing its own at this moment.
-            farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
+            stale::mark(&farm.seat.record.cold);
         }
         let farms = Runtime {
             board,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use athena_engine::board::{Board, FarmLock};
 use athena_engine::drain;
-use athena_engine::plan::{Plan, PlanMember, compile, index};
+use athena_engine::plan::{Count, Plan, PlanMember, compile, index, stale};
 use athena_engine::probe;
 use athena_engine::slow_start;
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Marks the plan stale and compiles it.
 pub fn request(farm: &Farm) {
-    farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
+    stale::mark(&farm.seat.record.cold);
     if !renew(farm, PATIENCE) {
         log::server(
             Level::Warning,
@@ -36,7 +36,7 @@ pub fn request(farm: &Farm) {
 /// Compiles the plan when somebody marked it stale. No request waits for another that is at it: it
 /// goes by the plan there is.
 pub fn if_stale(farm: &Farm) {
-    if farm.seat.record.cold.stale.load(Ordering::Relaxed) != 0 {
+    if stale::is_marked(&farm.seat.record.cold) {
         renew(farm, Duration::ZERO);
     }
 }
@@ -59,13 +59,39 @@ fn renew(farm: &Farm, patience: Duration) -> bool {
 /// The plan in force, compiled anew if it is stale.
 pub fn current<'a>(farm: &'a Farm, held: &FarmLock<'_>) -> Plan<'a> {
     let newest = runtime::board().is_some_and(Board::is_current);
-    if newest && farm.seat.record.cold.stale.swap(0, Ordering::SeqCst) != 0 {
+    if newest && stale::begin(&farm.seat.record.cold) {
         // Whoever marked it may know members that this process does not.
         added::catch_up(farm, held);
         publish(farm);
+        stale::end(&farm.seat.record.cold);
     }
     let plan = farm.seat.plan.read(farm.seat.record);
     plan.unwrap_or_default()
+}
+
+/// Makes good what a child that was killed left undone between a member's change and what follows from
+/// it: its place in the plan, the time of its probe.
+pub fn repair(farm: &Farm) {
+    let listed: Vec<PlanMember> = farm
+        .members
+        .iter()
+        .map(|member| farm.listed(member))
+        .collect();
+    let (plan, count) = (farm.seat.plan.read(farm.seat.record), Count::of(&listed));
+    // Where the plan has members that this process does not know, it cannot tell.
+    if plan.is_some_and(|plan| plan.count.members == count.members && plan.count != count) {
+        stale::mark(&farm.seat.record.cold);
+    }
+    note_probes(farm);
+}
+
+/// Notes when the first member in error is due.
+fn note_probes(farm: &Farm) {
+    let in_error = farm.members.iter().map(|member| &member.record().health);
+    let due = in_error.map(|health| health.retry_at.load(Ordering::SeqCst));
+    if let Some(at) = due.filter(|at| *at != 0).min() {
+        probe::note(&farm.seat.record.hot, at);
+    }
 }
 
 /// Compiles and publishes; the caller holds the lock, or is the parent before there are children.
@@ -89,11 +115,7 @@ pub fn publish(farm: &Farm) {
         })
         .collect();
     // People may have put one back in service that was due while it was not.
-    let in_error = farm.members.iter().map(|member| &member.record().health);
-    let due = in_error.map(|health| health.retry_at.load(Ordering::SeqCst));
-    if let Some(at) = due.filter(|at| *at != 0).min() {
-        probe::note(&farm.seat.record.hot, at);
-    }
+    note_probes(farm);
     let compiled = compile(&members, farm.seat.plan.capacity());
     // A plan that says the same stays in force: a new one would begin the rotation anew.
     if farm

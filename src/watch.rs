@@ -3,14 +3,15 @@
 //! members go that are removed. Where none of this can happen, no child has the watchdog's thread: in a
 //! process with a second one, each system call and lock of each request costs more.
 //!
-//! In the parent, the `monitor` hook repairs totals that a killed child left off by one, tells of
-//! members that have drained long enough, and takes over what nobody else has: other modules' edits.
+//! In the parent, the `monitor` hook repairs what a killed child left: totals that are off by one, a plan
+//! that misses a change. It tells of members that have drained long enough, and takes over what nobody
+//! else has: other modules' edits.
 
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use athena_engine::board::record::flags;
+use athena_engine::plan::stale;
 
 use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
@@ -39,6 +40,7 @@ pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::serv
             drain::look();
             for farm in runtime::farms() {
                 take_over_farm(farm, Duration::ZERO);
+                refresh::repair(farm);
             }
         }
         ffi::DECLINED
@@ -114,7 +116,7 @@ pub fn take_over(patience: Duration) {
             .iter()
             .all(|member| farm.lists_route_of(member))
         {
-            farm.seat.record.cold.stale.store(1, Ordering::SeqCst);
+            stale::mark(&farm.seat.record.cold);
         }
         refresh::if_stale(farm);
     }

@@ -5,7 +5,7 @@ use crate::board::limit::Limit;
 use crate::board::record::{FarmRecord, MemberRecord, flags};
 use crate::health::{self, Cause};
 use crate::method::{Affinity, Method, Roster, Sight};
-use crate::plan::{Capacity, Plan, PlanMember, compile, read};
+use crate::plan::{Capacity, Plan, PlanMember, compile, read, stale};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros, probe, room};
@@ -181,6 +181,8 @@ impl Election<'_> {
             Some(id) => Ok(elected(Reason::Remaining)(id)),
             // Usable, and yet not elected.
             None if self.left().any(|member| self.usable(member)) => Err(Nobody::Full),
+            // The request has been to all that work.
+            None if self.left().any(is_up) => Err(Nobody::Usable),
             None => self
                 .ejected()
                 .map(elected(Reason::Panic))
@@ -290,7 +292,7 @@ impl Election<'_> {
 
     /// It works, and this request has not been to it.
     fn usable(&self, member: Known<'_>) -> bool {
-        works(member.record) && !self.tried.contains(&member.id) && in_service(member)
+        is_up(member) && !self.tried.contains(&member.id)
     }
 
     fn has_room(&self, member: Known<'_>) -> bool {
@@ -317,7 +319,7 @@ impl Election<'_> {
     /// Usable members may be others than those that the plan lists: of another set, standbys, spares;
     /// members that only this process knows; or the plan is out of date.
     fn is_beyond_the_plan(&self) -> bool {
-        self.farm.cold.stale.load(Ordering::SeqCst) != 0
+        stale::is_marked(&self.farm.cold)
             || self.planned().any(|member| member.is_none())
             || self
                 .plan
@@ -391,6 +393,10 @@ impl Election<'_> {
 fn works(member: &MemberRecord) -> bool {
     member.health.retry_at.load(Ordering::Relaxed) == 0
         || member.admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0
+}
+
+fn is_up(member: Known<'_>) -> bool {
+    works(member.record) && in_service(member)
 }
 
 /// People, checks and its worker let it take requests.

@@ -90,9 +90,19 @@ pub fn cause(health: &MemberHealth) -> Cause {
 /// Puts the member in error for `retry`. True when this call took it out, false for all others who
 /// find the same failure: they only move the next probe on, as a failed probe does.
 ///
+/// A member that was ejected for its answers is now out for the new cause: it may not answer at all, and
+/// is not one to fall back to.
+///
 /// A `retry` of 0 means that errors never take the member out: nothing is set.
 pub fn fail(health: &MemberHealth, cause: Cause, now: Micros, retry: Micros) -> bool {
-    retry != 0 && take_out(health, cause, now, retry)
+    if retry == 0 {
+        return false;
+    }
+    let took_out = take_out(health, cause, now, retry);
+    if !took_out && self::cause(health) == Cause::Ejected {
+        health.cause.store(cause.number(), Ordering::Relaxed);
+    }
+    took_out
 }
 
 /// Gives the probe of a member in error to one caller a `retry` period, over all processes.
@@ -211,7 +221,22 @@ mod tests {
         assert!(!fail(&health, Cause::Connect, NOW + SECOND, 5 * SECOND));
         assert!(!claim_probe(&health, NOW + 29 * SECOND, RETRY));
         assert!(claim_probe(&health, NOW + 30 * SECOND, RETRY));
+        assert_eq!(cause(&health), Cause::Connect);
+    }
+
+    #[test]
+    fn an_ejected_member_that_fails_otherwise_is_out_for_that() {
+        let health = MemberHealth::default();
+        assert!(eject(&health, NOW, 30 * SECOND));
+        fail(&health, Cause::Ejected, NOW + SECOND, RETRY);
         assert_eq!(cause(&health), Cause::Ejected);
+        for later in [Cause::Connect, Cause::Status] {
+            fail(&health, later, NOW + SECOND, RETRY);
+            assert_eq!(cause(&health), Cause::Connect);
+        }
+        recover(&health, NOW + RETRY);
+        fail(&health, Cause::Timeout, NOW + RETRY, RETRY);
+        assert_eq!(cause(&health), Cause::Timeout);
     }
 
     #[test]

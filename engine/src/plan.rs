@@ -6,6 +6,7 @@
 //! (`modules/proxy/balancers/mod_lbmethod_byrequests.c`). See [`turns`] for the latter.
 
 pub mod index;
+pub mod stale;
 pub mod table;
 pub mod turns;
 
@@ -193,7 +194,8 @@ pub fn compile(members: &[PlanMember], capacity: Capacity) -> Compiled {
 }
 
 impl Count {
-    fn of(members: &[PlanMember]) -> Self {
+    /// Counts members.
+    pub fn of(members: &[PlanMember]) -> Self {
         let count = |has: fn(&&PlanMember) -> bool| {
             u32::try_from(members.iter().filter(has).count()).unwrap_or(u32::MAX)
         };

@@ -364,7 +364,7 @@ pub struct FarmCold {
     pub off: AtomicU32,
     /// 0: free, 1: in use.
     pub lifecycle: AtomicU32,
-    /// 1: something the plan is made of has changed since it was compiled.
+    /// Not 0: the plan may be out of date ([`crate::plan::stale`]).
     pub stale: AtomicU32,
     /// Room to keep the next field aligned.
     pub pad: AtomicU32,

@@ -207,11 +207,13 @@ fn who_is_not_in_the_plan_is_only_looked_for_where_there_may_be_somebody() {
     // A member that is up again, as the plan does not say yet.
     farm.members[7].health.retry_at.store(0, Ordering::Relaxed);
     assert_eq!(farm.elect(method, &[], false), None);
-    farm.record.cold.stale.store(1, Ordering::Relaxed);
+    stale::mark(&farm.record.cold);
     assert_eq!(farm.elect(method, &[], false), Some((7, Reason::Remaining)));
 
     // A standby, or a member of another set, that the plan counts and does not list.
-    farm.record.cold.stale.store(0, Ordering::Relaxed);
+    assert!(stale::begin(&farm.record.cold));
+    assert_eq!(farm.elect(method, &[], false), Some((7, Reason::Remaining)));
+    stale::end(&farm.record.cold);
     farm.count.usable = 1;
     assert_eq!(farm.elect(method, &[], false), Some((7, Reason::Remaining)));
     assert_eq!(farm.elect(method, &[7], false), None);
@@ -259,4 +261,21 @@ fn a_member_that_comes_back_beside_a_forced_recovery_stays() {
     farm.recovers = true;
     assert_eq!(farm.elect(method, &[], true), Some((0, Reason::Forced)));
     assert!(health::healthy(&farm.members[0].health));
+}
+
+/// The only member that works broke this request's connection, say: its answer is the farm's.
+#[test]
+fn a_member_that_works_is_no_farm_in_error_though_the_request_has_been_to_it() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    let mut farm = Farm::new(3);
+    farm.in_error(1).in_error(2);
+    farm.members[2]
+        .health
+        .cause
+        .store(Cause::Ejected as u32, Ordering::Relaxed);
+    farm.count.ejected = 1;
+    assert_eq!(farm.elect(method, &[0], true), None);
+    farm.in_error(0);
+    assert_eq!(farm.elect(method, &[0], true), Some((2, Reason::Panic)));
+    assert_eq!(farm.elect(method, &[0, 2], true), Some((1, Reason::Forced)));
 }
