@@ -230,7 +230,7 @@ fn refusal(status: c_int) -> c_int {
 
 impl ffi::request_rec {
     /// The proxy URL behind `proxy:` in the file name.
-    fn filename_url(&self) -> Option<&CStr> {
+    pub fn filename_url(&self) -> Option<&CStr> {
         // SAFETY: file names are NUL-terminated; checked for NULL by the caller.
         unsafe { pool::behind(self.filename, b"proxy:").map(|url| CStr::from_ptr(url)) }
     }

@@ -14,6 +14,9 @@ use crate::rule::Asked;
 use crate::runtime::{self, FarmRef};
 use crate::{pool, proxy, warm};
 
+/// The note of a request with a subrequest that led to a farm.
+const LOOKED_AHEAD: &CStr = c"athena-looked-ahead";
+
 /// The `canon_handler` hook: recognises a farm and keeps its raw path.
 pub unsafe extern "C" fn canon_handler(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
     guard!("canon_handler", ffi::HTTP_INTERNAL_SERVER_ERROR, {
@@ -50,9 +53,33 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
         }
         // The file name is "proxy:" and this URL already (ap_proxy_canon_url in proxy_util.c).
         match Record::for_farm(r, found, rest) {
-            Some(_) => OK,
+            Some(_) => {
+                if let Some(main) = (*r).main.as_ref() {
+                    ffi::apr_table_setn(main.notes, LOOKED_AHEAD.as_ptr(), c"1".as_ptr());
+                }
+                OK
+            }
             None => ffi::HTTP_INTERNAL_SERVER_ERROR,
         }
+    }
+}
+
+/// The record of a request that goes on as one of its subrequests, which led to a farm: mod_dir takes over
+/// `DirectoryIndex` and `FallbackResource` so (ap_internal_fast_redirect in http_request.c), and no hook of
+/// ours has met the request under its new name.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn taken_over<'a>(r: *mut ffi::request_rec) -> Option<&'a Record> {
+    // SAFETY: the caller's promise; the file name lives as long as the request.
+    unsafe {
+        if ffi::apr_table_get((*r).notes, LOOKED_AHEAD.as_ptr()).is_null()
+            || (*r).proxyreq != ffi::PROXYREQ_REVERSE
+        {
+            return None;
+        }
+        let (found, rest) = find_farm(r, (*r).filename_url()?)?;
+        Record::for_farm(r, found, rest)
     }
 }
 
@@ -118,7 +145,8 @@ pub unsafe fn url_for(
         record.nested.set(false);
         // mod_proxy_ftp moves it into the path; the next member gets it as well.
         (*r).args = query;
-        if status != OK {
+        // DECLINED: no module canonicalises this scheme, and the URL stays as it is.
+        if status != OK && status != DECLINED {
             return Err(status);
         }
         // The canon handlers leave "proxy:" in front; 6 is its length.

@@ -1,7 +1,7 @@
 //! The request record: what this module knows of one request, in the request's own pool.
 
 use std::cell::Cell;
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -116,6 +116,8 @@ pub struct Record {
     /// The client connection's count of kept-alive requests, put aside during the attempt.
     pub keepalives: Cell<Option<i32>>,
     pub replays: Cell<u32>,
+    /// What its attempts came to, once they are over.
+    pub served: Cell<Option<c_int>>,
     pub refreshed: Cell<bool>,
     /// When it gives up waiting for a usable member of the farm; 0: it has not had to wait.
     pub waits_until: Cell<Micros>,
@@ -212,6 +214,7 @@ impl Record {
                 successor: Cell::new(None),
                 keepalives: Cell::new(None),
                 replays: Cell::new(0),
+                served: Cell::new(None),
                 refreshed: Cell::new(false),
                 waits_until: Cell::new(0),
                 forgiven: Cell::new(0),

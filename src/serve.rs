@@ -5,7 +5,7 @@
 //! mod_proxy is handed the farm's [front](crate::farm::Farm::front) worker and sees one call and
 //! one result.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::atomic::Ordering;
 
 use athena_engine::attempt::{self, Next, Outcome};
@@ -33,14 +33,14 @@ pub unsafe extern "C" fn pre_request(
     url: *mut *mut c_char,
 ) -> c_int {
     guard!("pre_request", ffi::HTTP_SERVICE_UNAVAILABLE, {
-        let Some(record) = Record::of(r).filter(|record| record.kind == Kind::Farm) else {
-            return DECLINED;
-        };
-        let Some(farm) = record.farm() else {
-            return DECLINED;
-        };
         // SAFETY: mod_proxy calls with a live request and valid places for its results.
         unsafe {
+            let Some(record) = Record::of(r).or_else(|| canon::taken_over(r)) else {
+                return DECLINED;
+            };
+            let Some(farm) = record.farm().filter(|_| record.kind == Kind::Farm) else {
+                return DECLINED;
+            };
             let refused = access::late(r, record, farm);
             if refused != OK {
                 return refused;
@@ -91,8 +91,12 @@ pub unsafe extern "C" fn scheme_handler(
         if record.kind != Kind::Farm {
             return observe();
         }
+        if let Some(status) = record.served.get() {
+            // mod_proxy would go on to the next `ProxyRemote`, with a request that is served.
+            return status;
+        }
         if record.farm().is_none_or(|farm| farm.front != worker) {
-            return DECLINED;
+            return ffi::HTTP_INTERNAL_SERVER_ERROR;
         }
         let call = Call {
             r,
@@ -101,7 +105,9 @@ pub unsafe extern "C" fn scheme_handler(
             proxy_port,
         };
         // SAFETY: as above.
-        unsafe { serve(&call, record, url) }
+        let status = unsafe { serve(&call, record, url) };
+        record.served.set(Some(status));
+        status
     })
 }
 
@@ -280,12 +286,40 @@ unsafe fn attempt(
             call.hand_on(proxy, record, member.worker, url)
         });
         filter::end(r, record);
+        if status == DECLINED {
+            untaken(r, farm, url);
+            return (ffi::HTTP_SERVICE_UNAVAILABLE, Outcome::NotConnected);
+        }
         let outcome = outcome::classify(r, record, member, status);
         if matches!(outcome, Outcome::BrokenInBody(_)) {
             outcome::cut_off(r);
         }
         (status, outcome)
     }
+}
+
+/// No protocol module took a URL. To decline as well would have mod_proxy offer the front worker to them.
+#[cold]
+pub fn untaken(r: *mut ffi::request_rec, farm: &Farm, url: *const c_char) {
+    // SAFETY: a URL of ours or mod_proxy's in the request's pool.
+    let url = unsafe { CStr::from_ptr(url) }.to_string_lossy();
+    let scheme = url.split(':').next().unwrap_or_default();
+    let text = format!(
+        "ATH0114: farm {}: no module that is loaded takes {url}: load mod_proxy_{} for {scheme}://{}",
+        farm.name,
+        match scheme {
+            "https" => "http",
+            "h2" | "h2c" => "http2",
+            "ws" | "wss" => "wstunnel",
+            other => other,
+        },
+        if matches!(scheme, "https" | "h2" | "wss") {
+            ", and mod_ssl"
+        } else {
+            ""
+        }
+    );
+    log::request(Level::Error, r, &text);
 }
 
 /// The URL of the record's member for this request. `Err`: mod_proxy refused to make one, which is

@@ -10,7 +10,7 @@ use crate::farm::Farm;
 use crate::ffi;
 use crate::log::{self, Level};
 use crate::record::Record;
-use crate::serve::Call;
+use crate::serve::{self, Call};
 use crate::{canon, clock, environment, pool, proxy};
 
 /// Longest wait a client is told, in seconds: a member may come back sooner by other ways.
@@ -79,7 +79,7 @@ pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
     unsafe {
         match Instead::of(record, farm) {
             Instead::Forward(target) => {
-                let status = proxied(call, record, &target, CStr::from_ptr(record.raw_path));
+                let status = proxied(call, record, farm, &target, CStr::from_ptr(record.raw_path));
                 if !unreachable(call.r, status) {
                     return status;
                 }
@@ -90,7 +90,7 @@ pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
                 note(call.r, record, farm, &target);
                 // As written: path and query of the request are dropped.
                 (*call.r).args = std::ptr::null_mut();
-                proxied(call, record, &target, c"")
+                proxied(call, record, farm, &target, c"")
             }
             instead => refuse(call.r, record, farm, &instead),
         }
@@ -98,7 +98,7 @@ pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
 }
 
 /// Fetches `base` with `rest` behind it.
-unsafe fn proxied(call: &Call, record: &Record, base: &str, rest: &CStr) -> c_int {
+unsafe fn proxied(call: &Call, record: &Record, farm: &Farm, base: &str, rest: &CStr) -> c_int {
     let Some(proxy) = proxy::get() else {
         return ffi::HTTP_SERVICE_UNAVAILABLE;
     };
@@ -119,6 +119,10 @@ unsafe fn proxied(call: &Call, record: &Record, base: &str, rest: &CStr) -> c_in
         );
         let status = call.hand_on(proxy, record, worker, url);
         environment::settled(call.r, record);
+        if status == ffi::DECLINED {
+            serve::untaken(call.r, farm, url);
+            return ffi::HTTP_SERVICE_UNAVAILABLE;
+        }
         status
     }
 }

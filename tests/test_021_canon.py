@@ -1,7 +1,8 @@
 """The target that a member receives equals, byte for byte, that of a direct ProxyPass."""
 
 import pytest
-from harness.client import Client
+from harness.client import Client, fetch
+from harness.engine import Engine
 from harness.farms import farm
 from harness.httpd import CONNECT_FAILED
 from harness.waiting import free_port
@@ -58,6 +59,23 @@ def test_both_spellings_equal_a_direct_pass(ask):
                 if (got := ask(road, mode, target)) != direct:
                     differing.append((road, mode, target, got, direct))
     assert not differing
+
+
+@pytest.mark.parametrize("line", ["DirectoryIndex index.php", "FallbackResource /index.php"])
+def test_a_request_that_mod_dir_takes_over(httpd, backends, balancer, tmp_path, line):
+    """It goes on under its subrequest's name, and meets no hook again that could tell a farm."""
+    members, root = backends(1), tmp_path / "root"
+    root.mkdir()
+    for place in [root, *root.parents]:
+        if place.owner() == root.owner() and place != place.parent:
+            place.chmod(place.stat().st_mode | 0o055)
+    server = httpd("event", balancer=balancer, modules=["dir"], conf=farm(members.urls)
+                   + f'DocumentRoot "{root}"\n<Directory "{root}">\n{line}\n</Directory>\n'
+                   + 'ProxyPassMatch "^/(.*[.]php)$" "http://farm_one/$1"\n')
+    for path in ("/index.php", "/"):
+        answer = fetch(server.port, path)
+        assert (answer.status, answer.header("X-Target")) == (200, "/index.php")
+    assert Engine(server).column("served") == [2]
 
 
 def test_also_on_a_retry(ask):

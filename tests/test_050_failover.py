@@ -165,6 +165,31 @@ def test_one_bad_url_takes_nobody_down(httpd, backends, mpm, balancer, earlier):
     assert {fetch(server.port, "/farm/x").member for _ in range(9)} == {0, 1, 2}
 
 
+def test_a_remote_proxy_is_no_second_road_for_a_served_request(httpd, backends, balancer):
+    """mod_proxy goes on to the next ProxyRemote, or without one, after a 502."""
+    members = backends(2)
+    server = httpd("event", balancer=balancer, conf=served(members.urls[:1])
+                   + f'ProxyRemote "{members.urls[0]}" "{members.urls[1]}"\n')
+    server.expect(BROKEN)
+    assert fetch(server.port, "/farm/x?close=1", method="POST").status == 502
+    assert members.requests() == [0, 1]
+    assert fetch(server.port, "/farm/x").member == 1
+    assert Engine(server).column("inflight") == [0]
+
+
+def test_a_url_that_no_loaded_module_takes(httpd, backends, mpm, balancer):
+    members, dead = backends(1), f"http://127.0.0.1:{free_port()}"
+    server = httpd(mpm, balancer=balancer, conf=served(
+        [dead, f"fcgi://127.0.0.1:{free_port()}", *members.urls], settings="lbmethod=roundrobin")
+        + served([dead], path="/back/", name="farm_back", settings="fallback=https://127.0.0.1:1/"))
+    server.expect(CONNECT_FAILED + r"|ATH0112|ATH0114")
+    assert [fetch(server.port, "/farm/x").member for _ in range(3)] == [0, 0, 0]
+    assert Engine(server).column("usable") == [False, False, True]
+    assert fetch(server.port, "/back/x").status == 503
+    assert len(server.lines(r"ATH0114.*fcgi://.*load mod_proxy_fcgi for fcgi://")) == 1
+    assert len(server.lines(r"ATH0114.*load mod_proxy_http for https://, and mod_ssl")) == 1
+
+
 def test_a_name_that_is_unknown(httpd, backends, mpm, balancer):
     members = backends(1)
     server = httpd(mpm, balancer=balancer, conf=served(
