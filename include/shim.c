@@ -48,3 +48,13 @@ int ath_shim_backend_broke(const apr_bucket_brigade *brigade)
     return AP_BUCKET_IS_ERROR(first)
         && ((const ap_bucket_error *)first->data)->status == HTTP_BAD_GATEWAY;
 }
+
+int ath_shim_is_empty(const apr_bucket_brigade *brigade)
+{
+    return APR_BRIGADE_EMPTY(brigade);
+}
+
+void ath_shim_concat(apr_bucket_brigade *to, apr_bucket_brigade *from)
+{
+    APR_BRIGADE_CONCAT(to, from);
+}

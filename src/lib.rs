@@ -61,6 +61,7 @@ mod outcome;
 mod paths;
 mod patience;
 mod pool;
+mod prefetched;
 mod provider;
 mod proxy;
 mod query;
@@ -180,6 +181,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
                 ffi::APR_HOOK_MIDDLE,
             );
             filter::register();
+            prefetched::register();
             reverse::register();
         }
     });

@@ -21,7 +21,7 @@ use crate::record::{Answer, Kind, Record};
 use crate::unusable;
 use crate::{
     access, account, canon, clock, connection, cookie, elect, environment, filter, forward, memory,
-    proxy, reverse,
+    prefetched, proxy, reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -152,14 +152,16 @@ impl Call {
         record.nested.set(true);
         // SAFETY: the caller's promise.
         let status = unsafe {
-            (proxy.run_scheme_handler)(
-                self.r,
-                worker,
-                self.conf,
-                url,
-                self.proxy_name,
-                self.proxy_port,
-            )
+            prefetched::read_again(self.r, url, || {
+                (proxy.run_scheme_handler)(
+                    self.r,
+                    worker,
+                    self.conf,
+                    url,
+                    self.proxy_name,
+                    self.proxy_port,
+                )
+            })
         };
         record.nested.set(false);
         status

@@ -26,11 +26,11 @@ def farm(httpd, protocol):
     """Starts members with these behaviours, and an httpd in front of them: (httpd, members)."""
     started = []
 
-    def start(*behaviours, settings="", each="", more="", dead=0):
+    def start(*behaviours, settings="", each="", more="", dead=0, first=()):
         for name, behaviour in zip("abc", behaviours):
             started.append(Hostile(protocol, name))
             started[-1].behaviour = behaviour
-        urls = [f"{protocol}://127.0.0.1:{free_port()}" for _ in range(dead)]
+        urls = [*first, *(f"{protocol}://127.0.0.1:{free_port()}" for _ in range(dead))]
         urls += [member.url for member in started]
         server = httpd("event", modules=[PROTOCOLS[protocol]], conf=served(
             urls, settings=f"lbmethod=roundrobin {settings}", each=each) + more)
@@ -54,6 +54,19 @@ def test_refused(farm):
     assert ask(server, "POST") == (200, "a")
     assert Engine(server).column("usable") == [False, True]
     assert members[0].requests == 2
+
+
+def test_a_body_that_was_read_for_a_member_of_another_protocol(farm, protocol):
+    """mod_proxy_http reads up to 16 KiB before it connects."""
+    server, members = farm("answer", first=[f"http://127.0.0.1:{free_port()}"], each="retry=0")
+    # Of a longer one, an AJP container asks for the rest; HTTP/2 has a window.
+    most = {"ajp": 8_000, "h2c": 65_000}.get(protocol, 400_000)
+    lengths = [length for length in (1, 5_000, 16_384, 40_000, 400_000) if length < most]
+    for length in lengths:
+        body = bytes(n % 251 for n in range(length))
+        assert fetch(server.port, "/farm/x", method="POST", body=body).status == 200
+        assert members[0].body == body
+    assert Engine(server).column("failed") == [len(lengths), 0]
 
 
 def test_disabled_before_the_connection(farm, protocol):

@@ -17,7 +17,7 @@ def _head(before, status):
 
 
 # Each protocol reads a request (False: none came), gives the pieces of an answer of which the last
-# one ends it, and says whether the connection goes on after it.
+# one ends it, and says whether the connection goes on after it. `body` is the last request's.
 
 class _Ajp:
     goes_on = True
@@ -25,8 +25,10 @@ class _Ajp:
     def read(self, stream, _write):
         request = ajp.read_packet(stream)
         post = 4
+        self.body = b""
         if request and request[1] == post:
-            ajp.read_packet(stream)
+            # Its length comes first.
+            self.body = ajp.read_packet(stream)[2:]
         return bool(request)
 
     def answer(self, status, body):
@@ -38,9 +40,11 @@ class _Fcgi:
     _END, _STDIN, _STDOUT = 3, 5, 6
 
     def read(self, stream, _write):
+        self.body = b""
         while head := stream.read(8):
             kind, length, padding = struct.unpack(">xBxxHBx", head)
-            stream.read(length + padding)
+            content = stream.read(length + padding)[:length]
+            self.body += content if kind == self._STDIN else b""
             if kind == self._STDIN and length == 0:
                 return True
         return False
@@ -61,8 +65,8 @@ class _Scgi:
         while (digit := stream.read(1)) not in (b":", b""):
             length += digit
         headers = stream.read(int(length) + 1) if length else b""
-        body = re.search(rb"CONTENT_LENGTH\0(\d*)\0", headers)
-        stream.read(int(body[1] or 0) if body else 0)
+        length = re.search(rb"CONTENT_LENGTH\0(\d*)\0", headers)
+        self.body = stream.read(int(length[1] or 0) if length else 0)
         return bool(headers)
 
     def answer(self, status, body):
@@ -75,8 +79,8 @@ class _Uwsgi:
     def read(self, stream, _write):
         head = stream.read(4)
         variables = stream.read(struct.unpack("<xHx", head)[0]) if head else b""
-        body = re.search(rb"CONTENT_LENGTH..(\d+)", variables, re.DOTALL)
-        stream.read(int(body[1]) if body else 0)
+        length = re.search(rb"CONTENT_LENGTH..(\d+)", variables, re.DOTALL)
+        self.body = stream.read(int(length[1]) if length else 0)
         return bool(variables)
 
     def answer(self, status, body):
@@ -94,8 +98,10 @@ class _H2c:
             if stream.read(len(h2.PREFACE)) != h2.PREFACE:
                 return False
             write(h2.frame(h2.SETTINGS, 0, 0))
+        self.body = b""
         while received := h2.read_frame(stream):
             kind, flags, self._stream, payload = received
+            self.body += payload if kind == h2.DATA else b""
             if kind in (h2.HEADERS, h2.DATA) and flags & h2.END_STREAM:
                 return True
             if kind in (h2.SETTINGS, h2.PING) and not flags & h2.ACK:
@@ -121,11 +127,11 @@ class Hostile:
     * "hang": never answers;
     * "stale": answers the first request of a connection, closes on the second.
 
-    `requests` counts what it has read.
+    `requests` counts what it has read, `body` is the last one's.
     """
 
     def __init__(self, protocol, name):
-        self.behaviour, self.requests = "answer", 0
+        self.behaviour, self.requests, self.body = "answer", 0, None
         self._lock, self._open = threading.Lock(), set()
         member, self._over = self, threading.Event()
 
@@ -150,6 +156,7 @@ class Hostile:
         while speech.read(connection.rfile, connection.wfile.write):
             with self._lock:
                 self.requests += 1
+                self.body = speech.body
             if self.behaviour == "hang":
                 self._over.wait()  # until the test is over
             if self.behaviour in ("close", "hang") or (self.behaviour == "stale" and answered):
