@@ -7,7 +7,7 @@ use std::process::{Command, exit};
 /// What the edge names of httpd, APR and mod_proxy. Anything else stays out of the bindings.
 const FUNCTIONS: &[&str] = &[
     "ap_(run|hook)_(access_checker|access_checker_ex|check_user_id|auth_checker|force_authn)",
-    "ap_hook_(monitor|pre_config|post_config|child_init|child_status|pre_translate_name|translate_name)",
+    "ap_hook_(monitor|pre_config|check_config|post_config|child_init|child_status|pre_translate_name|translate_name)",
     "ap_run_handler",
     "ap_hook_(map_to_storage|handler|pre_connection|quick_handler)",
     "ap_(add_output_filter_handle|remove_output_filter|register_output_filter|pass_brigade)",

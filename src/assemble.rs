@@ -1,17 +1,18 @@
 //! From a configuration that is read to farms that can be served: seats on the board, members,
-//! tables of names.
+//! tables of names. Once as a rehearsal, when a wrong one does no harm yet.
 
 mod draft;
 
 use std::ffi::c_int;
 use std::sync::Mutex;
 
-use athena_engine::board::FarmSpec;
+use athena_engine::board::{Board, FarmSpec, Storage};
 use athena_engine::config::farms::Farms;
 use athena_engine::method;
 use athena_engine::plan::stale;
 
 use crate::conf::{self, ServerConf};
+use crate::farm::Farm;
 use crate::ffi::{self, OK};
 use crate::generation::Generation;
 use crate::growth::Slot;
@@ -21,7 +22,9 @@ use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, added, environment, forward, manager, refresh, stats, sticky, watch, worker};
+use crate::{
+    account, added, clock, environment, forward, manager, refresh, stats, sticky, watch, worker,
+};
 use draft::{Draft, Tables};
 
 /// What pre_config found in this configuration pass.
@@ -34,6 +37,26 @@ pub fn keep(findings: Findings) {
     }
 }
 
+/// The `check_config` hook. Before a start, under `-t`, and before a signal is sent to a running httpd: what
+/// post_config would refuse is refused here, and said where people see it.
+pub unsafe extern "C" fn check_config(
+    pool: *mut ffi::apr_pool_t,
+    _log: *mut ffi::apr_pool_t,
+    _temp: *mut ffi::apr_pool_t,
+    s: *mut ffi::server_rec,
+) -> c_int {
+    guard!("check_config", ffi::HTTP_INTERNAL_SERVER_ERROR, {
+        // SAFETY: as in post_config.
+        unsafe {
+            if !is_first_pass() {
+                return OK;
+            }
+            let Some(proxy) = proxy::get() else { return OK };
+            told(s, rehearse(pool, s, proxy))
+        }
+    })
+}
+
 /// The `post_config` hook.
 pub unsafe extern "C" fn post_config(
     pool: *mut ffi::apr_pool_t,
@@ -44,20 +67,77 @@ pub unsafe extern "C" fn post_config(
     guard!("post_config", ffi::HTTP_INTERNAL_SERVER_ERROR, {
         // SAFETY: httpd calls with the configuration's pool and the list of servers.
         unsafe {
-            // The first of the two passes at a start only checks the configuration.
-            if ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE) == ffi::AP_SQ_MS_CREATE_PRE_CONFIG {
+            if is_first_pass() {
                 return OK;
             }
             let Some(proxy) = proxy::get() else { return OK };
-            match assemble(pool, s, proxy) {
-                Ok(()) => OK,
-                Err(error) => {
-                    log::server(Level::Error, s, &format!("ATH0010: {error}"));
-                    ffi::HTTP_INTERNAL_SERVER_ERROR
-                }
-            }
+            told(s, assemble(pool, s, proxy))
         }
     })
+}
+
+/// The first of the two passes at a start only checks the configuration; `-t` and `-k` make no other.
+fn is_first_pass() -> bool {
+    // SAFETY: a query.
+    unsafe { ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE) == ffi::AP_SQ_MS_CREATE_PRE_CONFIG }
+}
+
+fn told(main: *mut ffi::server_rec, result: Result<(), String>) -> c_int {
+    match result {
+        Ok(()) => OK,
+        Err(error) => {
+            log::server(Level::Error, main, &format!("ATH0010: {error}"));
+            ffi::HTTP_INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+/// Makes the farms on a board that nobody sees.
+unsafe fn rehearse(
+    pool: *mut ffi::apr_pool_t,
+    main: *mut ffi::server_rec,
+    proxy: &Proxy,
+) -> Result<(), String> {
+    let findings = FINDINGS.lock().ok().and_then(|mut place| place.take());
+    // SAFETY: the caller's promise, here and below.
+    unsafe {
+        let engine = engine_is_on(main);
+        let (drafts, tables) = drafts(main, proxy, engine)?;
+        let specs: Vec<FarmSpec> = drafts.iter().map(|draft| draft.spec(engine, 0)).collect();
+        let (_board, attached) = Board::open(Storage::Memory, 1, &specs, clock::now())
+            .map_err(|error| format!("the farms do not fit on a board: {error}"))?;
+        let finish = |(draft, seat): (Draft, _)| draft.finish(pool, seat, Vec::new(), !engine);
+        let farms: Vec<Farm> = drafts.into_iter().zip(attached.farms).map(finish).collect();
+        farms.iter().try_for_each(|farm| check(farm, engine))?;
+        let tables = farm_tables(tables, &farms, &findings.unwrap_or_default(), proxy);
+        (tables.iter().filter(|_| engine)).try_for_each(|(_, table)| forward::begin(table))
+    }
+}
+
+fn engine_is_on(main: *mut ffi::server_rec) -> bool {
+    ServerConf::of(main).is_some_and(|conf| conf.engine)
+}
+
+unsafe fn drafts(
+    main: *mut ffi::server_rec,
+    proxy: &Proxy,
+    engine: bool,
+) -> Result<(Vec<Draft>, Tables), String> {
+    // SAFETY: the caller's promise.
+    let (drafts, tables) = unsafe { draft::all(main, proxy, engine)? };
+    if engine {
+        check_classes(&drafts, &tables)?;
+    }
+    Ok((drafts, tables))
+}
+
+/// Refuses what can never work, and warns of what is probably a mistake.
+fn check(farm: &Farm, engine: bool) -> Result<(), String> {
+    if engine {
+        sticky::check(farm)?;
+        stats::check(farm)?;
+    }
+    Ok(())
 }
 
 unsafe fn assemble(
@@ -65,20 +145,16 @@ unsafe fn assemble(
     main: *mut ffi::server_rec,
     proxy: &Proxy,
 ) -> Result<(), String> {
-    let engine = ServerConf::of(main).is_some_and(|conf| conf.engine);
-    let findings = FINDINGS
-        .lock()
-        .ok()
-        .and_then(|mut place| place.take())
-        .unwrap_or_default();
+    let engine = engine_is_on(main);
+    let findings = FINDINGS.lock().ok().and_then(|mut place| place.take());
+    let findings = findings.unwrap_or_default();
     // SAFETY: the caller's promise, here and below.
     unsafe {
-        let (drafts, tables) = draft::all(main, proxy, engine)?;
+        let (drafts, tables) = drafts(main, proxy, engine)?;
         if drafts.is_empty() && !engine {
             return Ok(());
         }
         if engine {
-            check_classes(&drafts, &tables)?;
             for (_, _, balancer) in tables.iter().flat_map(|(_, names)| names) {
                 manager::nonce::make(*balancer)?;
             }
@@ -106,10 +182,8 @@ unsafe fn assemble(
             farms.push(draft.finish(pool, seat, slots, !engine));
         }
         for farm in &farms {
-            if engine {
-                sticky::check(farm)?;
-            }
-            stats::begin(farm)?;
+            check(farm, engine)?;
+            stats::begin(farm);
             crate::method::begin(farm);
             added::make_all(farm);
             for member in &farm.members {
@@ -121,6 +195,7 @@ unsafe fn assemble(
             // A child of the generation before may have been publishing its own at this moment.
             stale::mark(&farm.seat.record.cold);
         }
+        let tables = farm_tables(tables, &farms, &findings, proxy);
         let farms = Runtime {
             board,
             farms,
@@ -130,8 +205,11 @@ unsafe fn assemble(
             _generation: generation,
         };
         runtime::install(pool, farms);
-        if engine {
-            fill_tables(pool, tables, &findings, proxy)?;
+        for (s, table) in tables.into_iter().filter(|_| engine) {
+            if let Some(conf) = ServerConf::own(pool, s) {
+                conf.table = table;
+                forward::begin(&conf.table)?;
+            }
         }
         if watch::is_needed() {
             watch::register(pool, main);
@@ -180,35 +258,28 @@ unsafe fn share_workers(drafts: &[Draft], spares: usize) -> Result<Option<Genera
     }
 }
 
-unsafe fn fill_tables(
-    pool: *mut ffi::apr_pool_t,
+/// The farms that each server reaches, which stay where they are.
+unsafe fn farm_tables(
     tables: Tables,
+    farms: &[Farm],
     findings: &Findings,
     proxy: &Proxy,
-) -> Result<(), String> {
-    let Some(runtime) = runtime::get() else {
-        return Ok(());
-    };
-    for (s, names) in tables {
-        // SAFETY: the caller's promise.
-        let Some(conf) = (unsafe { ServerConf::own(pool, s) }) else {
-            continue;
-        };
-        let farms = names.into_iter().filter_map(|(name, index, balancer)| {
-            let farm = runtime.farms.get(index)?;
+) -> Vec<(*mut ffi::server_rec, FarmTable)> {
+    let of_server = |(s, names): (*mut ffi::server_rec, Vec<_>)| {
+        let named = names.into_iter().filter_map(|(name, index, balancer)| {
+            let farm: &Farm = farms.get(index)?;
             let declared = findings.declared.contains(&name);
             Some((name, declared, FarmRef { farm, balancer }))
         });
-        // SAFETY: as above.
-        let rules = unsafe { rules_of(s, proxy) };
-        conf.table = FarmTable {
-            by_name: Farms::new(farms),
-            rules,
+        let table = FarmTable {
+            by_name: Farms::new(named),
+            // SAFETY: the caller's promise.
+            rules: unsafe { rules_of(s, proxy) },
             marked: findings.marked,
         };
-        forward::begin(&conf.table)?;
-    }
-    Ok(())
+        (s, table)
+    };
+    tables.into_iter().map(of_server).collect()
 }
 
 /// What a server's sections hold for requests.

@@ -146,6 +146,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut ffi::apr_pool_t) {
         unsafe {
             // Before any module sees a line of the configuration.
             ffi::ap_hook_pre_config(Some(pre_config), none, none, first);
+            ffi::ap_hook_check_config(Some(assemble::check_config), none, none, ffi::APR_HOOK_LAST);
             // Before mod_proxy_balancer restores what its manager set.
             ffi::ap_hook_post_config(Some(stored::post_config), none, BALANCER.0.as_ptr(), first);
             // After mod_proxy_balancer has shared its workers, before the watchdog starts.

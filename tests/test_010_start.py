@@ -89,6 +89,30 @@ def test_refuses(make_httpd, conf, words):
     assert all(word in said for word in words), said
 
 
+@pytest.mark.parametrize("wrong, words", {
+    "forward to nobody": (farm([A], settings="forward=farm_tow"), "farm farm_one: forward=farm_tow"),
+    "forward in a circle": (farm([A], settings="forward=farm_two")
+                            + farm([A], name="farm_two", settings="forward=farm_one"), "in a circle"),
+    "no score": (farm([A], settings="lbmethod=stats"), "farm farm_one: lbmethod=stats needs score="),
+    "a name twice": (farm([A, "http://127.0.0.1:2"], each="name=x"), "farm farm_one: name=x"),
+    "a route with the separator": (farm([A], settings="stickysession=sid", each="route=a.b"),
+                                   "route=a.b holds '.'"),
+    "a class of no farm": ("AthQos gold priority=1 farm=nosuch", "AthQos gold farm=nosuch"),
+}.values())
+def test_what_a_start_refuses_is_refused_before_it(httpd, backends, balancer, wrong, words):
+    """By `-t`, and by `-k graceful`, which leaves the running httpd alone."""
+    server = httpd("event", balancer=balancer, conf=served(backends(1).urls, name="farm_up"))
+    right, children = server.conf, server.child_pids()
+    server.conf = right + wrong
+    for options in (["-t"], ["-k", "graceful"]):
+        done = server.run(*options)
+        assert done.returncode == 1 and words in done.stdout, done
+    assert fetch(server.port, "/farm/x").status == 200 and server.child_pids() == children
+    server.conf = right
+    done = server.run("-t")
+    assert done.returncode == 0 and "Syntax OK" in done.stdout, done
+
+
 def test_unwritable_board_for_a_plain_file(make_httpd, directory):
     """A board whose place is taken by a directory."""
     (directory / "athena.board").mkdir()

@@ -156,8 +156,12 @@ def test_check_refuses_what_the_module_refuses(tmp_path):
 def test_check_tells_what_httpd_refuses(httpd):
     server = httpd("event", conf=farm([DEAD]))
     file = server.directory / "httpd.conf"
-    file.write_text(file.read_text() + "KeepAlive Perhaps More\n")
+    right = file.read_text()
+    file.write_text(right + "KeepAlive Perhaps More\n")
     assert "\nrefused: AH00526: Syntax error" in athctl(9, "check", file, code=1)
+    # What the module finds once all lines are read.
+    file.write_text(right + farm([DEAD], name="other", settings="forward=nowhere"))
+    assert "farm other: forward=nowhere: there is no farm" in athctl(9, "check", file, code=1)
 
 
 VECTORS = json.loads((ROOT / "docs/cookie-vectors.json").read_text())

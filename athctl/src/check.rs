@@ -2,11 +2,12 @@
 //!
 //! * [`source`] gets its lines, from httpd itself where it can tell;
 //! * [`lines`] reads them;
-//! * [`farms`] finds what they mean.
+//! * [`farms`] finds what they mean, [`whole`] what only shows in all of them.
 
 mod farms;
 mod lines;
 mod source;
+mod whole;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -140,6 +140,11 @@ class Httpd:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
+    def run(self, *options):
+        """What another httpd with this configuration does: `-t`, `-k graceful`."""
+        return subprocess.run([APACHE, "-f", str(self.write_conf()), *options], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+
     def refuses(self, conf):
         """Starts with `conf`, which must not come up; returns what httpd said about it."""
         self.conf = conf

@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use athena_engine::config::allow::Allowed;
 use athena_engine::config::line::{self, Line};
 use athena_engine::config::param::{FarmParams, MemberParams};
+use athena_engine::config::qos::Qos;
 use athena_engine::config::rewrite::{self, Plain};
 use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
+use athena_engine::config::trust::Trust;
 use athena_engine::config::words;
 
 use super::lines::{Node, Place};
+use super::whole;
 
 /// What there is to tell.
 #[derive(Debug, Default)]
@@ -92,6 +96,7 @@ pub fn read(nodes: Vec<Node>) -> Findings {
         walk.lines(nodes, &Around::of(server));
     }
     walk.refuse_hidden_members();
+    whole::check(&mut walk.findings);
     walk.findings
 }
 
@@ -231,6 +236,9 @@ impl Walk {
             if node.is("AthParams") {
                 self.taken_before(node, around);
             }
+            if let Err(why) = directive(node) {
+                self.refuse(node, why);
+            }
             self.road(node, around);
             let mut inner = around.clone();
             let first = words::split(node.args.trim_end_matches('>')).next();
@@ -359,6 +367,23 @@ impl Walk {
             }
         }
         self.findings.refused.extend(hidden);
+    }
+}
+
+/// Reads a directive of the module's own that needs nothing else.
+fn directive(node: &Node) -> Result<(), String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    match node.name.to_ascii_lowercase().as_str() {
+        "athtrust" => Trust::parse(&node.args)
+            .map(drop)
+            .map_err(|error| said(&error)),
+        "athqos" => Qos::parse(&node.args)
+            .map(drop)
+            .map_err(|error| said(&error)),
+        "athmemberallow" => Allowed::parse(&node.args)
+            .map(drop)
+            .map_err(|error| said(&error)),
+        _ => Ok(()),
     }
 }
 

@@ -37,7 +37,8 @@ pub fn read(file: &Path) -> Result<Source, Error> {
     };
     let text = std::fs::read(&file).map_err(unreadable)?;
     // Of a part of a configuration httpd lacks modules; that is no fault of the part.
-    let part = !why.contains(SYNTAX_ERROR) || why.contains("Invalid command");
+    let refused = why.contains(SYNTAX_ERROR) || why.contains(OUR_REFUSAL);
+    let part = !refused || why.contains("Invalid command");
     Ok(Source {
         nodes: parse(&String::from_utf8_lossy(&text), &file, Kind::File),
         how: format!(
@@ -50,6 +51,8 @@ pub fn read(file: &Path) -> Result<Source, Error> {
 
 /// httpd's number for a line that it refuses.
 const SYNTAX_ERROR: &str = "AH00526";
+/// The module's, of what only shows in the whole.
+const OUR_REFUSAL: &str = "ATH0010: ";
 
 /// Where distributions and httpd itself put modules: `mod_info` comes along where it is not loaded.
 const MODULES: [&str; 4] = [
@@ -78,8 +81,8 @@ fn dump(file: &Path) -> Result<String, String> {
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         let lines = || said.lines().filter(|line| !line.starts_with("Action '"));
-        // The fault comes last, in two lines if it is one of syntax; warnings stand before it.
-        let count = 1 + usize::from(said.contains(SYNTAX_ERROR));
+        // The fault comes last, in two lines if it is one of syntax or ours; warnings stand before it.
+        let count = 1 + usize::from(said.contains(SYNTAX_ERROR) || said.contains(OUR_REFUSAL));
         let skipped = lines().count().saturating_sub(count);
         let fault: Vec<_> = lines().skip(skipped).map(str::trim).collect();
         return Err(fault.join(" "));

@@ -30,6 +30,9 @@ fn farms_members_and_the_roads_to_them() {
 #[test]
 fn what_is_refused() {
     let table = [
+        ("AthTrust 10.0.0.0/8 nets", 1, "AthTrust"),
+        ("AthQos gold", 1, "AthQos gold"),
+        ("AthMemberAllow what/", 1, "AthMemberAllow"),
         (
             "<Proxy balancer://a>\nBalancerMember m:1\n</Proxy>",
             2,
