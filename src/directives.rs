@@ -16,6 +16,8 @@ use crate::conf::{self, BoardFile, EnginePath, ServerConf};
 use crate::guard::guard;
 use crate::{ffi, pool, proxy};
 
+mod member;
+
 /// What a directive's reader gives: an error text for the administrator.
 type Reading = Result<(), String>;
 type Reader = fn(&Line) -> Reading;
@@ -437,33 +439,14 @@ fn params(line: &Line) -> Reading {
             .set(key, value)
             .map_err(|error| format!("{directive} {error}"))?;
     }
-    let worker = find_worker(line, farm, member)
+    let worker = member::worker(line, farm, member)
         .ok_or_else(|| format!("{directive} {member}: mod_proxy does not know this member"))?;
+    if let Some(other) = member::shared_with(worker, member, &conf.members) {
+        return Err(format!(
+            "{directive} {member}: mod_proxy takes it for {other}, which stands before it: write one \
+             line for both, or the one with the longer path first"
+        ));
+    }
     conf.members.insert(worker, params);
     Ok(())
-}
-
-/// The worker that mod_proxy made of the BalancerMember line before this one.
-fn find_worker(line: &Line, farm: &str, member: &str) -> Option<*mut ffi::proxy_worker> {
-    let proxy = proxy::get()?;
-    // SAFETY: httpd reads a line for a live server; mod_proxy's functions only read the strings.
-    unsafe {
-        let pool = (*line.parms).temp_pool;
-        let conf = proxy.conf((*line.parms).server);
-        let name = pool::text(pool, &format!("balancer://{farm}"));
-        let balancer = (proxy.get_balancer)(pool, conf, name, 0);
-        // mod_proxy looks workers up by their URL, without the socket in front of it.
-        let url = member.rsplit_once('|').map_or(member, |(_, url)| url);
-        let url = if member.starts_with("unix:") {
-            url
-        } else {
-            member
-        };
-        let worker = if balancer.is_null() {
-            balancer.cast()
-        } else {
-            (proxy.get_worker)(pool, balancer, conf, pool::text(pool, url))
-        };
-        (!worker.is_null()).then_some(worker)
-    }
 }

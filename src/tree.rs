@@ -197,13 +197,19 @@ impl Walk {
                 Line::ProxyPass | Line::ProxyPassMatch => around.location.as_deref(),
                 Line::Proxy => None,
             };
-            // With the engine off, `http://NAME` is a host.
             let named = |url: &str| self.farm_of(url, around.server);
-            let farm_of = |url: &str| self.engine.then(|| named(url)).flatten();
-            let mut taken = take(line, &args, section, farm_of);
-            if self.engine {
-                taken = taken.and_then(|taken| check(line, &taken).map(|()| taken));
-            }
+            let taken = if self.engine {
+                let taken = take(line, &args, section, named);
+                taken.and_then(|taken| check(line, &taken).map(|()| taken))
+            } else {
+                // `http://NAME` is a host, unless the line has what only a farm can.
+                let taken = take(line, &args, section, |_| None);
+                if taken.as_ref().is_ok_and(|taken| !taken.keeps_for_farm()) {
+                    taken
+                } else {
+                    take(line, &args, section, named).or(taken)
+                }
+            };
             let taken = match taken {
                 Ok(taken) => taken,
                 Err(error) => return self.refuse(node, &error.to_string()),

@@ -63,6 +63,27 @@ def test_a_name_is_one_members_alone(make_httpd, lines):
             in said), said
 
 
+@pytest.mark.parametrize("url", ["http://localhost:80", "HTTP://LOCALHOST:80/x/", "https://a:443/%20",
+                                 "http://[::1]:80/", "ajp://a:8009", "http://u:p@a:80/", "http://a:81"])
+def test_a_member_at_any_port_has_our_parameters(make_httpd, balancer, url):
+    """mod_proxy leaves its scheme's own port out of a worker's name."""
+    server = make_httpd("event", balancer=balancer, conf=farm([url], each="maxconn=3"))
+    done = server.run("-t")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("first, second", [(A, A), (A, f"{A}/app"), (A, f"{A}/"),
+                                           ("unix:/x|http://a/", "unix:/y|http://a/")])
+def test_two_members_that_mod_proxy_takes_for_one(make_httpd, first, second):
+    """It passes over the second line's parameters; ours would have taken the first one's place."""
+    server = make_httpd("event")
+    said = server.refuses(farm([first, second], each="maxconn=3"))
+    assert f"BalancerMember {second}: mod_proxy takes it for {first.split('|')[-1]}," in said, said
+    both = farm([second, first], each="maxconn=3")
+    server.conf = both
+    assert (server.run("-t").returncode == 0) == (second.startswith(f"{A}/"))
+
+
 def test_values_that_stock_takes_in_earnest(httpd):
     each = ("loadfactor=1.5 retry=0 lbset=99 status=+D-D+H max=20 min=1 smax=5 ttl=60 acquire=500ms "
             "timeout=30 keepalive=On disablereuse=off flushpackets=auto flushwait=20 ping=500ms "

@@ -91,3 +91,18 @@ def test_two_lines_change_no_answer(httpd, backends, mpm):
     for one, other in zip(before["close"], after["close"], strict=True):
         apart = {key: (one[key], other[key]) for key in one | other}
         assert all(abs(a - b) <= 1 for a, b in apart.values()), apart
+
+
+def test_the_way_back_with_parameters_where_a_farm_is_a_host_again(httpd, backends):
+    """AthEngine Off: they stop no start, and what is mod_proxy's own holds for the farm."""
+    members = backends(2)
+    section = "".join(f'BalancerMember "{url}" route={route}\n'
+                      for url, route in zip(members.urls, "ab"))
+    server = httpd("event", engine="off", conf=f'<Proxy "balancer://shop">\n{section}</Proxy>\n'
+                   'ProxyPass "/b/" "http://shop/" retry=5 timeout=7\n'
+                   'ProxyPass "/a/" "http://shop/" ejectafter=5 stickysession=SID queue=3\n'
+                   'ProxyPass "/shop/" "balancer://shop/"\n')
+    for member, route in enumerate("ab"):
+        answers = [fetch(server.port, "/shop/x", headers={"Cookie": f"SID=1.{route}"})
+                   for _ in range(3)]
+        assert [answer.member for answer in answers] == [member] * 3

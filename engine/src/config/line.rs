@@ -9,6 +9,7 @@ use super::param::{self, Whose};
 use super::value::Must;
 use super::words::{self, Word, word};
 use super::{native, target};
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// A line of `mod_proxy`'s that may hold parameters of ours.
@@ -43,6 +44,15 @@ pub struct Taken {
 }
 
 impl Taken {
+    /// What is left to `mod_proxy` on the line of a worker has a parameter in it that only a farm can have.
+    pub fn keeps_for_farm(&self) -> bool {
+        let farms = |word: Cow<'_, str>| {
+            let key = word.split_once('=').map(|(key, _)| native::whose(key));
+            key.flatten() == Some(Whose::Farm)
+        };
+        self.farm.is_none() && words::split(&self.kept).any(farms)
+    }
+
     /// The parameters that the `line` gives the farm or its member for `mod_proxy` to read.
     pub fn native(&self, line: Line) -> Vec<(String, String)> {
         if self.farm.is_none() {

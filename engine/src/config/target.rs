@@ -115,6 +115,16 @@ pub fn has_scheme(url: &str) -> bool {
     url.find("://").is_some_and(|at| at > 0)
 }
 
+/// A URL without its port; `None` if it has none.
+pub fn without_port(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end)?;
+    let (host, port) = authority.rsplit_once(':')?;
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| format!("{scheme}://{host}{path}"))
+}
+
 /// Whether an unknown host is likely a misspelt farm (a name without a dot, no address, not
 /// `localhost`): worth a warning at start, for each request would end in a failed DNS look-up.
 pub fn looks_like_farm(host: &str) -> bool {
@@ -225,6 +235,21 @@ mod tests {
                 t.rest.escape_ascii()
             )
         })
+    }
+
+    #[test]
+    fn a_port_is_left_out() {
+        for (url, without) in [
+            ("http://a:80", Some("http://a")),
+            ("http://u:p@a:80/b:1?c", Some("http://u:p@a/b:1?c")),
+            ("https://[::1]:443/", Some("https://[::1]/")),
+            ("https://[::1]/", None),
+            ("http://a/b:80", None),
+            ("http://a:", None),
+            ("a:80", None),
+        ] {
+            assert_eq!(without_port(url).as_deref(), without, "{url}");
+        }
     }
 
     #[test]
