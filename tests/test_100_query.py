@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from harness.api import Api
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -150,6 +151,25 @@ def test_names_that_nobody_has_or_two(httpd):
     assert ask(server, f"{PHYS}?h=farm_one/nosuch", 404) == ['no member "nosuch"']
     # What was found before the farm that is not there was not elected.
     assert Engine(server).farm()["elected"] == 0
+
+
+def test_a_host_means_the_server_where_it_is_one_alone(httpd):
+    named = farm([DEAD], name="f"), farm(["http://127.0.0.1:10"], name="g")
+    server = httpd("event", conf="".join(f"""
+        <VirtualHost *:{port}>
+          ServerName Shop.test:{port}
+          {farms}
+        </VirtualHost>
+        """ for port, farms in ((80, named[0]), (81, "".join(named)))))
+    api = Api(server)
+    assert ask(server, f"{BALANCE}?g@shop.test") == ["127.0.0.1:10"]
+    assert ask(server, f"{PHYS}?h=g@shop.test/127.0.0.1:10,f=%S") == ["Shop.test:81"]
+    assert api.ask("GET", "/farms/g@SHOP.test").status == 200
+    assert ask(server, f"{BALANCE}?f@shop.test:81") == ["127.0.0.1:9"]
+    (line,) = ask(server, f"{BALANCE}?f@shop.test", 409)
+    assert sorted(line.rpartition(": ")[2].split()) == ["f@Shop.test:80", "f@Shop.test:81"]
+    assert api.refused("/farms/f@shop.test", None, 409, method="GET") == line
+    assert ask(server, f"{BALANCE}?g@shop", 404) == ['no farm "g@shop"']
 
 
 def test_status_lines(httpd):

@@ -32,6 +32,9 @@ Examples:
   athctl check /etc/apache2/apache2.conf     what a configuration means here
   athctl --url https://www.example.com/athena status
 
+Where several servers have a farm of one name, FARM is NAME@SERVER: SERVER is main, or a virtual host's
+name, with its port where several servers of that name have such a farm.
+
 The engine answers loopback only, unless AthTrust names other networks."
 )]
 pub struct Cli {
@@ -139,7 +142,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Only this farm: NAME, or NAME@SERVER
+    /// Only this farm: NAME, or NAME@SERVER; SERVER is main, or a virtual host's HOST or HOST:PORT
     pub farm: Option<String>,
     /// The engine's own document
     #[arg(long)]
@@ -203,7 +206,7 @@ pub struct Drain {
 
 #[derive(Debug, Args)]
 pub struct Add {
-    /// The farm: NAME, or NAME@SERVER
+    /// The farm: NAME, or NAME@SERVER; SERVER is main, or a virtual host's HOST or HOST:PORT
     pub farm: String,
     /// The member's URL
     #[arg(value_name = "URL", value_hint = ValueHint::Url)]
@@ -247,7 +250,7 @@ pub struct Mirror {
 
 #[derive(Debug, Args)]
 pub struct Top {
-    /// Only this farm: NAME, or NAME@SERVER
+    /// Only this farm: NAME, or NAME@SERVER; SERVER is main, or a virtual host's HOST or HOST:PORT
     pub farm: Option<String>,
     /// Seconds from one look to the next
     #[arg(long, default_value = "1", value_parser = seconds)]
@@ -259,7 +262,7 @@ pub struct Top {
 
 #[derive(Debug, Args)]
 pub struct Monitor {
-    /// Only this farm: NAME, or NAME@SERVER
+    /// Only this farm: NAME, or NAME@SERVER; SERVER is main, or a virtual host's HOST or HOST:PORT
     pub farm: Option<String>,
     /// WARNING when so many members cannot be chosen
     #[arg(short, long, default_value = "1", value_name = "N|N%")]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use athena_engine::board::glance::{self, SeenFarm, SeenMember};
 use athena_engine::board::record::flags;
+use athena_engine::config;
 
 use crate::api::Api;
 use crate::documents::{Farm, Member};
@@ -22,20 +23,18 @@ pub fn farms(api: &Api, board: Option<&Path>, name: Option<&str>) -> Result<Vec<
         Err(error) => return Err(Error::File { path, error }),
     };
     let farms = match glance::farms(file) {
-        Ok(farms) => farms.into_iter().map(farm),
+        Ok(farms) => farms.into_iter(),
         Err(error) => return Err(Error::Board { path, error }),
     };
     let Some(name) = name else {
-        return Ok(farms.collect());
+        return Ok(farms.map(farm).collect());
     };
-    let named: Vec<_> = farms
-        .filter(|farm| farm.name.eq_ignore_ascii_case(name) || farm.full_name() == name)
-        .collect();
+    let named = config::named::farms(farms, name, |farm| (&farm.name, &farm.server));
     if named.is_empty() {
         let said = format!("{}: there is no farm {name}", path.display());
         return Err(Error::Wrong(said));
     }
-    Ok(named)
+    Ok(named.into_iter().map(farm).collect())
 }
 
 fn farm(seen: SeenFarm) -> Farm {

@@ -11,6 +11,7 @@ mod view;
 
 use std::ffi::{CStr, c_int};
 
+use athena_engine::config;
 use serde::Serialize;
 
 use crate::added::{self, Unused};
@@ -306,14 +307,7 @@ pub enum Named {
 /// Finds the farm of a name.
 pub fn named(name: &[u8]) -> Named {
     let name = String::from_utf8_lossy(name);
-    let (name, server) = match name.split_once('@') {
-        Some((name, server)) => (name, Some(server)),
-        None => (name.as_ref(), None),
-    };
-    let found: Vec<&Farm> = farms()
-        .filter(|farm| farm.name.eq_ignore_ascii_case(name))
-        .filter(|farm| server.is_none_or(|server| farm.server.eq_ignore_ascii_case(server)))
-        .collect();
+    let found = config::named::farms(farms(), &name, |farm| (&farm.name, &farm.server));
     match found.as_slice() {
         [] => Named::None,
         [farm] => Named::One(farm),

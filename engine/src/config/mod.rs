@@ -11,6 +11,7 @@
 //! * [`forward`] says where requests go instead.
 //! * [`target`] reads a proxy URL and says which farm it names, [`farms`] finds that farm, [`section`]
 //!   says which `<Proxy>` sections hold for it.
+//! * [`named`] finds the farms that `NAME@SERVER` means.
 //! * [`addition`] is a member as people add it at run time.
 //! * [`qos`] is the classes of requests.
 //! * [`allow`] says what people may make this server send requests to.
@@ -25,6 +26,7 @@ pub mod forward;
 pub mod host;
 pub mod line;
 pub mod mark;
+pub mod named;
 pub mod native;
 pub mod param;
 pub mod qos;

@@ -97,7 +97,7 @@ pub const LETTERS: &[Letter] = &[
     letter('h', Field::Name, PHYS, "the member's name"),
     letter('q', Field::FullName, PHYS, "its full name, `FARM@SERVER/MEMBER`"),
     letter('n', Field::Farm, BOTH, "the farm's name"),
-    letter('S', Field::Server, BOTH, "the server that defines the farm: `main`, or a virtual host's name"),
+    letter('S', Field::Server, BOTH, "the server that defines the farm: `main`, or a virtual host's `HOST:PORT`"),
     letter('a', Field::Address, PHYS, "`host[:port]` of its URL, or its socket"),
     letter('A', Field::Url, PHYS, "its URL"),
     letter('r', Field::Route, PHYS, "its route")
