@@ -55,6 +55,16 @@ def test_an_unused_member_has_no_time(httpd):
     assert member["ttfb_ewma_ms"] is None and member["served"] == 0
 
 
+def test_failures_are_no_time(httpd):
+    server = httpd("event", conf=served([f"http://127.0.0.1:{free_port()}"], each="retry=0"))
+    server.expect(f"{CONNECT_FAILED}|ATH0112")
+    assert [fetch(server.port, "/farm/x").status for _ in range(3)] == [503] * 3
+    member = Engine(server).members()[0]
+    assert member["ttfb_ewma_ms"] is None and (member["served"], member["failed"]) == (0, 3)
+    assert fetch(server.port, "/athena/status/phys/?f=%t").body == b"-\n"
+    assert b"first_byte_ewma_seconds{" not in fetch(server.port, "/athena/metrics").body
+
+
 def test_names_of_members_that_share_an_address(httpd):
     server = httpd("event", conf=farm(["http://127.0.0.1:9/a", "http://127.0.0.1:9/b",
                                        "http://127.0.0.1:10"]))

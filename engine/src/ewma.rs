@@ -116,6 +116,11 @@ pub fn estimate(hot: &MemberHot, now: Micros, half_life: Micros) -> Option<f64> 
         .map(|average| (average * decay(now.saturating_sub(since), half_life)).max(FASTEST))
 }
 
+/// What people are told of an average: of a member that has never answered, it would be made of failures.
+pub fn told(hot: &MemberHot, average: Option<f64>) -> Option<f64> {
+    average.filter(|_| hot.served.load(Ordering::Relaxed) != 0)
+}
+
 /// The average as it was at the last observation.
 pub fn measured(hot: &MemberHot) -> Option<f64> {
     known(hot.ewma.load(Ordering::Acquire))
@@ -235,6 +240,15 @@ mod tests {
         observe(&hot, 20_000.0, START - SECOND, HALF_LIFE);
         assert_eq!(hot.ewma_at.load(Ordering::Relaxed), START);
         assert!(close(measured(&hot), 20_000.0));
+    }
+
+    #[test]
+    fn of_a_member_that_never_answered_people_are_told_nothing() {
+        let hot = MemberHot::default();
+        penalise(&hot, 500.0, START, HALF_LIFE);
+        assert_eq!(told(&hot, measured(&hot)), None);
+        hot.served.store(1, Ordering::Relaxed);
+        assert!(close(told(&hot, measured(&hot)), PENALTY));
     }
 
     #[test]

@@ -229,6 +229,8 @@ fn a_board_in_use_is_looked_at_from_outside() {
     a.hot.served.store(7, Relaxed);
     a.hot.ewma.store(1500_f64.to_bits(), Relaxed);
     a.changed.route.set("r1", "");
+    // Of failures: it never answered.
+    b.hot.ewma.store(1e6_f64.to_bits(), Relaxed);
     b.admin.flags.store(flags::DRAIN, Relaxed);
     b.health.retry_at.store(99, Relaxed);
     b.health.cause.store(Cause::Connect.number(), Relaxed);
@@ -265,8 +267,8 @@ fn a_board_in_use_is_looked_at_from_outside() {
     );
     assert_eq!((a.first_byte, a.cause, a.state), (Some(1500.0), None, 0));
     assert_eq!(
-        (b.name.as_str(), b.cause, b.state),
-        ("b", Some(Cause::Connect), flags::DRAIN)
+        (b.name.as_str(), b.first_byte, b.cause, b.state),
+        ("b", None, Some(Cause::Connect), flags::DRAIN)
     );
     assert_eq!(g.members[0].name, "\u{fffd}[2J\u{fffd}");
 

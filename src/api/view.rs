@@ -176,6 +176,7 @@ impl<'a> MemberView<'a> {
         let checked = || (record.admin.flags() & flags::CHECK_FAILED != 0).then_some("check");
         let ordering = Ordering::Relaxed;
         let extras = member.state().extras;
+        let first_byte = ewma::estimate(&record.hot, clock::now(), farm.half_life());
         Self {
             of: member,
             name: member.name.clone(),
@@ -207,8 +208,7 @@ impl<'a> MemberView<'a> {
             failed: record.hot.failed.load(ordering),
             bytes_in: record.hot.bytes_in.load(ordering),
             bytes_out: record.hot.bytes_out.load(ordering),
-            ttfb_ewma_ms: ewma::estimate(&record.hot, clock::now(), farm.half_life())
-                .map(|micros| micros.round() / 1000.0),
+            ttfb_ewma_ms: ewma::told(&record.hot, first_byte).map(|micros| micros.round() / 1000.0),
             agent: Said::any(&record.admin).map(|said| said.to_string()),
             stats: athena_engine::stats::read(&record.stats)
                 .map(|stat| (stat.name.to_string(), stat.value))

@@ -15,7 +15,7 @@ use super::reading::{Bytes, Refusal, ensure, extents};
 use super::record::{FarmRecord, MemberAdmin, MemberHealth, MemberHot, MemberRecord, NAME_MAX};
 use crate::ewma;
 use crate::health::{self, Cause};
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// A farm.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,6 +122,7 @@ fn member(bytes: &Bytes) -> Option<SeenMember> {
     // Parts of the record, so that the rules that bring garbage into range are the same.
     let hot = MemberHot {
         inflight: InFlight(long(offset_of!(MemberRecord, hot.inflight))),
+        served: long(offset_of!(MemberRecord, hot.served)),
         ewma: long(offset_of!(MemberRecord, hot.ewma)),
         ..MemberHot::default()
     };
@@ -149,9 +150,9 @@ fn member(bytes: &Bytes) -> Option<SeenMember> {
         cause: (!health::healthy(&health)).then(|| health::cause(&health)),
         inflight: hot.inflight.count(),
         elected: bytes.u64(offset_of!(MemberRecord, hot.elected)),
-        served: bytes.u64(offset_of!(MemberRecord, hot.served)),
+        served: hot.served.load(Ordering::Relaxed),
         failed: bytes.u64(offset_of!(MemberRecord, hot.failed)),
-        first_byte: ewma::measured(&hot),
+        first_byte: ewma::told(&hot, ewma::measured(&hot)),
         farm: bytes.u32(offset_of!(MemberRecord, admin.farm)),
         position: bytes.u32(offset_of!(MemberRecord, admin.position)),
     })
