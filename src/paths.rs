@@ -7,6 +7,7 @@ use athena_engine::config::host;
 use athena_engine::config::trust::Trust;
 use athena_engine::query;
 
+use crate::change::Refusal;
 use crate::conf::{EnginePath, ServerConf};
 use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
@@ -72,14 +73,24 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
 unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
+        let path = below(r);
+        let asked = String::from_utf8_lossy(path);
+        let lines = query::Kind::begins(&asked);
         if let Err(reason) = may(r) {
             log::request(Level::Warning, r, &format!("ATH0130: refused: {reason}"));
-            return api::forbidden(r, below(r));
+            let refusal = Refusal::new(ffi::HTTP_FORBIDDEN, "this client may not ask");
+            return if lines {
+                crate::query::refused(r, &refusal)
+            } else {
+                api::forbidden(r, path, &refusal)
+            };
         }
-        let path = below(r);
-        let asked = std::str::from_utf8(path).ok();
-        if let Some(kind) = asked.and_then(query::Kind::of_path) {
+        if let Some(kind) = query::Kind::of_path(&asked) {
             return crate::query::answer(r, kind);
+        }
+        if lines {
+            let reason = format!("there is nothing at {asked:?}");
+            return crate::query::refused(r, &Refusal::new(ffi::HTTP_NOT_FOUND, reason));
         }
         if matches!(path, b"" | b"/") {
             return manager::answer(r);

@@ -198,6 +198,22 @@ def test_a_member_of_several_farms(httpd):
     assert ask(server, f'{PHYS}?h=app01,n=two,f="%n/%h"') == ["two/app01"]
 
 
+def test_refusals_are_lines_too(httpd):
+    server = httpd("event", conf=farm([DEAD]))
+    server.expect("ATH0130")
+    paths = ["balance/?farm_one", "balance", "status/phys/", "status", "update/phys/?load=1",
+             "update/", "mirror/farm", "mirror/x"]
+    for path in paths:
+        for headers in ({"Host": "evil.example"}, {"Via": "1.1 proxy"}):
+            assert ask(server, f"/athena/{path}", 403, headers=headers) == ["this client may not ask"]
+    for path in ["status", "update/", "mirror/x/%0A", "status/phys/x"]:
+        (line,) = ask(server, f"/athena/{path}", 404)
+        assert line.startswith('there is nothing at "/'), line
+    for path in ["/athena/", "/athena/statuses"]:
+        answer = fetch(server.port, path, headers={"Host": "evil.example"})
+        assert answer.status == 403 and answer.header("Content-Type").startswith("text/html")
+
+
 def test_only_reading(httpd):
     server = httpd("event", conf=farm([DEAD]))
     with Client(server.port) as client:

@@ -74,13 +74,12 @@ unsafe fn refuse(r: *mut ffi::request_rec, refusal: &Refusal) -> c_int {
 ///
 /// # Safety
 /// `r` is live.
-pub unsafe fn forbidden(r: *mut ffi::request_rec, path: &[u8]) -> c_int {
+pub unsafe fn forbidden(r: *mut ffi::request_rec, path: &[u8], refusal: &Refusal) -> c_int {
     if !path.starts_with(b"/api/") {
         return ffi::HTTP_FORBIDDEN;
     }
-    let refusal = Refusal::new(ffi::HTTP_FORBIDDEN, "this client may not ask");
     // SAFETY: the caller's promise.
-    unsafe { problem::answer(r, &refusal) }
+    unsafe { problem::answer(r, refusal) }
 }
 
 unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusal> {

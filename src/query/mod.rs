@@ -186,13 +186,22 @@ unsafe fn may(r: *mut ffi::request_rec, kind: Kind) -> Result<(), Refusal> {
     Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
 }
 
-/// Answers with the reason as the only line.
+/// Logs the refusal, and answers with it.
 unsafe fn refuse(r: *mut ffi::request_rec, refusal: &Refusal) -> c_int {
     log::request(
         Level::Info,
         r,
         &format!("ATH0280: refused: {}", refusal.reason),
     );
+    // SAFETY: the caller's promise.
+    unsafe { refused(r, refusal) }
+}
+
+/// Answers with the reason as the only line.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn refused(r: *mut ffi::request_rec, refusal: &Refusal) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
         (*r).status = refusal.status;

@@ -44,6 +44,13 @@ impl Kind {
         paths.find(|(name, _)| *name == path).map(|(_, kind)| *kind)
     }
 
+    /// Whether a path begins as one of them does: who asks for it reads lines, whatever is there.
+    pub fn begins(path: &str) -> bool {
+        let first = |path: &'static str| path.split('/').next();
+        let begins = path.trim_start_matches('/').split('/').next();
+        PATHS.iter().any(|(name, _)| first(name) == begins)
+    }
+
     /// Its path.
     pub fn path(self) -> &'static str {
         let mut paths = PATHS.iter();

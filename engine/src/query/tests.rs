@@ -279,6 +279,17 @@ fn paths() {
         ("", None),
     ] {
         assert_eq!(Kind::of_path(path), kind, "{path}");
+        assert!(kind.is_none() || Kind::begins(path), "{path}");
+    }
+    for (path, begins) in [
+        ("/status", true),
+        ("/mirror/x", true),
+        ("/", false),
+        ("", false),
+        ("/statuses", false),
+        ("/api/status", false),
+    ] {
+        assert_eq!(Kind::begins(path), begins, "{path}");
     }
 }
 
