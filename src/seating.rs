@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use athena_engine::board::{Board, BoardError, FarmSeat, FarmSpec, Storage};
+use athena_engine::board::{Board, BoardError, FarmSeat, FarmSpec, Notice, Storage};
 
 use crate::conf::{BoardFile, ServerConf};
 use crate::log::{self, Level};
@@ -49,7 +49,11 @@ pub unsafe fn open_board(
         None => Board::open(storage, slots, specs, clock::now()).map_err(failed)?,
     };
     for notice in &attached.notices {
-        log::server(Level::Warning, main, &format!("ATH0011: {notice}"));
+        let (level, text) = match notice {
+            Notice::SetAside { .. } => (Level::Warning, format!("ATH0011: {notice}")),
+            Notice::ConfigurationWins { .. } => (Level::Notice, format!("ATH0385: {notice}")),
+        };
+        log::server(level, main, &text);
     }
     retained::keep(&board.retain());
     Ok((board, attached.farms))

@@ -147,7 +147,6 @@ def test_a_changed_configuration_wins_over_persistence(httpd, backends):
     common = "BalancerPersist On\n" + manager.CONF
     settings = f"lbmethod=roundrobin {manager.NONCE}"
     server = httpd("event", conf=common + served(members.urls, settings=settings))
-    server.expect("ATH0011.*loadfactor=2.00 set at run time gives way to .*loadfactor=3.00")
     manager.edit(server.port, w=members.urls[0], w_lf="2.00")
     manager.edit(server.port, w=members.urls[1], w_status_N=1)
     engine = Engine(server)
@@ -155,6 +154,7 @@ def test_a_changed_configuration_wins_over_persistence(httpd, backends):
     server.conf = common + served(members.urls, settings=settings, weights=[3, None])
     server.graceful(alone=True)
     assert engine.column("weight") == [3.0, 1.0]
+    assert server.lines("ATH0385: .*loadfactor=2.00 set at run time gives way to .*loadfactor=3.00")
     assert engine.column("drain") == [False, True], "what did not change stays"
     server.restart()
     assert engine.column("weight") == [3.0, 1.0]
