@@ -43,13 +43,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The word for the log.
+    /// The word under which it is counted.
     pub fn word(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
             Self::Forged => "forged",
             Self::Expired => "expired",
-            Self::Foreign => "for other farms",
+            Self::Foreign => "foreign",
         }
     }
 }
