@@ -73,6 +73,22 @@ Examples:
     Monitor(Monitor),
     /// Changes a farm or a member
     #[command(after_help = "\
+Keys of a farm:
+  on=on|off
+  method=LBMETHOD
+  forward=FARM|URL|none
+  fallback=[redirect:]URL|none
+
+Keys of a member:
+  on, drain, standby, spare, stopped, ignore_errors=on|off
+  up=on|off                     off: down until people say otherwise; on ends an error, too
+  weight=N                      0.01 to 100
+  lbset=N                       0 to 99
+  route, redirect=ROUTE|none
+  maxconn=N|none
+  slowstart, draintimeout=SECONDS|none
+  forward=FARM|URL|none
+
 The change is refused when somebody else has changed the same between its reading and its writing.
 
 Examples:
@@ -132,9 +148,16 @@ Examples:
     #[command(subcommand)]
     Cookie(Cookie),
     /// Completions for a shell, to be sourced: athctl completions bash
-    Completions { shell: Shell },
+    Completions {
+        /// Whose
+        shell: Shell,
+    },
     /// Writes the manual pages into a directory
+    #[command(after_help = "\
+Example:
+  athctl manual /usr/local/share/man/man1")]
     Manual {
+        /// Where they go, one for each command; it must be there
         #[arg(value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
@@ -183,7 +206,7 @@ pub struct Set {
     /// FARM, or FARM/MEMBER
     pub target: Target,
     /// More members of the farm that are changed together with the first one; and what becomes
-    /// different: of a farm on, method, forward, fallback; of a member weight, lbset, on, drain and more
+    /// different, by the keys below
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = word)]
     pub words: Vec<Word>,
 }
@@ -359,10 +382,55 @@ pub fn manual(directory: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use athena_engine::change::{FarmChange, MemberChange};
 
     #[test]
     fn the_table_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn commands(of: &clap::Command) -> Vec<&clap::Command> {
+        let under = of.get_subcommands().flat_map(commands);
+        std::iter::once(of).chain(under).collect()
+    }
+
+    #[test]
+    fn each_command_and_argument_says_what_it_is() {
+        for command in commands(&Cli::command()) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{name} {}",
+                    argument.get_id()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_set_has_each_key() {
+        let cli = Cli::command();
+        let set = cli.find_subcommand("set").unwrap();
+        let help = set.get_after_help().unwrap().to_string();
+        let (_, keys) = help.split_once("Keys of a farm:").unwrap();
+        let (farm, member) = keys.split_once("Keys of a member:").unwrap();
+        let (member, _) = member.split_once("The change").unwrap();
+        let has = |text: &str, name: &str, clears: bool| {
+            let mut lines = text.lines().map(str::trim);
+            lines.any(|line| {
+                let (names, values) = line.split_once('=').unwrap_or_default();
+                names.split(", ").any(|known| known == name)
+                    && values.split('|').any(|value| value == "none") == clears
+            })
+        };
+        for key in FarmChange::KEYS {
+            assert!(has(farm, key.name, key.clears), "{}", key.name);
+        }
+        for key in MemberChange::KEYS {
+            assert!(has(member, key.name, key.clears), "{}", key.name);
+        }
     }
 
     #[test]
