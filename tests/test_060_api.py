@@ -67,8 +67,11 @@ def test_failures_are_no_time(httpd):
 
 def test_names_of_members_that_share_an_address(httpd):
     server = httpd("event", conf=farm(["http://127.0.0.1:9/a", "http://127.0.0.1:9/b",
-                                       "http://127.0.0.1:10"]))
-    assert Engine(server).column("name") == ["127.0.0.1:9/a", "127.0.0.1:9/b", "127.0.0.1:10"]
+                                       "http://127.0.0.1:10", "http://127.0.0.1:11/c",
+                                       "h2c://127.0.0.1:11/c", "unix:/s|http://h"]))
+    assert Engine(server).column("name") == [
+        "127.0.0.1:9/a", "127.0.0.1:9/b", "127.0.0.1:10", "http://127.0.0.1:11/c",
+        "h2c://127.0.0.1:11/c", "unix:/s"]
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
