@@ -342,13 +342,21 @@ fn update_key(line: &Line) -> Reading {
 
 fn member_allow(line: &Line) -> Reading {
     let allowed = Allowed::parse(&line.args).map_err(|error| error.to_string())?;
-    line.server()?.allowed = Some(allowed);
+    let known = &mut line.server()?.allowed;
+    *known = Some(match known.take() {
+        Some(known) => known.and(allowed).map_err(|error| error.to_string())?,
+        None => allowed,
+    });
     Ok(())
 }
 
 fn trust(line: &Line) -> Reading {
     let trust = Trust::parse(&line.args).map_err(|error| error.to_string())?;
-    line.server()?.trust = Some(trust);
+    let known = &mut line.server()?.trust;
+    *known = Some(match known.take() {
+        Some(known) => known.and(trust).map_err(|error| error.to_string())?,
+        None => trust,
+    });
     Ok(())
 }
 

@@ -68,6 +68,7 @@ REFUSED = {
     "class of no farm": ("AthQos gold priority=1 farm=nosuch", ["AthQos gold", "farm=nosuch"]),
     "all reserved": (farm([A]) + "AthQos a priority=1 reserve=60\nAthQos b priority=2 reserve=40",
                      ["AthQos", "farm_one", "100", "99"]),
+    "all and a network": ("AthTrust 10.0.0.1\nAthTrust all", ["AthTrust all: must stand alone"]),
     "no network": ("AthTrust 10.0.0.0/99", ["AthTrust", "10.0.0.0/99", "network"]),
     "no directory": ("AthSHMFile /nonexistent/place/athena.board",
                      ["AthSHMFile", "/nonexistent/place/athena.board"]),

@@ -119,7 +119,7 @@ def own_address():
 @pytest.mark.skipif(own_address() is None, reason="this machine has loopback only")
 def test_other_addresses_need_trust(make_httpd):
     address = own_address()
-    for trust, status in (("", 403), (f"AthTrust {address}", 200)):
+    for trust, status in (("", 403), (f"AthTrust {address}\nAthTrust ::1 127.0.0.1", 200)):
         server = make_httpd("event", conf=farm(["http://127.0.0.1:9"]) + f"""
             Listen {address}:${{ATH_PORT}}
             {trust}
@@ -130,6 +130,7 @@ def test_other_addresses_need_trust(make_httpd):
         server.expect(r"\[client")
         asked = fetch(server.port, FARMS, host=address, headers={"Host": address})
         assert asked.status == status, trust
+        assert fetch(server.port, FARMS).status == 200
         server.stop()
 
 

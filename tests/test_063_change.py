@@ -250,7 +250,8 @@ def test_a_farm_that_is_gone_is_given_up(httpd, backends):
 
 def test_where_people_may_send_requests(httpd, backends):
     members = backends(3)
-    server = start(httpd, members, conf="AthMemberAllow https://app.example:8443 10.0.0.0/8\n")
+    server = start(httpd, members, conf="AthMemberAllow https://app.example:8443\n"
+                   "AthMemberAllow 10.0.0.0/8\n")
     server.expect(r"ATH0254")
     api = Api(server)
     for url in ("http://127.0.0.1/", "https://app.example/", "http://app.example:8443/",

@@ -62,6 +62,17 @@ impl Allowed {
         }
     }
 
+    /// With what another line of the same server names.
+    ///
+    /// # Errors
+    /// One of them says `none`.
+    pub fn and(self, more: Self) -> Result<Self, AllowError> {
+        if self.is_none() || more.is_none() {
+            return Err(AllowError::Entry("none".to_owned()));
+        }
+        Ok(Self([self.0, more.0].concat()))
+    }
+
     /// No URL is.
     pub fn is_none(&self) -> bool {
         self.0.is_empty()
@@ -207,6 +218,20 @@ mod tests {
             }
         }
         assert!(!Allowed::default().allows("http://localhost/"));
+    }
+
+    #[test]
+    fn another_line_adds_its_hosts() {
+        let lines = |one, more| {
+            Allowed::parse(one)
+                .unwrap()
+                .and(Allowed::parse(more).unwrap())
+        };
+        assert_eq!(
+            lines("a.example", "10.0.0.0/8:80"),
+            Allowed::parse("a.example 10.0.0.0/8:80")
+        );
+        assert!(lines("a.example", "none").is_err() && lines("none", "a.example").is_err());
     }
 
     #[test]

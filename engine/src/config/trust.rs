@@ -30,8 +30,8 @@ pub enum TrustError {
         "AthTrust {0}: must be an IP address or network, for example 10.0.0.0/8, or all, or none"
     )]
     Network(String),
-    /// `all` or `none` beside something else.
-    #[error("AthTrust {0}: must stand alone")]
+    /// `all` or `none` beside something else, be it on another line.
+    #[error("AthTrust {0}: must stand alone, without other words or lines")]
     NotAlone(String),
 }
 
@@ -62,6 +62,20 @@ impl Trust {
                 })
                 .collect::<Result<_, _>>()
                 .map(Self::Networks),
+        }
+    }
+
+    /// With what another line of the same server names.
+    ///
+    /// # Errors
+    /// One of them says `all` or `none`.
+    pub fn and(self, more: Self) -> Result<Self, TrustError> {
+        match (self, more) {
+            (Self::All, _) | (_, Self::All) => Err(TrustError::NotAlone("all".to_owned())),
+            (Self::Networks(one), Self::Networks(more)) if one.is_empty() || more.is_empty() => {
+                Err(TrustError::NotAlone("none".to_owned()))
+            }
+            (Self::Networks(one), Self::Networks(more)) => Ok(Self::Networks([one, more].concat())),
         }
     }
 
@@ -160,6 +174,21 @@ mod tests {
     }
 
     #[test]
+    fn another_line_adds_its_networks() {
+        let lines = |one, more| Trust::parse(one).unwrap().and(Trust::parse(more).unwrap());
+        let both = lines("10.0.0.0/8", "::1 192.0.2.1").unwrap();
+        assert_eq!(Ok(both), Trust::parse("10.0.0.0/8 ::1 192.0.2.1"));
+        for (one, more, word) in [
+            ("all", "10.0.0.1", "all"),
+            ("10.0.0.1", "none", "none"),
+            ("none", "all", "all"),
+        ] {
+            let alone = TrustError::NotAlone(word.to_owned());
+            assert_eq!(lines(one, more), Err(alone), "{one} {more}");
+        }
+    }
+
+    #[test]
     fn what_is_no_network_is_refused() {
         let network = "must be an IP address or network, for example 10.0.0.0/8, or all, or none";
         let table = [
@@ -168,8 +197,14 @@ mod tests {
             ("10.0.0.0/33", format!("AthTrust 10.0.0.0/33: {network}")),
             ("10.0.0", format!("AthTrust 10.0.0: {network}")),
             ("10.0.0.1 bogus", format!("AthTrust bogus: {network}")),
-            ("10.0.0.1 all", "AthTrust all: must stand alone".to_owned()),
-            ("None all", "AthTrust None: must stand alone".to_owned()),
+            (
+                "10.0.0.1 all",
+                "AthTrust all: must stand alone, without other words or lines".to_owned(),
+            ),
+            (
+                "None all",
+                "AthTrust None: must stand alone, without other words or lines".to_owned(),
+            ),
         ];
         for (args, error) in table {
             assert_eq!(Trust::parse(args).map_err(|e| e.to_string()), Err(error));
