@@ -46,6 +46,22 @@ def test_the_demo_shows_where_to_look(directory):
     assert "stopped httpd" in said and "stopped backend" in said
 
 
+def test_the_demo_installs_what_it_needs_and_no_more(directory):
+    """On a machine with nothing, where nothing is really done."""
+    asked = re.search(r"ci/deps.*", (ROOT / "ci/demo").read_text())[0]
+    for command in ("dpkg-query", "sudo", "apt-get", "tee", "chmod", "rm", "cargo"):
+        place = directory / command
+        place.write_text("#!/bin/sh\ncat >/dev/null\n" if command == "tee" else "#!/bin/sh\n")
+        place.chmod(0o755)
+    # env(1), by which the script runs as root, looks commands up in PATH as well.
+    done = subprocess.run([ROOT / asked.split()[0], *asked.split()[1:]], capture_output=True, text=True,
+                          env={"PATH": f"{directory}:{os.environ['PATH']}"}, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    packages = done.stdout.partition("Installing: ")[2].split()
+    assert {"apache2", "apache2-dev", "python3"} <= set(packages)
+    assert not {"chromium", "tomcat10-common", "valgrind", "prometheus"} & set(packages)
+
+
 class Debian:
     """A copy of /etc/apache2 below a directory, where Debian's own tools find it."""
 
