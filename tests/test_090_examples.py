@@ -1,4 +1,4 @@
-"""The configurations of the five source documents, as shown there (see seeds/)."""
+"""Configurations from other manuals, articles and slides, as shown there (see examples/)."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from harness.ajp import Ajp
 from harness.client import fetch
 from harness.httpd import CONNECT_FAILED
 
-SEEDS = Path(__file__).parent / "seeds"
+EXAMPLES = Path(__file__).parent / "examples"
 
 
 @pytest.fixture
-def seed(httpd):
-    """Starts a seed's configuration; addresses by the names they have in it."""
+def example(httpd):
+    """Starts an example; addresses by the names they have in it."""
 
     def start(name, *, modules=(), **addresses):
-        conf = (SEEDS / f"{name}.conf").read_text()
+        conf = (EXAMPLES / f"{name}.conf").read_text()
         return httpd("event", conf=conf, defines=addresses, modules=modules)
 
     return start
@@ -44,10 +44,10 @@ def location(server, members, path, said, host="www.site.com"):
     return fetch(server.port, path, headers={"Host": host}).header("Location")
 
 
-def test_athena(seed, backends):
+def test_athena(example, backends):
     members = backends(2, apart=True)
     www = backends(1)
-    server = seed("000_athena", **addresses(members, "one", "two"), **addresses(www, "www"))
+    server = example("athena", **addresses(members, "one", "two"), **addresses(www, "www"))
     server.expect(f"{CONNECT_FAILED}|ATH0112")
     answers = ask(server, "/reports/today?x", 4)
     assert sorted(who(answers)) == [0, 0, 1, 1]
@@ -60,9 +60,9 @@ def test_athena(seed, backends):
     assert www.requests() == [3]
 
 
-def test_the_patch_of_2003(seed, backends):
+def test_the_patch_of_2003(example, backends):
     members = backends(2, apart=True)
-    server = seed("002_patch", **addresses(members, "downstreamserver1", "downstreamserver2"))
+    server = example("lb_patch", **addresses(members, "downstreamserver1", "downstreamserver2"))
     server.expect(CONNECT_FAILED)
     # In the order they appear in the configuration, and under the path that was asked for.
     assert who(ask(server, "/snoop", 4)) == [0, 1, 0, 1]
@@ -76,9 +76,9 @@ def test_the_patch_of_2003(seed, backends):
     assert set(who(ask(server, "/snoop", 4))) == {1}
 
 
-def test_the_balancers_manual(seed, backends):
+def test_the_balancers_manual(example, backends):
     members = backends(2)
-    server = seed("003_balancer", **addresses(members, "server50", "server51"))
+    server = example("manual_balancer", **addresses(members, "server50", "server51"))
     # A visit that comes from no page of the manager.
     server.expect("AH10187")
     assert sorted(who(ask(server, "/test/x", 4))) == [0, 0, 1, 1]
@@ -89,27 +89,27 @@ def test_the_balancers_manual(seed, backends):
         assert seen == "http://www.site.com/test/next"
 
 
-def test_regular_expressions(seed, backends):
+def test_regular_expressions(example, backends):
     members = backends(1)
-    server = seed("004_regex", **addresses(members, "backend"))
+    server = example("slides_regex", **addresses(members, "backend"))
     for host in ("match", "tilde"):
         answer = ask(server, "/images/a.gif", 1, Host=host)[0]
         assert (answer.member, answer.header("X-Target")) == (0, "/images/a.gif")
         assert fetch(server.port, "/images/a.png", headers={"Host": host}).status == 404
 
 
-def test_what_would_not_work_in_2006_works(seed, backends):
+def test_what_would_not_work_in_2006_works(example, backends):
     members = backends(2)
-    server = seed("004_reverse", **addresses(members, "php1", "php2"))
+    server = example("slides_reverse", **addresses(members, "php1", "php2"))
     assert sorted(who(ask(server, "/apps/x", 5))) == [0, 1, 1, 1, 1]
     for url in members.urls:
         seen = location(server, members, "/apps/x", f"{url}/next")
         assert seen == "http://www.site.com/apps/next"
 
 
-def test_the_workaround_of_2006(seed, backends):
+def test_the_workaround_of_2006(example, backends):
     members = backends(2)
-    server = seed("004_workaround", **addresses(members, "php1", "php2"))
+    server = example("slides_workaround", **addresses(members, "php1", "php2"))
     for url in members.urls:
         # mod_proxy's own work; it takes the slash of the member's URL off with it.
         seen = location(server, members, "/apps/x", f"{url}//next")
@@ -117,9 +117,9 @@ def test_the_workaround_of_2006(seed, backends):
         assert location(server, members, "/apps/x", f"{url}/") == "http://www.site.com/apps"
 
 
-def test_helicon(seed, backends):
+def test_helicon(example, backends):
     static, app = backends(2), backends(2, apart=True)
-    server = seed("001_helicon", **addresses(static, "static1", "static2"),
+    server = example("helicon", **addresses(static, "static1", "static2"),
                   **addresses(app, "app1", "app2"), app1_host="127.0.0.1", app2_host="127.0.0.1")
     server.expect(CONNECT_FAILED)
     site = {"Host": "www.site.com"}
@@ -146,9 +146,9 @@ def test_helicon(seed, backends):
     assert who(ask(server, "/x", 3, Cookie="sessionid=1!app1", **site)) == [1] * 3
 
 
-def test_the_balancers_manual_sticks_by_mod_headers(seed, backends):
+def test_the_balancers_manual_sticks_by_mod_headers(example, backends):
     members = backends(2)
-    server = seed("003_headers", modules=["headers"],
+    server = example("manual_headers", modules=["headers"],
                   **addresses(members, "server50", "server51"))
     first = ask(server, "/test/x", 1)[0]
     cookie = first.header("Set-Cookie")
@@ -159,9 +159,9 @@ def test_the_balancers_manual_sticks_by_mod_headers(seed, backends):
     assert other.header("Set-Cookie") == f"ROUTEID=.{other.member + 1}; path=/"
 
 
-def test_the_balancers_manual_sticks_as_tomcat_does(seed, backends):
+def test_the_balancers_manual_sticks_as_tomcat_does(example, backends):
     members = backends(2)
-    server = seed("003_servlets", modules=["headers"],
+    server = example("manual_servlets", modules=["headers"],
                   **addresses(members, "server50", "server51"))
     cookie = {"Cookie": "JSESSIONID=abc.node2"}
     for path, headers, sticky, member in [
@@ -179,9 +179,9 @@ def test_the_balancers_manual_sticks_as_tomcat_does(seed, backends):
             assert seen == [sticky, route, route, "(null)"], (path, headers)
 
 
-def test_pooling(seed, backends):
+def test_pooling(example, backends):
     members = backends(3, apart=True)
-    server = seed("004_pooling", **addresses(members, "www1", "www3", "www2"))
+    server = example("slides_pooling", **addresses(members, "www1", "www3", "www2"))
     server.expect(CONNECT_FAILED)
     # The slide's ProxyPass has no slash behind foo: /x would be balancer://foox, as in stock httpd.
     assert sorted(who(ask(server, "/?size=1000", 6))) == [0, 0, 0, 1, 1, 1]
@@ -190,10 +190,10 @@ def test_pooling(seed, backends):
     assert set(who(ask(server, "/", 3))) == {2}
 
 
-def test_cluster_sets(seed, backends):
+def test_cluster_sets(example, backends):
     members = backends(5, apart=True)
     names = ("php1", "php2", "phpbkup", "offsite1", "offsite2")
-    server = seed("004_sets", modules=["access_compat"], **addresses(members, *names))
+    server = example("slides_sets", modules=["access_compat"], **addresses(members, *names))
     server.expect(f"{CONNECT_FAILED}|AH10187")
     shares = who(ask(server, "/apps/x?size=1000", 10))
     assert (shares.count(0), shares.count(1)) == (2, 8)
@@ -215,9 +215,9 @@ def tomcats():
         one.stop()
 
 
-def test_all_together(seed, backends, tomcats):
+def test_all_together(example, backends, tomcats):
     members, images = backends(3), backends(1)
-    server = seed("004_together", modules=["proxy_ajp"],
+    server = example("slides_together", modules=["proxy_ajp"],
                   **addresses(members, "php1", "php2", "phpbkup"), **addresses(images, "images"),
                   tc1=tomcats[0].address, tc2=tomcats[1].address)
     shares = who(ask(server, "/apps/x?size=1000", 10))
