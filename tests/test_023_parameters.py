@@ -96,6 +96,20 @@ def test_values_that_stock_takes_in_earnest(httpd):
     assert (member["weight"], member["lbset"], member["standby"]) == (1.5, 99, True)
 
 
+def test_a_stated_default_can_be_written(httpd):
+    """A member so does without what its farm's line says for all."""
+    words = ("ejectafter=off retryon=none trytimeout=off fallback=none forward=none queue=off "
+             "routeregex=none score=unset hashbalance=Off maxconn=9 slowstart=30 draintimeout=60 "
+             "agent=:9 expectupdate=60")
+    conf = farm([A, "http://127.0.0.1:10"], settings=words)
+    undone = "maxconn=off slowstart=Off draintimeout=OFF agent=off expectupdate=off forward=None"
+    server = httpd("event", balancer=False, conf=conf.replace(f'"{A}"', f'"{A}" {undone}'))
+    server.expect("ATH0304")
+    engine = Engine(server)
+    for key, there in [("maxconn", 9), ("slowstart", 30), ("draintimeout", 60), ("forward", None)]:
+        assert engine.column(key) == [None, there], key
+
+
 def test_engine_off_reads_no_values(httpd):
     """What stock takes is taken as ever; `http://NAME` is a host."""
     httpd("event", engine="off", conf=farm([A], each="lbset=abc retry=5s", settings="maxattempts=x")

@@ -129,7 +129,8 @@ def test_monitor_with_a_mistake_is_not_critical(arguments):
 
 def test_check_reads_what_httpd_reads(httpd):
     """With what it includes, and what the loaded module has taken off its lines already."""
-    conf = served([DEAD], each="route=a slowstart=3", settings="stickysession=SID ejecttime=9")
+    conf = served([DEAD], each="route=a slowstart=3",
+                  settings="stickysession=SID ejectafter=off ejecttime=9")
     server = httpd("event", conf=conf + 'ProxyPass "/x/" "http://farm_one:81/"\n')
     said = athctl(9, "check", server.directory / "httpd.conf")
     assert "-D DUMP_CONFIG" in said.splitlines()[0] and "AthEngine is not On" not in said
@@ -147,7 +148,7 @@ def test_check_refuses_what_the_module_refuses(tmp_path):
     assert "read as this one file" in said and "AthEngine is not On" in said
     refused = [line for line in said.splitlines() if line.startswith("refused: ")]
     assert refused == [
-        f"refused: {part}:3: ProxySet ejectafter=0: must be a whole number from 1 to 1000",
+        f"refused: {part}:3: ProxySet ejectafter=0: must be a whole number from 1 to 1000, or off",
         f"refused: {part}:6: BalancerMember 127.0.0.1:9: a member is a URL, for example "
         "http://127.0.0.1:9",
     ]

@@ -17,7 +17,7 @@ use athena_engine::method;
 use crate::error::Error;
 use farms::{Farm, Findings, find};
 
-/// Parameters that another one makes use of; `None`: with any value.
+/// Parameters that another one makes use of; `None`: with any value but `off`.
 const READERS: [(&str, &str, Option<&str>); 5] = [
     ("score", "lbmethod", Some("stats")),
     ("hashkey", "lbmethod", Some("hash")),
@@ -152,9 +152,9 @@ fn ignored(farm: &Farm) -> Vec<String> {
         ignored.push("stickysession: no member has a route=".to_owned());
     }
     for (key, needed, value) in READERS {
-        let read = farm
-            .param(needed)
-            .is_some_and(|now| value.is_none_or(|value| now == value));
+        let read = farm.param(needed).is_some_and(|now| {
+            value.map_or(!now.eq_ignore_ascii_case("off"), |value| now == value)
+        });
         if farm.param(key).is_some() && !read {
             let value = value.map_or_else(String::new, |value| format!("={value}"));
             ignored.push(format!("{key}: without {needed}{value} nothing reads it"));

@@ -332,7 +332,7 @@ fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
         [
             line("", "lbmethod=leastconn", "lbmethod=random"),
             line(", member a", "route=a", "route=b"),
-            line(", member a", "slowstart=none", "slowstart=20"),
+            line(", member a", "slowstart=off", "slowstart=20"),
             line(", member a", "draintimeout=60", "draintimeout=30"),
         ]
     );

@@ -139,7 +139,7 @@ fn text(key: &str, lost: Option<String>, configured: &str) -> Option<Lost> {
 fn number(key: &str, lost: Option<u32>, configured: Option<u32>) -> Lost {
     let shown = |number: Option<u32>| match number {
         Some(number) => format!("{key}={number}"),
-        None => format!("{key}=none"),
+        None => format!("{key}=off"),
     };
     (shown(lost), shown(configured))
 }

@@ -33,18 +33,19 @@ pub struct Param {
     pub about: &'static str,
     farm: Option<Set<FarmParams>>,
     member: Option<Set<MemberParams>>,
-    /// On a farm's line it is the default of its members.
-    inherited: bool,
+    /// On a farm's line it is the default of its members: takes it over from there.
+    inherit: Option<Inherit>,
 }
 
 type Set<P> = fn(&mut P, &str) -> Result<(), Must>;
+type Inherit = fn(&mut MemberParams, &MemberParams);
 
 /// The parameters that work.
 #[rustfmt::skip]
 pub const PARAMS: &[Param] = &[
-    farms("ejectafter", "ejectafter=N", "off",
+    farms("ejectafter", "ejectafter=N|off", "off",
         "failures after which a member is ejected",
-        |farm, text| put(&mut farm.eject_after, value::number(text, 1..=1000).map(Some))),
+        |farm, text| put(&mut farm.eject_after, or("off", text, |text| value::number(text, 1..=1000)))),
     farms("ejecttime", "ejecttime=SECONDS", "30",
         "how long a member's first ejection lasts",
         |farm, text| put(&mut farm.eject_time, value::seconds(text, 1..=86_400))),
@@ -54,22 +55,23 @@ pub const PARAMS: &[Param] = &[
     farms("retrybudget", "retrybudget=PERCENT", "20",
         "share of the farm's requests that may be replayed, but at least 3 a second",
         |farm, text| put(&mut farm.retry_budget, value::percent(text, 0..=100))),
-    farms("retryon", "retryon=CODE[,CODE...]", "none",
+    farms("retryon", "retryon=CODE[,CODE...]|none", "none",
         "answers that are replayed on another member: 500, 502, 503, 504",
-        |farm, text| put(&mut farm.retry_on, value::list(text, &[500, 502, 503, 504]))),
-    farms("trytimeout", "trytimeout=MILLISECONDS", "off",
+        |farm, text| put(&mut farm.retry_on, or("none", text, |text| value::list(text, &[500, 502, 503, 504]))
+            .map(Option::unwrap_or_default))),
+    farms("trytimeout", "trytimeout=MILLISECONDS|off", "off",
         "bound of one attempt",
-        |farm, text| put(&mut farm.try_timeout, value::millis(text, 1..=3_600_000).map(Some))),
-    farms("fallback", "fallback=[redirect:]URL", "none",
+        |farm, text| put(&mut farm.try_timeout, or("off", text, |text| value::millis(text, 1..=3_600_000)))),
+    farms("fallback", "fallback=[redirect:]URL|none", "none",
         "what answers when no member is usable",
-        |farm, text| put(&mut farm.fallback, Fallback::read(text).map(Some))),
-    both("forward", "forward=FARM|URL", "none",
+        |farm, text| put(&mut farm.fallback, or("none", text, Fallback::read))),
+    both("forward", "forward=FARM|URL|none", "none",
         "where requests go that the farm, or the member of their session, cannot serve",
-        |farm, text| put(&mut farm.forward, Forward::read(text).map(Some)),
-        |member, text| put(&mut member.forward, Forward::read(text).map(Some))),
-    farms("queue", "queue=N", "off",
+        |farm, text| put(&mut farm.forward, or("none", text, Forward::read)),
+        |member, text| put(&mut member.forward, or("none", text, Forward::read))),
+    farms("queue", "queue=N|off", "off",
         "most requests that wait for a place while each member is full",
-        |farm, text| put(&mut farm.queue, value::number(text, 1..=60_000).map(Some))),
+        |farm, text| put(&mut farm.queue, or("off", text, |text| value::number(text, 1..=60_000)))),
     farms("queuetimeout", "queuetimeout=MILLISECONDS", "10000",
         "how long a request waits for a place",
         |farm, text| put(&mut farm.queue_timeout, value::millis(text, 1..=3_600_000))),
@@ -79,43 +81,44 @@ pub const PARAMS: &[Param] = &[
     farms("stickyattrs", "stickyattrs=ATTRIBUTE[;ATTRIBUTE...]", "Path=/; HttpOnly",
         "attributes of the cookie that `stickyissue` sets",
         |farm, text| put(&mut farm.sticky_attrs, Attributes::read(text).map(Some))),
-    farms("routeregex", "routeregex=REGEX", "none",
+    farms("routeregex", "routeregex=REGEX|none", "none",
         "reads the route off the session's value: the first group of a match",
-        |farm, text| put(&mut farm.route_regex, RouteRegex::read(text).map(Some))),
+        |farm, text| put(&mut farm.route_regex, unless("none", text, RouteRegex::read))),
     farms("hashkey", "hashkey=ip|uri|path|query:NAME|header:NAME|cookie:NAME", "ip",
         "what `lbmethod=hash` knows a request by",
         |farm, text| put(&mut farm.hash_key, HashKey::read(text))),
     farms("hashbalance", "hashbalance=FACTOR|off", "1.25",
         "how far above the mean `lbmethod=hash` may load a member",
-        |farm, text| put(&mut farm.hash_balance, match text {
-            "off" => Ok(None),
-            _ => value::hundredths(text, 101..=1000).map(Some)
-                .map_err(|must| format!("{must}, or off")),
-        })),
+        |farm, text| put(&mut farm.hash_balance, or("off", text, |text| value::hundredths(text, 101..=1000)))),
     farms("halflife", "halflife=SECONDS", "10",
         "time after which a measured response time, and traffic, counts half",
         |farm, text| put(&mut farm.half_life, value::seconds(text, 1..=3600))),
-    farms("score", "score=FORMULA", "unset",
+    farms("score", "score=FORMULA|unset", "unset",
         "what `lbmethod=stats` compares: the lowest wins",
-        |farm, text| put(&mut farm.score, Score::read(text).map(Some))),
+        |farm, text| put(&mut farm.score, unless("unset", text, Score::read))),
     members("name", "name=NAME", "host:port of the URL",
         "the member's name in reports and queries",
         |member, text| put(&mut member.name, value::name(text, MEMBER_NAME_MAX).map(Some))),
-    inherited("maxconn", "maxconn=N", "off",
+    inherited("maxconn", "maxconn=N|off", "off",
         "most requests under way at the member, all children together",
-        |member, text| put(&mut member.max_conn, value::number(text, 1..=1_000_000).map(Some))),
-    inherited("slowstart", "slowstart=SECONDS", "off",
+        |member, text| put(&mut member.max_conn, or("off", text, |text| value::number(text, 1..=1_000_000))),
+        |member, farms| member.max_conn = farms.max_conn),
+    inherited("slowstart", "slowstart=SECONDS|off", "off",
         "time in which a new or recovered member comes up to its whole share",
-        |member, text| put(&mut member.slow_start, value::seconds(text, 1..=3600).map(Some))),
-    inherited("draintimeout", "draintimeout=SECONDS", "off",
+        |member, text| put(&mut member.slow_start, or("off", text, |text| value::seconds(text, 1..=3600))),
+        |member, farms| member.slow_start = farms.slow_start),
+    inherited("draintimeout", "draintimeout=SECONDS|off", "off",
         "how long a draining member goes on serving its sessions",
-        |member, text| put(&mut member.drain_timeout, value::seconds(text, 1..=604_800).map(Some))),
-    inherited("expectupdate", "expectupdate=SECONDS", "off",
+        |member, text| put(&mut member.drain_timeout, or("off", text, |text| value::seconds(text, 1..=604_800))),
+        |member, farms| member.drain_timeout = farms.drain_timeout),
+    inherited("expectupdate", "expectupdate=SECONDS|off", "off",
         "time within which statistics are expected of a member, or it is out",
-        |member, text| put(&mut member.expect_update, value::seconds(text, 1..=86_400).map(Some))),
-    inherited("agent", "agent=[HOST]:PORT", "off",
+        |member, text| put(&mut member.expect_update, or("off", text, |text| value::seconds(text, 1..=86_400))),
+        |member, farms| member.expect_update = farms.expect_update),
+    inherited("agent", "agent=[HOST]:PORT|off", "off",
         "where the member's agent is asked how it is",
-        |member, text| put(&mut member.agent, Address::read(text).map(Some))),
+        |member, text| put(&mut member.agent, or("off", text, Address::read)),
+        |member, farms| member.agent.clone_from(&farms.agent)),
 ];
 
 /// Longest `name=`, in bytes.
@@ -135,7 +138,7 @@ const fn farms(
         about,
         farm: Some(set),
         member: None,
-        inherited: false,
+        inherit: None,
     }
 }
 
@@ -153,7 +156,7 @@ const fn members(
         about,
         farm: None,
         member: Some(set),
-        inherited: false,
+        inherit: None,
     }
 }
 
@@ -177,22 +180,21 @@ const fn inherited(
     default: &'static str,
     about: &'static str,
     set: Set<MemberParams>,
+    inherit: Inherit,
 ) -> Param {
     Param {
-        inherited: true,
+        inherit: Some(inherit),
         ..members(key, syntax, default, about, set)
     }
 }
 
 impl Param {
-    /// On a farm's line it is the default of the farm's members.
-    pub fn is_inherited(&self) -> bool {
-        self.inherited
-    }
-
     /// Whose it is: whoever has a field for it.
     pub fn whose(&self) -> Whose {
-        match (self.farm.is_some() || self.inherited, self.member.is_some()) {
+        match (
+            self.farm.is_some() || self.inherit.is_some(),
+            self.member.is_some(),
+        ) {
             (true, true) => Whose::Both,
             (false, _) => Whose::Member,
             (true, false) => Whose::Farm,
@@ -321,6 +323,8 @@ pub struct MemberParams {
     pub agent: Option<Address>,
     /// Where requests of its sessions go while it cannot serve them.
     pub forward: Option<Forward>,
+    /// What its own line says: there its farm's does not count.
+    own: Vec<&'static str>,
 }
 
 /// What answers when no member is usable. The URL is complete: the request's path and query are
@@ -365,7 +369,7 @@ impl FarmParams {
         let param = known(key)?;
         let read = match (param.farm, param.member) {
             (Some(set), _) => set(self, value),
-            (None, Some(set)) if param.inherited => set(&mut self.members, value),
+            (None, Some(set)) if param.inherit.is_some() => set(&mut self.members, value),
             (None, _) => return Err(ParamError::Members(key.to_owned())),
         };
         read.map_err(|must| refused(key, value, must))
@@ -378,24 +382,24 @@ impl MemberParams {
     /// # Errors
     /// The key is not a member's, unknown, or the value is not allowed.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ParamError> {
-        let set = known(key)?
+        let param = known(key)?;
+        let set = param
             .member
             .ok_or_else(|| ParamError::Farms(key.to_owned()))?;
-        set(self, value).map_err(|must| refused(key, value, must))
+        set(self, value).map_err(|must| refused(key, value, must))?;
+        self.own.push(param.key);
+        Ok(())
     }
 
     /// What holds for a member: its own words, else those of its farm's line.
     #[must_use]
-    pub fn or(self, farms: &Self) -> Self {
-        Self {
-            name: self.name,
-            max_conn: self.max_conn.or(farms.max_conn),
-            slow_start: self.slow_start.or(farms.slow_start),
-            drain_timeout: self.drain_timeout.or(farms.drain_timeout),
-            expect_update: self.expect_update.or(farms.expect_update),
-            agent: self.agent.or_else(|| farms.agent.clone()),
-            forward: self.forward,
+    pub fn or(mut self, farms: &Self) -> Self {
+        let own = std::mem::take(&mut self.own);
+        let others = PARAMS.iter().filter(|param| !own.contains(&param.key));
+        for inherit in others.filter_map(|param| param.inherit) {
+            inherit(&mut self, farms);
         }
+        self
     }
 }
 
@@ -409,6 +413,27 @@ fn refused(key: &str, value: &str, must: Must) -> ParamError {
         value: value.to_owned(),
         must,
     }
+}
+
+/// The word, in any case, that stands for none, or what `read` reads.
+fn or<T>(
+    word: &str,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, Must>,
+) -> Result<Option<T>, Must> {
+    unless(word, text, read).map_err(|must| format!("{must}, or {word}"))
+}
+
+/// As [`or`], where what is allowed ends with what is wrong.
+fn unless<T>(
+    word: &str,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, Must>,
+) -> Result<Option<T>, Must> {
+    if text.eq_ignore_ascii_case(word) {
+        return Ok(None);
+    }
+    read(text).map(Some)
 }
 
 fn put<T>(field: &mut T, read: Result<T, Must>) -> Result<(), Must> {

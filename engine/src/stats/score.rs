@@ -287,6 +287,9 @@ impl Input {
             "ewma_ms" => Self::Ewma,
             "weight" => Self::Weight,
             "errors" => Self::Errors,
+            _ if name.eq_ignore_ascii_case("unset") => {
+                return Err("unset must stand alone, for no formula".to_owned());
+            }
             _ => Self::Pushed(Name::new(name).map_err(|refused| refused.to_string())?),
         })
     }

@@ -87,7 +87,10 @@ fn a_farms_line_gives_the_default_of_its_members() {
     assert_eq!(farm.set("slowstart", "30"), Ok(()));
     let mut own = MemberParams::default();
     assert_eq!(own.set("maxconn", "5"), Ok(()));
+    assert_eq!(own.set("ExpectUpdate", "Off"), Ok(()));
+    assert_eq!(farm.set("expectupdate", "5"), Ok(()));
     let holds = own.or(&farm.members);
+    assert_eq!(holds.expect_update, None);
     assert_eq!(holds.max_conn, Some(5));
     assert_eq!(holds.slow_start, Some(Duration::from_secs(30)));
 }
@@ -98,12 +101,12 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
         (
             "ejectafter",
             "abc",
-            "ejectafter=abc: must be a whole number from 1 to 1000",
+            "ejectafter=abc: must be a whole number from 1 to 1000, or off",
         ),
         (
             "ejectafter",
             "0",
-            "ejectafter=0: must be a whole number from 1 to 1000",
+            "ejectafter=0: must be a whole number from 1 to 1000, or off",
         ),
         (
             "ejecttime",
@@ -123,12 +126,12 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
         (
             "retryon",
             "404",
-            "retryon=404: must be one or more of 500, 502, 503, 504, separated by commas",
+            "retryon=404: must be one or more of 500, 502, 503, 504, separated by commas, or none",
         ),
         (
             "trytimeout",
             "0",
-            "trytimeout=0: must be a whole number of milliseconds from 1 to 3600000",
+            "trytimeout=0: must be a whole number of milliseconds from 1 to 3600000, or off",
         ),
         (
             "halflife",
@@ -138,12 +141,12 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
         (
             "fallback",
             "/outage",
-            "fallback=/outage: must be an absolute http:// or https:// URL without blanks",
+            "fallback=/outage: must be an absolute http:// or https:// URL without blanks, or none",
         ),
         (
             "fallback",
             "redirect:",
-            "fallback=redirect:: must be an absolute http:// or https:// URL without blanks",
+            "fallback=redirect:: must be an absolute http:// or https:// URL without blanks, or none",
         ),
         ("stickyissue", "yes", "stickyissue=yes: must be On or Off"),
         (
@@ -174,7 +177,7 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
         (
             "agent",
             "30",
-            "agent=30: must be HOST:PORT, or :PORT for the member's own host",
+            "agent=30: must be HOST:PORT, or :PORT for the member's own host, or off",
         ),
         (
             "fallback",
@@ -196,6 +199,11 @@ fn a_formula_is_refused_with_its_place() {
     let error = "score=load + : must be a formula of names, numbers, + - * / and parentheses; at \
                  position 8 a name, a number or '(' must stand";
     assert_eq!(farm("score", "load + "), Err(error.to_owned()));
+    let reserved = farm("score", "load + Unset").expect_err("no statistic");
+    assert!(
+        reserved.ends_with("at position 8 unset must stand alone, for no formula"),
+        "{reserved}"
+    );
 }
 
 #[test]
@@ -229,16 +237,57 @@ fn stated_defaults_are_the_real_ones() {
             param.key
         );
     }
-    for param in PARAMS
-        .iter()
-        .filter(|param| ["off", "none"].contains(&param.default))
-    {
+}
+
+/// Values other than the default, of each parameter whose default is a word.
+const OTHERS: [(&str, &str); 14] = [
+    ("ejectafter", "5"),
+    ("retryon", "503"),
+    ("trytimeout", "250"),
+    ("fallback", "http://a/"),
+    ("forward", "farm_two"),
+    ("queue", "9"),
+    ("stickyissue", "On"),
+    ("routeregex", "!(.*)$"),
+    ("score", "load"),
+    ("maxconn", "5"),
+    ("slowstart", "30"),
+    ("draintimeout", "60"),
+    ("expectupdate", "5"),
+    ("agent", ":9000"),
+];
+
+/// A word stated as default can be written, in any case, and is the same as nothing; on a member's
+/// line it takes back what the farm's says.
+#[test]
+fn stated_words_are_the_defaults() {
+    let words = ["off", "none", "unset"];
+    let is_word = |param: &&Param| words.contains(&param.default.to_ascii_lowercase().as_str());
+    let keys = PARAMS.iter().filter(is_word).map(|param| param.key);
+    assert!(keys.eq(OTHERS.map(|(key, _)| key)));
+    for (key, other) in OTHERS {
+        let param = find(key).expect("a parameter");
         assert!(
-            farm(param.key, param.default).is_err(),
-            "{} cannot be written",
-            param.key
+            param.syntax.ends_with(&format!("|{}", param.default)),
+            "{key}"
         );
+        for word in [param.default.to_owned(), param.default.to_ascii_uppercase()] {
+            if param.whose() != Whose::Member {
+                let mut params = FarmParams::default();
+                assert_eq!(params.set(key, other), Ok(()), "{key}");
+                assert_ne!(params, FarmParams::default(), "{key}");
+                assert_eq!(params.set(key, &word), Ok(()), "{key}");
+                assert_eq!(params, FarmParams::default(), "{key}");
+            }
+            if param.whose() != Whose::Farm {
+                let farms = farm(key, other).expect("a farm's, too").members;
+                let mut own = MemberParams::default();
+                assert_eq!(own.set(key, &word), Ok(()), "{key}");
+                assert_eq!(own.or(&farms), MemberParams::default(), "{key}");
+            }
+        }
     }
+    assert_eq!(farm("hashbalance", "Off").map(|p| p.hash_balance), Ok(None));
 }
 
 #[test]
