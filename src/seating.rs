@@ -43,7 +43,7 @@ pub unsafe fn open_board(
                      stopped and started",
                 );
             }
-            let attached = board.attach(specs).map_err(failed)?;
+            let attached = board.attach(specs, clock::now()).map_err(failed)?;
             (board, attached)
         }
         None => Board::open(storage, slots, specs, clock::now()).map_err(failed)?,

@@ -131,7 +131,7 @@ fn the_next_generation_knows_who_was_added() {
     seats[2].record.admin.weight.store(300, Relaxed);
 
     let mut spec = open(&["http://a"]);
-    let second = board.attach(&[spec.clone()]).unwrap();
+    let second = board.attach(&[spec.clone()], 1).unwrap();
     let all = [("http://b", "x"), ("http://e", ""), ("http://c", "route=c")];
     assert_eq!(added(&second), pairs(&all));
     assert_eq!(second.farms[0].seats[2].id, seats[2].id);
@@ -140,7 +140,7 @@ fn the_next_generation_knows_who_was_added() {
 
     spec.members.push(member("http://c"));
     let mut board = restarted(board);
-    let third = board.attach(&[spec.clone()]).unwrap();
+    let third = board.attach(&[spec.clone()], 1).unwrap();
     assert_eq!(added(&third), pairs(&all[..2]));
     assert_eq!(third.farms[0].seats.len(), 3);
     let configured = third.farms[0].members[1].record;
@@ -149,9 +149,9 @@ fn the_next_generation_knows_who_was_added() {
 
     // Out of the configuration again, and added again: one of that URL, with a record of its own.
     spec.members.pop();
-    let fourth = board.attach(&[spec.clone()]).unwrap();
+    let fourth = board.attach(&[spec.clone()], 1).unwrap();
     add(&board, fourth.farms[0].seats[2], "http://c", "again");
-    let fifth = board.attach(&[spec.clone()]).unwrap();
+    let fifth = board.attach(&[spec.clone()], 1).unwrap();
     assert_eq!(
         added(&fifth)[2],
         ("http://c".to_owned(), "again".to_owned())
@@ -159,9 +159,9 @@ fn the_next_generation_knows_who_was_added() {
 
     // Without seats, nobody stays.
     spec.seats = 0;
-    assert_eq!(added(&board.attach(&[spec.clone()]).unwrap()), []);
+    assert_eq!(added(&board.attach(&[spec.clone()], 1).unwrap()), []);
     spec.seats = 3;
-    assert_eq!(added(&board.attach(&[spec]).unwrap()), []);
+    assert_eq!(added(&board.attach(&[spec], 1).unwrap()), []);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn garbage_in_seats_makes_no_member_twice() {
                 byte.store(b"ab+\0\xff"[(random.next() % 5) as usize], Relaxed);
             }
         }
-        attached = board.attach(&[open(&["http://a", "a"])]).unwrap();
+        attached = board.attach(&[open(&["http://a", "a"])], 1).unwrap();
         let farm = &attached.farms[0];
         let seats = farm.members.iter().chain(&farm.seats);
         let mut ids: Vec<u32> = seats.map(|seat| seat.id.0).collect();

@@ -10,6 +10,7 @@ use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::board::{
     Attached, Board, BoardError, FarmExtras, FarmSpec, MemberExtras, Notice, Storage,
 };
+use athena_engine::budget;
 use board_support::{farm, restarted};
 
 fn opened(specs: &[FarmSpec]) -> (Board, Attached) {
@@ -28,7 +29,7 @@ fn seats_come_in_the_order_of_the_configuration() {
         |attached: &Attached, member| record(attached, 0, member).admin.position.load(Relaxed);
     assert_eq!((position(&first, 0), position(&first, 1)), (0, 1));
     let second = board
-        .attach(&[farm("f", &["http://b", "http://a"])])
+        .attach(&[farm("f", &["http://b", "http://a"])], 1)
         .unwrap();
     assert!(std::ptr::eq(record(&first, 0, 0), record(&second, 0, 1)));
     assert_eq!((position(&second, 0), position(&second, 1)), (0, 1));
@@ -42,6 +43,19 @@ fn a_new_farm_has_nobody_to_probe() {
         attached.farms[0].record.hot.next_probe_at.load(Relaxed),
         u64::MAX
     );
+}
+
+/// Its budget's first window begins with the farm, not with the machine.
+#[test]
+fn a_farm_of_a_graceful_restart_has_saved_up_for_replays() {
+    let minute = 60_000_000;
+    let began = 30 * 24 * 60 * minute;
+    let (mut board, _) = opened(&[]);
+    let attached = board.attach(&[farm("f", &["http://a"])], began).unwrap();
+    let record = attached.farms[0].record;
+    record.hot.elected.store(100_000, Relaxed);
+    let asked = (0..50).filter(|_| budget::allow(record, 20, began + 10 * minute));
+    assert_eq!(asked.count(), 50);
 }
 
 #[test]
@@ -75,7 +89,7 @@ fn a_change_by_people_holds_until_its_configured_value_changes() {
     admin.lbset.store(7, Relaxed);
 
     let mut board = restarted(board);
-    let same = board.attach(std::slice::from_ref(&spec)).unwrap();
+    let same = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     assert_eq!(same.notices, []);
     assert_eq!(
         (admin.weight(), admin.flags(), admin.lbset()),
@@ -84,7 +98,7 @@ fn a_change_by_people_holds_until_its_configured_value_changes() {
 
     spec.members[0].weight = 200;
     let mut board = restarted(board);
-    let changed = board.attach(std::slice::from_ref(&spec)).unwrap();
+    let changed = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     let notice = Notice::ConfigurationWins {
         farm: "f".into(),
         member: Some("a".into()),
@@ -100,7 +114,7 @@ fn a_change_by_people_holds_until_its_configured_value_changes() {
     // Nothing is lost where nobody had changed anything, or had changed it to the same.
     spec.members[0].weight = 300;
     spec.members[0].lbset = 7;
-    let silent = board.attach(std::slice::from_ref(&spec)).unwrap();
+    let silent = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     assert_eq!(silent.notices, []);
     assert_eq!((admin.weight(), admin.lbset()), (300, 7));
 }
@@ -112,7 +126,7 @@ fn the_configured_value_counts_as_the_parent_remembers_it() {
     let admin = &record(&first, 0, 0).admin;
     admin.weight.store(500, Relaxed);
     admin.configured_weight.store(9, Relaxed);
-    let again = board.attach(std::slice::from_ref(&spec)).unwrap();
+    let again = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     assert_eq!((admin.weight(), again.notices.len()), (500, 0));
     assert_eq!(admin.configured_weight.load(Relaxed), 100);
 }
@@ -124,7 +138,7 @@ fn a_failed_health_check_is_no_change_by_people() {
     let admin = &record(&first, 0, 0).admin;
     admin.flags.store(flags::CHECK_FAILED, Relaxed);
     spec.members[0].flags = flags::STANDBY;
-    let second = board.attach(&[spec]).unwrap();
+    let second = board.attach(&[spec], 1).unwrap();
     assert_eq!(second.notices, []);
     assert_eq!(admin.flags(), flags::STANDBY | flags::CHECK_FAILED);
 }
@@ -136,7 +150,7 @@ fn counters_go_on_and_the_route_follows_the_configuration() {
     record(&first, 0, 0).hot.served.store(42, Relaxed);
     spec.members[0].extras.route = "r1".into();
     let mut board = restarted(board);
-    let second = board.attach(&[spec]).unwrap();
+    let second = board.attach(&[spec], 1).unwrap();
     let member = record(&second, 0, 0);
     assert_eq!(member.hot.served.load(Relaxed), 42);
     let route: Vec<u8> = member
@@ -159,7 +173,7 @@ fn the_board_grows_in_place() {
     let old_cell = board.cell(slot, first.farms[0].members[0].id).unwrap();
     for count in [40, 90, 200] {
         board = restarted(board);
-        let next = board.attach(&[farm("f", &urls[..count])]).unwrap();
+        let next = board.attach(&[farm("f", &urls[..count])], 1).unwrap();
         let new = record(&next, 0, 0);
         let before = new.hot.served.load(Relaxed);
         old.hot.served.fetch_add(1, Relaxed);
@@ -197,7 +211,7 @@ fn a_removed_members_record_waits_for_the_last_child_of_its_generation() {
             .any(|seat| seat.id == gone.id)
     };
     let second = board
-        .attach(&[farm("f", &["http://a", "http://b"])])
+        .attach(&[farm("f", &["http://a", "http://b"])], 1)
         .unwrap();
     assert!(!taken(&second));
     assert_eq!(
@@ -206,14 +220,14 @@ fn a_removed_members_record_waits_for_the_last_child_of_its_generation() {
         "last configured in generation 2"
     );
     let third = board
-        .attach(&[farm("f", &["http://a", "http://b", "http://c"])])
+        .attach(&[farm("f", &["http://a", "http://b", "http://c"])], 1)
         .unwrap();
     assert!(!taken(&third), "a child of generation 2 lives");
     assert_eq!(gone.record.hot.served.load(Relaxed), 5);
 
     board.release(100);
     let all = ["http://a", "http://b", "http://c", "http://d"];
-    let fourth = board.attach(&[farm("f", &all)]).unwrap();
+    let fourth = board.attach(&[farm("f", &all)], 1).unwrap();
     assert!(taken(&fourth));
     assert_eq!(
         gone.record.hot.served.load(Relaxed),
@@ -227,12 +241,12 @@ fn a_removed_members_record_waits_for_the_last_child_of_its_generation() {
 fn a_refused_configuration_leaves_the_board_as_it_was() {
     let spec = farm("f", &["http://a"]);
     let (mut board, _) = opened(std::slice::from_ref(&spec));
-    let twice = board.attach(&[farm("f", &["http://a", "http://a"])]);
+    let twice = board.attach(&[farm("f", &["http://a", "http://a"])], 1);
     assert!(matches!(twice, Err(BoardError::Twice { .. })));
-    let nameless = board.attach(&[farm("", &[])]);
+    let nameless = board.attach(&[farm("", &[])], 1);
     assert!(matches!(nameless, Err(BoardError::Name { .. })));
     assert_eq!(board.generation(), 2);
-    assert!(board.attach(&[spec]).is_ok());
+    assert!(board.attach(&[spec], 1).is_ok());
 }
 
 #[test]
@@ -308,7 +322,10 @@ fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
 
     let mut board = restarted(board);
     assert_eq!(
-        board.attach(std::slice::from_ref(&spec)).unwrap().notices,
+        board
+            .attach(std::slice::from_ref(&spec), 1)
+            .unwrap()
+            .notices,
         []
     );
     assert_eq!(spec.extras.in_force(of_farm), farms);
@@ -319,7 +336,7 @@ fn what_people_put_in_place_of_the_configuration_holds_until_that_changes() {
     spec.members[0].extras.route = "b".into();
     spec.members[0].extras.drain_timeout = Some(30);
     let mut board = restarted(board);
-    let changed = board.attach(std::slice::from_ref(&spec)).unwrap();
+    let changed = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     let lost: Vec<String> = changed.notices.iter().map(ToString::to_string).collect();
     let line = |whose, was, is| {
         format!(

@@ -148,7 +148,7 @@ fn no_descriptor_of_the_file_is_writable() {
     let (mut board, _) = opened(&storage, &[farm("f", &["http://a"])]);
     let many: Vec<String> = (0..99).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    board.attach(&[farm("f", &many)]).unwrap();
+    board.attach(&[farm("f", &many)], 1).unwrap();
     let mut descriptors = 0;
     for entry in fs::read_dir("/proc/self/fd").unwrap() {
         let entry = entry.unwrap();

@@ -199,7 +199,7 @@ mod tests {
                 let more = farm("more", &more.iter().map(String::as_str).collect::<Vec<_>>());
                 board = restarted(board);
                 let both = [farm("f", &MEMBERS), more];
-                seats = members(&board.attach(&both).unwrap());
+                seats = members(&board.attach(&both, 1).unwrap());
             }
             for pid in children {
                 let until = elections(&seats[..5]) + random.below(20_000);
@@ -308,7 +308,7 @@ mod tests {
             let mut board = restarted(board);
             let urls = &more[..usize::try_from(random.below(70)).unwrap()];
             let attached = board
-                .attach(&[farm("f", &MEMBERS), farm("new", urls)])
+                .attach(&[farm("f", &MEMBERS), farm("new", urls)], 1)
                 .unwrap();
             look_at_everything(&board, &attached);
             for _ in 0..3 {

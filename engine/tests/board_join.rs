@@ -90,7 +90,7 @@ fn the_next_generation_knows_who_joined() {
     // By then it is a member like others; what mod_proxy kept is older than what the board knows.
     let mut spec = growing(&["http://a"]);
     spec.members.push(joining("http://b"));
-    let second = board.attach(&[spec.clone()]).unwrap();
+    let second = board.attach(&[spec.clone()], 1).unwrap();
     let seats = &second.farms[0];
     assert_eq!(ids(&seats.members), [0, 1]);
     assert_eq!(
@@ -103,7 +103,7 @@ fn the_next_generation_knows_who_joined() {
     assert_eq!(second.notices, []);
 
     board.release(100);
-    let third = board.attach(&[spec]).unwrap();
+    let third = board.attach(&[spec], 1).unwrap();
     assert_eq!(
         ids(&third.farms[0].spares),
         [2, 5],
@@ -119,7 +119,7 @@ fn a_full_start_restores_who_joined() {
     let (mut board, first) = Board::open(storage.clone(), 4, &[growing(&["http://a"])], 1).unwrap();
     board.claim(100);
     join(&board, &first, 0, "http://b");
-    let second = board.attach(&[growing(&["http://a"])]).unwrap();
+    let second = board.attach(&[growing(&["http://a"])], 1).unwrap();
     join(&board, &second, 1, "http://b");
     let joined = second.farms[0].spares[1].record;
     joined.hot.elected.store(7, Relaxed);
@@ -149,10 +149,10 @@ fn stored_settings_are_second_to_the_boards() {
     let admin = &first.farms[0].members[0].record.admin;
     assert_eq!(admin.weight(), 400);
     admin.weight.store(500, Relaxed);
-    board.attach(&[spec.clone()]).unwrap();
+    board.attach(&[spec.clone()], 1).unwrap();
     assert_eq!(admin.weight(), 500);
     spec.members[0].weight = 200;
-    assert_eq!(board.attach(&[spec]).unwrap().notices.len(), 1);
+    assert_eq!(board.attach(&[spec], 1).unwrap().notices.len(), 1);
     assert_eq!(
         admin.weight(),
         200,

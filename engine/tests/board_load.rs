@@ -30,7 +30,7 @@ fn intact(test: &str) -> Vec<u8> {
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     let (mut board, _) = opened(&storage, &[farm("f", &urls[..3]), farm("g", &["http://a"])]);
     let last = board
-        .attach(&[farm("f", &urls), farm("g", &["http://b"])])
+        .attach(&[farm("f", &urls), farm("g", &["http://b"])], 1)
         .unwrap();
     let mut report = Report::default();
     report.add("load", "0.7").unwrap();

@@ -20,7 +20,7 @@ use crate::{FarmId, MemberId, Micros, stats};
 /// A change takes far less.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a full start brings along: the last run's figures, and the time it is now.
+/// What a pass brings along: the time it is now and, at a full start, the last run's figures.
 pub(super) struct Import {
     pub loaded: Loaded,
     pub now: Micros,
@@ -54,14 +54,15 @@ impl Board {
     /// Begins the next generation: finds or takes a record for each farm and member by its key,
     /// grows the board if need be, and sets what is configured. A weight, state or set that people
     /// changed stays until its configured value changes. For the parent, after
-    /// [`Board::resume`].
+    /// [`Board::resume`]; it is `now`.
     ///
     /// # Errors
     ///
     /// Names that do not fit or occur twice, or no room to grow; the board then is as before.
-    pub fn attach(&mut self, specs: &[FarmSpec]) -> Result<Attached, BoardError> {
+    pub fn attach(&mut self, specs: &[FarmSpec], now: Micros) -> Result<Attached, BoardError> {
         self.end_changes();
-        let attached = self.advance(specs, None);
+        let loaded = Loaded::default();
+        let attached = self.advance(specs, Import { loaded, now });
         if attached.is_err() {
             // The generation that is there goes on.
             self.describe();
@@ -83,7 +84,7 @@ impl Board {
     pub(super) fn advance(
         &mut self,
         specs: &[FarmSpec],
-        mut import: Option<Import>,
+        mut import: Import,
     ) -> Result<Attached, BoardError> {
         spec::check(specs)?;
         let mut next = self.directory.clone();
@@ -100,9 +101,7 @@ impl Board {
         self.go_on_with(next)?;
         self.begin_to_count(&former);
         self.mark_unused();
-        if let Some(import) = &import {
-            self.restore_events(&import.loaded.events);
-        }
+        self.restore_events(&import.loaded.events);
 
         let mut attached = Attached::default();
         for (given, spec) in assigned.iter().zip(specs) {
@@ -148,7 +147,7 @@ impl Board {
         &mut self,
         given: &Assigned,
         spec: &FarmSpec,
-        import: &mut Option<Import>,
+        import: &mut Import,
         notices: &mut Vec<Notice>,
     ) -> Result<FarmSeat, BoardError> {
         let id = FarmId(given.farm.id);
@@ -161,9 +160,13 @@ impl Board {
             write(&record.identity.server, &spec.server);
             write(&record.identity.name, &spec.name);
             record.hot.next_probe_at.store(u64::MAX, Ordering::Relaxed);
-            if let Some(import) = import {
-                let key = (spec.server.clone(), spec.name.clone());
-                restore_farm(record, import.loaded.farms.remove(&key), import.now);
+            record
+                .cold
+                .budget_since
+                .store(import.now, Ordering::Relaxed);
+            let key = (spec.server.clone(), spec.name.clone());
+            if let Some(loaded) = import.loaded.farms.remove(&key) {
+                restore_farm(record, &loaded);
             }
             record.cold.lifecycle.store(1, Ordering::Release);
         }
@@ -204,14 +207,10 @@ impl Board {
         given: &Assigned,
         farm: FarmId,
         spec: &FarmSpec,
-        import: &mut Option<Import>,
+        import: &mut Import,
     ) -> Result<Vec<MemberSeat>, BoardError> {
-        let now = import.as_ref().map_or(0, |import| import.now);
-        let mut loaded = import
-            .as_mut()
-            .map(|import| import.added_to(spec))
-            .unwrap_or_default()
-            .into_iter();
+        let now = import.now;
+        let mut loaded = import.added_to(spec).into_iter();
         let before = spec.members.len() + spec.spares as usize;
         let mut seats = Vec::with_capacity(given.seats.len());
         for (position, given) in (before..).zip(&given.seats) {
@@ -243,7 +242,7 @@ impl Board {
         farm: FarmId,
         farm_spec: &FarmSpec,
         spec: &MemberSpec,
-        import: &mut Option<Import>,
+        import: &mut Import,
         notices: &mut Vec<Notice>,
     ) -> Result<&'static MemberRecord, BoardError> {
         let id = MemberId(given.id);
@@ -260,15 +259,14 @@ impl Board {
             zero(record);
             self.view.slots.clear(id);
             identify(record, farm, farm_spec, spec);
-            remembered = import.as_mut().and_then(|import| {
-                let key = (
-                    farm_spec.server.clone(),
-                    farm_spec.name.clone(),
-                    spec.url.clone(),
-                );
-                let loaded = import.loaded.members.remove(&key)?;
+            let key = (
+                farm_spec.server.clone(),
+                farm_spec.name.clone(),
+                spec.url.clone(),
+            );
+            remembered = import.loaded.members.remove(&key).map(|loaded| {
                 added |= loaded.added.is_some();
-                Some(restore_member(record, &loaded, import.now))
+                restore_member(record, &loaded, import.now)
             });
         }
         let remembered = remembered.filter(|_| !added);
@@ -381,20 +379,17 @@ impl Value<'_> {
 }
 
 /// The retry budget starts empty: what the last run saved up is not carried over.
-fn restore_farm(record: &FarmRecord, loaded: Option<LoadedFarm>, now: Micros) {
+fn restore_farm(record: &FarmRecord, loaded: &LoadedFarm) {
     let cold = &record.cold;
-    cold.budget_since.store(now, Ordering::Relaxed);
-    if let Some(loaded) = loaded {
-        record.hot.elected.store(loaded.elected, Ordering::Relaxed);
-        record.hot.refused.store(loaded.refused, Ordering::Relaxed);
-        cold.off.store(loaded.off, Ordering::Relaxed);
-        record.changed.method.restore(&loaded.method);
-        record.changed.forward.restore(&loaded.forward);
-        record.changed.fallback.restore(&loaded.fallback);
-        cold.budget_elected.store(loaded.elected, Ordering::Relaxed);
-        cold.budget_spent
-            .store(loaded.elected.saturating_mul(100), Ordering::Relaxed);
-    }
+    record.hot.elected.store(loaded.elected, Ordering::Relaxed);
+    record.hot.refused.store(loaded.refused, Ordering::Relaxed);
+    cold.off.store(loaded.off, Ordering::Relaxed);
+    record.changed.method.restore(&loaded.method);
+    record.changed.forward.restore(&loaded.forward);
+    record.changed.fallback.restore(&loaded.fallback);
+    cold.budget_elected.store(loaded.elected, Ordering::Relaxed);
+    cold.budget_spent
+        .store(loaded.elected.saturating_mul(100), Ordering::Relaxed);
 }
 
 /// Returns what had been configured. The state of health checks is not restored: they may not even

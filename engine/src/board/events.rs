@@ -72,7 +72,7 @@ impl Board {
             self.write(event.number, event);
         }
         let last = events.iter().map(|event| event.number).max().unwrap_or(0);
-        self.view.header.events.store(last, Ordering::Relaxed);
+        self.view.header.events.fetch_max(last, Ordering::Relaxed);
     }
 
     fn write(&self, number: u64, event: &Event) {

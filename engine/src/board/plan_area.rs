@@ -302,7 +302,11 @@ mod tests {
         for version in 1..=3 {
             old.plan.publish(old.record, &plan(&[version], &[version]));
         }
-        let new = board.attach(&[sample("f", 0..20)]).unwrap().farms.remove(0);
+        let new = board
+            .attach(&[sample("f", 0..20)], 1)
+            .unwrap()
+            .farms
+            .remove(0);
         assert!(
             new.plan.read(new.record).is_none(),
             "the larger area is empty"

@@ -352,7 +352,7 @@ pub struct CookieCounts {
 pub struct FarmCold {
     /// The published plan: its version, the low bit names the buffer ([`super::plan_area`]).
     pub published: AtomicU64,
-    /// Replays ([`crate::budget`]): when the window began; set it when the record is made.
+    /// Replays ([`crate::budget`]): when the window began; a new record is given the time.
     pub budget_since: AtomicU64,
     /// Requests elected when the window began.
     pub budget_elected: AtomicU64,

@@ -71,7 +71,7 @@ impl Board {
             loaded: last.loaded,
             now,
         };
-        let attached = board.advance(specs, Some(import)).and_then(|attached| {
+        let attached = board.advance(specs, import).and_then(|attached| {
             fresh.publish(&board.storage, last.replaced.is_some())?;
             Ok(attached)
         });
