@@ -26,7 +26,7 @@ use crate::farm::{Farm, Member};
 use crate::growth::{self, Slot};
 use crate::log::{self, Level};
 use crate::worker::{self, Draft};
-use crate::{check, clock, ffi, forward, naming, refresh, runtime, sticky};
+use crate::{agent, check, clock, ffi, forward, naming, refresh, runtime, sticky};
 
 /// How many members people may add to a farm that `AthMemberAllow` lets them add any to.
 pub const SEATS: u32 = 64;
@@ -331,6 +331,7 @@ pub fn add<'a>(
         Refusal::new(ffi::HTTP_INTERNAL_SERVER_ERROR, reason)
     })?;
     expect::begin(member.record(), farm.expected(member), clock::now());
+    agent::begin(farm, member);
     drop(held);
     settle(farm, "ATH0381:", member, "added", author);
     Ok(member)

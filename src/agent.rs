@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use athena_engine::Micros;
-use athena_engine::agent::{ANSWER_MAX, Words};
+use athena_engine::agent::{self, ANSWER_MAX, Words};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -38,6 +38,18 @@ pub fn any_asked(farm: &Farm) -> bool {
     !farm.observed
         && (farm.params.members.agent.is_some()
             || farm.members.iter().any(|member| member.agent.is_some()))
+}
+
+/// At a start, or when the member joins: whether its agent is asked. What it said ends with its line.
+pub fn begin(farm: &Farm, member: &Member) {
+    let asked = member.agent.is_some() && !farm.observed;
+    if let Some(said) = agent::begin(&member.record().admin, asked) {
+        let text = format!(
+            "ATH0390: farm {}: member {} has no agent any more: what it said ({said}) is forgotten",
+            farm.name, member.name
+        );
+        log::server(Level::Notice, farm.server_rec, &text);
+    }
 }
 
 /// The question to a member's agent, when it is due.
@@ -80,7 +92,8 @@ impl Errand for Question {
     }
 
     fn end(self: Box<Self>, heard: &[u8], _end: End) {
-        if !self.member.is_current() {
+        // A restart may have taken its line meanwhile: this child is an old one then.
+        if !self.member.is_current() || !agent::is_asked(&self.member.record().admin) {
             return;
         }
         let silent = heard.is_empty();

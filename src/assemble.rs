@@ -23,7 +23,8 @@ use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
 use crate::{
-    account, added, clock, environment, forward, manager, refresh, stats, sticky, watch, worker,
+    account, added, agent, clock, environment, forward, manager, refresh, stats, sticky, watch,
+    worker,
 };
 use draft::{Draft, Tables};
 
@@ -187,6 +188,7 @@ unsafe fn assemble(
             crate::method::begin(farm);
             added::make_all(farm);
             for member in &farm.members {
+                agent::begin(farm, member);
                 member.push();
                 account::begin_in_error(farm, member);
                 method::start_anew(member.record());

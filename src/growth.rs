@@ -19,7 +19,7 @@ use crate::farm::{Farm, Member};
 use crate::foreign::ThreadLock;
 use crate::log::{self, Level};
 use crate::naming::{self, text};
-use crate::{added, change, clock, ffi, outcome, proxy, refresh, runtime};
+use crate::{added, agent, change, clock, ffi, outcome, proxy, refresh, runtime};
 
 /// A member that is not ready yet, or whose farm another child has locked, is looked for again after this, in microseconds.
 const AGAIN_US: u64 = 50_000;
@@ -256,6 +256,7 @@ fn take(
     let member = Member::new(worker, seat, name, farm.params.members.clone(), extras);
     if first {
         expect::begin(member.record(), farm.expected(&member), clock::now());
+        agent::begin(farm, &member);
     }
     runtime.give_cell(&member);
     Ok(farm.members.join(place, member))

@@ -115,6 +115,27 @@ def test_what_an_agent_said_outlives_a_graceful_restart(httpd, backends, agents)
     assert engine.column("up") == [False, True]
 
 
+def test_what_an_agent_said_ends_with_its_line(httpd, backends, agents):
+    members = backends(2)
+    server = httpd("event", balancer=False, conf=farm_of(members, agents))
+    engine, one = Engine(server), agents[0]
+    says(server, engine, one, b"down maint 10% maxconn:1\n", "up", False)
+    server.conf = server.conf.replace(f" agent=:{one.port}", "")
+    server.graceful(alone=True)
+    assert engine.column("agent") == [None, None]
+    assert engine.column("usable") == [True, True]
+    assert [fetch(server.port, "/farm/x").status for _ in range(4)] == [200] * 4
+    said = server.lines("ATH0390")
+    assert len(said) == 1 and "said (down maint 10% maxconn:1) is forgotten" in said[0], said
+    # What nobody is asked for stays: only another update takes it back.
+    name = members.urls[0].removeprefix("http://")
+    push = f'h={name},agent="maint"'.encode()
+    assert fetch(server.port, "/athena/update/phys/", method="POST", body=push).status == 200
+    server.graceful(alone=True)
+    assert engine.column("usable") == [False, True]
+    assert len(server.lines("ATH0390")) == 1
+
+
 def test_what_an_agent_would_say_can_be_pushed(httpd, backends):
     members = backends(2)
     server = httpd("event", balancer=False, conf=served(members.urls, settings="lbmethod=roundrobin"))

@@ -3,7 +3,8 @@
 //!
 //! It stands on the board in words of its own, beside what people set, and is taken back by the agent
 //! alone: `up` ends `down`, `ready` ends `drain` and `maint`, `100%` gives the whole weight. What an agent
-//! does not speak of stays as it was.
+//! does not speak of stays as it was. When the member's line names it no more, nobody is left to take it
+//! back: then it ends.
 
 use core::fmt;
 use core::net::Ipv6Addr;
@@ -192,6 +193,24 @@ impl Words {
         }
         after
     }
+}
+
+/// From now on a member's agent is `asked`, or not. What one said that was asked until now is forgotten,
+/// and returned; what was pushed where none was asked stays.
+pub fn begin(admin: &MemberAdmin, asked: bool) -> Option<Said> {
+    let was_asked = admin.agent_asked.swap(asked.into(), Ordering::Relaxed) != 0;
+    if asked || !was_asked {
+        return None;
+    }
+    let said = Said::any(admin);
+    admin.agent.store(0, Ordering::Relaxed);
+    admin.agent_max_conn.store(0, Ordering::Relaxed);
+    said
+}
+
+/// Whether the member's agent is asked, in the generation that is.
+pub fn is_asked(admin: &MemberAdmin) -> bool {
+    admin.agent_asked.load(Ordering::Relaxed) != 0
 }
 
 /// What holds by an agent's word.

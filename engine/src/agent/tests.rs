@@ -103,6 +103,24 @@ fn the_weight_that_people_set_is_scaled_not_replaced() {
     assert_eq!(admin.flags(), 0);
 }
 
+/// At a graceful restart: nobody else could take it back.
+#[test]
+fn what_an_agent_said_ends_when_it_is_asked_no_more() {
+    let admin = MemberAdmin::default();
+    assert_eq!(begin(&admin, true), None);
+    Words::read(b"down 50% maxconn:1").apply(&admin);
+    assert_eq!(begin(&admin, true), None);
+    assert_eq!(admin.state(), flags::CHECK_FAILED, "it is asked still");
+    assert!(is_asked(&admin));
+    let ended = begin(&admin, false).map(|said| said.to_string());
+    assert_eq!(ended.as_deref(), Some("down ready 50% maxconn:1"));
+    assert_eq!((Said::any(&admin), admin.state()), (None, 0));
+    assert!(!is_asked(&admin));
+    Words::read(b"maint").apply(&admin);
+    assert_eq!(begin(&admin, false), None);
+    assert_eq!(admin.state(), flags::STOPPED, "pushed: nobody was asked");
+}
+
 proptest! {
     #![proptest_config(crate::testing::seeded())]
 

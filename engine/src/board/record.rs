@@ -168,8 +168,12 @@ pub struct MemberAdmin {
     pub tenure: AtomicU32,
     /// 1: it is removed when it has drained.
     pub leaving: AtomicU32,
+    /// 1: its agent is asked ([`crate::agent::begin`]).
+    pub agent_asked: AtomicU32,
+    /// Room to keep the next field aligned.
+    pub pad: AtomicU32,
     /// Room for later versions.
-    pub spare: [AtomicU64; 4],
+    pub spare: [AtomicU64; 3],
 }
 
 /// What people set at run time beside [`MemberAdmin`], in place of what the configuration says.
