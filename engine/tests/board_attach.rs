@@ -11,6 +11,7 @@ use athena_engine::board::{
     Attached, Board, BoardError, FarmExtras, FarmSpec, MemberExtras, Notice, Storage,
 };
 use athena_engine::budget;
+use athena_engine::stats::expect;
 use board_support::{farm, restarted};
 
 fn opened(specs: &[FarmSpec]) -> (Board, Attached) {
@@ -43,6 +44,34 @@ fn a_new_farm_has_nobody_to_probe() {
         attached.farms[0].record.hot.next_probe_at.load(Relaxed),
         u64::MAX
     );
+}
+
+/// It is out when the time within which it is expected to report has passed since it came back.
+#[test]
+fn a_member_that_returns_has_its_time_again() {
+    let second = 1_000_000;
+    let within = Some(5 * second);
+    let (mut board, first) = opened(&[farm("f", &["http://a", "http://b"])]);
+    board.claim(100);
+    expect::begin(record(&first, 0, 1), within, second);
+    board
+        .attach(&[farm("f", &["http://a"])], 60 * second)
+        .unwrap();
+    let now = 120 * second;
+    let third = board
+        .attach(&[farm("f", &["http://a", "http://b"])], now)
+        .unwrap();
+    let (farm, member) = (third.farms[0].record, record(&third, 0, 1));
+    assert!(
+        std::ptr::eq(record(&first, 0, 1), member),
+        "an old child has it"
+    );
+    expect::begin(member, within, now);
+    for (later, out) in [(4, false), (5, true)] {
+        expect::begin_farm(farm, true);
+        let mut look = expect::look(farm, || now + later * second).unwrap();
+        assert_eq!(look.expire(member, within), out);
+    }
 }
 
 /// Its budget's first window begins with the farm, not with the machine.

@@ -132,6 +132,8 @@ impl Board {
         for (entry, record) in self.directory.members.iter().zip(&self.view.members) {
             if entry.life != Life::Used {
                 record.health.in_service.store(0, Ordering::Relaxed);
+                // Should it come back, its time begins then.
+                record.stats.expected_from.store(0, Ordering::SeqCst);
             }
             match entry.life {
                 Life::Free => record.admin.lifecycle.store(0, Ordering::Release),

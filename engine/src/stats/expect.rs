@@ -111,12 +111,16 @@ pub fn reported(farm: &FarmRecord, member: &MemberRecord, now: Micros) -> bool {
     was_out
 }
 
-/// When the member goes out if no report comes.
+/// When the member goes out if no report comes. Never while nobody has begun to expect one: its line is
+/// gone, or it is just joining.
 fn deadline(member: &MemberRecord, within: Micros) -> Micros {
     let stats = &member.stats;
-    let reported = stats.reported_at.load(Ordering::SeqCst);
-    let since = reported.max(stats.expected_from.load(Ordering::SeqCst));
-    since.saturating_add(within)
+    match stats.expected_from.load(Ordering::SeqCst) {
+        0 => Micros::MAX,
+        from => from
+            .max(stats.reported_at.load(Ordering::SeqCst))
+            .saturating_add(within),
+    }
 }
 
 #[cfg(not(loom))]

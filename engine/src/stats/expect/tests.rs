@@ -105,6 +105,18 @@ fn what_is_configured_anew() {
     assert_eq!(deadline(member, 0), START + 80 * SECOND);
 }
 
+/// Only a child of before looks at a member whose line is gone.
+#[test]
+fn where_nobody_expects_anything_nobody_goes_out() {
+    let farm = Farm::of(1);
+    farm.members[0]
+        .stats
+        .expected_from
+        .store(0, Ordering::SeqCst);
+    assert_eq!(farm.look(START + 60 * SECOND), [] as [usize; 0]);
+    assert!(!farm.is_out(0));
+}
+
 /// A report beside the look that takes its member out: who is told what, and where it ends.
 #[test]
 fn a_report_is_never_lost_to_a_look() {
