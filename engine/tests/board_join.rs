@@ -111,6 +111,33 @@ fn the_next_generation_knows_who_joined() {
     );
 }
 
+/// A member that was configured, went, joined at run time and is configured again: the last one counts.
+#[test]
+fn who_joined_comes_before_a_record_of_former_days() {
+    for lives in [false, true] {
+        let before = growing(&["http://a", "http://b"]);
+        let (mut board, first) =
+            Board::open(Storage::Memory, 4, std::slice::from_ref(&before), 1).unwrap();
+        board.claim(100);
+        let second = board.attach(&[growing(&["http://a"])], 1).unwrap();
+        board.claim(200);
+        join(&board, &second, 0, "http://b");
+        let joined = second.farms[0].spares[0].record;
+        joined.hot.elected.store(42, Relaxed);
+        joined.admin.weight.store(250, Relaxed);
+        if !lives {
+            board.release(100);
+        }
+        let third = board.attach(&[before], 1).unwrap();
+        let record = third.farms[0].members[1].record;
+        assert!(std::ptr::eq(record, joined), "its own");
+        assert_eq!(record.hot.elected.load(Relaxed), 42);
+        assert_eq!(record.admin.weight(), 250);
+        let former = first.farms[0].members[1].record;
+        assert!(!std::ptr::eq(record, former));
+    }
+}
+
 /// The board file of a server where the same member joined in two generations.
 #[test]
 fn a_full_start_restores_who_joined() {

@@ -157,15 +157,13 @@ impl Directory {
             };
             let farm = spare.farm;
             let same = |member: &MemberEntry| (member.farm, &member.url) == (farm, &joined.url);
-            if joined.added {
-                // One that was configured once is another by now.
-                for (id, entry) in (0..).zip(&mut self.members) {
-                    if matches!(entry.life, Life::Retired(_)) && same(entry) {
-                        entry.url = left_key(id);
-                    }
+            // One that was here in an earlier generation is another by now.
+            for (id, entry) in (0..).zip(&mut self.members) {
+                if matches!(entry.life, Life::Retired(_)) && same(entry) {
+                    entry.url = left_key(id);
                 }
             }
-            let known = |member: &MemberEntry| member.life != Life::Free && same(member);
+            let known = |member: &MemberEntry| member.life == Life::Used && same(member);
             if !self.members.iter().any(known)
                 && let Some(entry) = self.members.get_mut(id)
             {
