@@ -10,6 +10,8 @@ def test_a_formula_that_cannot_work_stops_the_start(make_httpd, backends):
     assert "farm farm_one: lbmethod=stats needs score=FORMULA" in said
     said = server.refuses(farm(urls, settings='lbmethod=stats score="load +"'))
     assert "score=load +: must be a formula" in said and "at position 7" in said, said
+    said = server.refuses(farm(urls, settings='lbmethod=stats score="q + 1"'))
+    assert 'at position 1 "q": a statistic\'s name has 2 to 32 letters' in said, said
     said = server.refuses(farm(urls, each='score="load"'))
     assert "score belongs to the farm" in said
 

@@ -25,8 +25,8 @@ const WORDS: usize = STAT_NAME_MAX / 8;
 pub enum Refused {
     /// A name that is none.
     #[error(
-        "{0:?}: a statistic's name has 1 to {STAT_NAME_MAX} letters, digits and '_', and does not \
-         begin with a digit"
+        "{0:?}: a statistic's name has 2 to {STAT_NAME_MAX} letters, digits and '_', does not begin \
+         with a digit, and is not agent"
     )]
     Name(String),
     /// A value that is none.
@@ -50,14 +50,16 @@ pub enum Refused {
 pub struct Name([u64; WORDS]);
 
 impl Name {
-    /// The name that a text is.
+    /// The name that a text is. In an update, one letter and `agent` are something else
+    /// ([`crate::query`]).
     ///
     /// # Errors
     /// [`Refused::Name`].
     pub fn new(text: &str) -> Result<Self, Refused> {
         let refused = || Refused::Name(text.chars().take(2 * STAT_NAME_MAX).collect());
         let first = text.bytes().next().ok_or_else(refused)?;
-        if text.len() > STAT_NAME_MAX
+        if !(2..=STAT_NAME_MAX).contains(&text.len())
+            || text == "agent"
             || first.is_ascii_digit()
             || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         {

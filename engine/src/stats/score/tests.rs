@@ -70,22 +70,29 @@ fn mistakes_are_told_with_their_place() {
     let [many, deep, signs] = ["1+", "(", "-"].map(|part| part.repeat(33));
     let table = [
         ("", 1, "a name, a number or '(' must stand"),
-        ("a +", 4, "a name, a number or '(' must stand"),
-        ("a ++ b", 4, "a name, a number or '(' must stand"),
-        ("a b", 3, "an operator must stand: + - * /"),
-        ("2a", 2, "an operator must stand: + - * /"),
+        ("aa +", 5, "a name, a number or '(' must stand"),
+        ("aa ++ bb", 5, "a name, a number or '(' must stand"),
+        ("aa bb", 4, "an operator must stand: + - * /"),
+        ("2aa", 2, "an operator must stand: + - * /"),
         ("1e3", 2, "an operator must stand: + - * /"),
-        ("max(a,b)", 4, "an operator must stand: + - * /"),
-        ("a # b", 3, "an operator must stand: + - * /"),
-        ("a)", 2, "an operator must stand: + - * /"),
-        ("a\tb", 2, "an operator must stand: + - * /"),
-        ("{a}", 1, "a name, a number or '(' must stand"),
+        ("max(aa,bb)", 4, "an operator must stand: + - * /"),
+        ("aa # bb", 4, "an operator must stand: + - * /"),
+        ("aa)", 3, "an operator must stand: + - * /"),
+        ("aa\tbb", 3, "an operator must stand: + - * /"),
+        ("{aa}", 1, "a name, a number or '(' must stand"),
         ("()", 2, "a name, a number or '(' must stand"),
         ("ä", 1, "a name, a number or '(' must stand"),
-        ("(a", 3, "an operator or ')' must stand"),
+        ("(aa", 4, "an operator or ')' must stand"),
         ("1.2.3", 1, "1.2.3 is no number"),
         (&huge, 1, "999"),
         (&name, 1, "\"nnn"),
+        (
+            "load + q",
+            8,
+            "\"q\": a statistic's name has 2 to 32 letters",
+        ),
+        ("agent", 1, "\"agent\": a statistic's name"),
+        ("load + Unset", 8, "unset must stand alone"),
         (&many, 65, "it has more than 32 names and numbers"),
         (&deep, 33, "it is nested too deeply"),
         (&signs, 33, "it is nested too deeply"),
@@ -101,12 +108,12 @@ fn mistakes_are_told_with_their_place() {
 /// all of them.
 #[test]
 fn the_score_kept_last_is_of_all_that_was_pushed() {
-    let score = score("a + 1000*b");
+    let score = score("aa + 1000*bb");
     for _ in 0..200 {
         let member = MemberRecord::default();
-        push(&member, &score, &[("a", "0"), ("b", "0")]);
+        push(&member, &score, &[("aa", "0"), ("bb", "0")]);
         std::thread::scope(|scope| {
-            for name in ["a", "b"] {
+            for name in ["aa", "bb"] {
                 let (member, score) = (&member, &score);
                 scope.spawn(move || {
                     for value in 1..=9 {
@@ -128,7 +135,7 @@ enum Tree {
     Pair(char, Box<Tree>, Box<Tree>),
 }
 
-const NAMES: [&str; 3] = ["a", "b_2", "inflight_max"];
+const NAMES: [&str; 3] = ["aa", "b_2", "inflight_max"];
 
 impl Tree {
     fn value(&self, values: [f64; 3]) -> f64 {
