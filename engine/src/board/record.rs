@@ -57,7 +57,7 @@ pub struct MemberHot {
     pub ewma_at: AtomicU64,
     /// When the slow answers so far are forgiven ([`crate::peak`], [`crate::Micros`]).
     pub slow_until: AtomicU64,
-    /// Attempts that ended without an answer, or with one that counts as a failure.
+    /// Attempts that ended without an answer.
     pub failed: AtomicU64,
     /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it).
     pub lbstatus: AtomicI64,
