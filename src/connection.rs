@@ -108,7 +108,8 @@ impl Traces {
         // What mod_proxy does when it cannot connect; the attempt began without.
         let in_error = || member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
         match member.protocol {
-            // It keeps this code for that, and for a member that does not say 100 (Continue).
+            // It keeps this code for that, and for a member that does not say 100 (Continue) within
+            // its `ping`.
             Protocol::Http => true,
             Protocol::Uwsgi => !self.made,
             Protocol::Http2 => !self.made && (in_error() || !self.kept),

@@ -161,9 +161,13 @@ pub unsafe fn classify(
     let complains = |of: &[u8]| {
         note(c"error-notes").is_some_and(|text| text.windows(of.len()).any(|part| part == of))
     };
+    let timed_out = note(c"proxy_timedout").is_some();
     match result {
         OK | DONE if aborted && status != 101 => Outcome::ClientGone,
         OK | DONE => Outcome::Answered(status),
+        // No 100 (Continue) from a member that is not asked for one in a time of its own: any slow
+        // answer to a client that expects it.
+        ffi::HTTP_SERVICE_UNAVAILABLE if timed_out && !pings(member) => Outcome::TimedOut,
         ffi::HTTP_SERVICE_UNAVAILABLE if connection.turned_away(r, member) => Outcome::TurnedAway,
         ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
         ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY
@@ -172,7 +176,7 @@ pub unsafe fn classify(
             Outcome::NotConnected
         }
         ffi::HTTP_GATEWAY_TIME_OUT => Outcome::TimedOut,
-        ffi::HTTP_BAD_GATEWAY if note(c"proxy_timedout").is_some() => Outcome::TimedOut,
+        ffi::HTTP_BAD_GATEWAY if timed_out => Outcome::TimedOut,
         ffi::HTTP_SERVICE_UNAVAILABLE | ffi::HTTP_BAD_GATEWAY => failed(),
         ffi::HTTP_INTERNAL_SERVER_ERROR if connection.broke_with_500(member.protocol) => failed(),
         other => Outcome::NotTheMember(u16::try_from(other).unwrap_or(500)),
@@ -213,6 +217,13 @@ pub unsafe fn patience(member: &Member, s: *mut ffi::server_rec) -> i64 {
             _ => (*s).timeout,
         }
     }
+}
+
+/// `ping`.
+fn pings(member: &Member) -> bool {
+    // SAFETY: shared parts live as long as the configuration; the bit is written before the member
+    // serves.
+    unsafe { (*member.shared()).ping_timeout_set() != 0 }
 }
 
 /// A client that got a part of an answer has to see that it ends there: mod_proxy_fcgi and
