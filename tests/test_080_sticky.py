@@ -4,9 +4,10 @@ import itertools
 from collections import namedtuple
 
 import pytest
-from harness import manager
+from harness import manager, servers
 from harness.client import Client, fetch
 from harness.engine import Engine
+from harness.farms import served
 from harness.httpd import CONNECT_FAILED
 from harness.waiting import free_port, wait_until
 
@@ -444,6 +445,18 @@ def test_the_applications_cookie_comes_first(serve, backends, who):
     assert cookies_of(fetch(server.port, "/farm/x")) == ["x=y", "sid=17.a; Path=/app"]
     members.behave(0, headers=[["Set-Cookie", "xsid=1"]])
     assert cookies_of(fetch(server.port, "/farm/x")) == ["xsid=1", "sid=.a; Path=/; HttpOnly"]
+
+
+def test_the_applications_cookie_comes_first_over_fastcgi(httpd, directory):
+    """PHP's own, which stands among other headers there."""
+    php = servers.php_fpm(directory, "a")
+    server = httpd("event", modules=["proxy_fcgi"], conf=served(
+        [php.fcgi], settings="stickysession=PHPSESSID stickyissue=On", each="route=a"))
+    try:
+        cookie, = cookies_of(fetch(server.port, "/farm/count.php"))
+        assert cookie.startswith("PHPSESSID=") and not cookie.startswith("PHPSESSID=.")
+    finally:
+        php.stop()
 
 
 @pytest.mark.parametrize("who", OURS, ids=NAMES.get)

@@ -33,12 +33,12 @@ pub unsafe fn set_cookie(r: *mut ffi::request_rec, record: &Record) {
     let Some(cookie) = issue::cookie(name, settings.separator(), route, attributes) else {
         return;
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise. FastCGI and its kin leave cookies in the second table.
     unsafe {
-        let headers = (*r).headers_out;
-        if !sets_cookie(headers, name) {
+        let tables = [(*r).headers_out, (*r).err_headers_out];
+        if !tables.iter().any(|table| sets_cookie(*table, name)) {
             let value = pool::concat_bytes(r, &[&cookie]);
-            ffi::apr_table_addn(headers, c"Set-Cookie".as_ptr(), value);
+            ffi::apr_table_addn((*r).headers_out, c"Set-Cookie".as_ptr(), value);
         }
     }
 }
