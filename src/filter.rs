@@ -9,6 +9,7 @@ use athena_engine::budget;
 use crate::farm::Farm;
 use crate::ffi;
 use crate::guard::guard;
+use crate::head::Head;
 use crate::record::{Answer, Kind, Record};
 use crate::{account, clock, cookie, elect, outcome, reverse, sticky};
 
@@ -83,13 +84,8 @@ pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
             let context = std::ptr::from_ref(record).cast_mut().cast();
             record.filter.set(FILTER.add(r, context));
         }
-        if !farm.params.retry_on.is_empty() && record.headers.get().is_null() {
-            record
-                .headers
-                .set(ffi::apr_table_copy((*r).pool, (*r).headers_out));
-            record
-                .err_headers
-                .set(ffi::apr_table_copy((*r).pool, (*r).err_headers_out));
+        if !farm.params.retry_on.is_empty() && record.head.get().is_none() {
+            record.head.set(Some(Head::of(r)));
         }
     }
 }
@@ -120,11 +116,10 @@ pub unsafe fn take_back(r: *mut ffi::request_rec, record: &Record) {
         ] {
             ffi::apr_table_unset((*r).notes, note.as_ptr());
         }
-        if record.headers.get().is_null() {
+        let Some(head) = record.head.get() else {
             return;
-        }
-        (*r).headers_out = ffi::apr_table_copy((*r).pool, record.headers.get());
-        (*r).err_headers_out = ffi::apr_table_copy((*r).pool, record.err_headers.get());
+        };
+        head.restore(r);
         (*r).status = ffi::HTTP_OK;
         (*r).status_line = std::ptr::null();
     }

@@ -5,8 +5,9 @@
 //!   [`front`], [`seating`]) → [`runtime`]
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`connection`] → [`outcome`] →
 //!   [`account`]; [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the
-//!   first byte, [`reverse`] maps URLs and cookies back; [`forward`] and [`handover`] lead to other
-//!   farms, [`patience`] and [`unusable`] are for when nothing is left, [`client`] may have gone by then
+//!   first byte and takes back a [`head`], [`reverse`] maps URLs and cookies back; [`forward`] and
+//!   [`handover`] lead to other farms, [`patience`] and [`unusable`] are for when nothing is left,
+//!   [`client`] may have gone by then
 //! * what is shared: [`farm`] and [`record`] (the request's), [`generation`] (mod_proxy's part),
 //!   the board (engine), [`memory`] (a child's members) and [`warm`]; [`refresh`] publishes plans, [`growth`] looks for
 //!   members that are added, [`stored`] for what mod_proxy_balancer remembers; the [`watch`] takes over what
@@ -51,6 +52,7 @@ mod generation;
 mod growth;
 mod guard;
 mod handover;
+mod head;
 mod log;
 mod manager;
 mod memory;

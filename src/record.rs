@@ -13,6 +13,7 @@ use athena_engine::{MemberId, Micros};
 use crate::connection::Traces;
 use crate::elect::Chosen;
 use crate::farm::{Farm, Member};
+use crate::head::Head;
 use crate::runtime::FarmRef;
 use crate::sticky::Session;
 use crate::{athena_module_ptr, ffi};
@@ -128,9 +129,8 @@ pub struct Record {
     /// Of these, how many were made at farms that the request was handed over from.
     elsewhere: Cell<usize>,
     handovers: Cell<u8>,
-    /// Response headers as they were before the attempt, when an answer may have to be taken back.
-    pub headers: Cell<*mut ffi::apr_table_t>,
-    pub err_headers: Cell<*mut ffi::apr_table_t>,
+    /// As it was before the first attempt, when an answer may have to be taken back.
+    pub head: Cell<Option<Head>>,
 }
 
 /// Members that a request has been given; see [`Record::tried_places`] for which.
@@ -222,8 +222,7 @@ impl Record {
                 attempts: Cell::new(0),
                 elsewhere: Cell::new(0),
                 handovers: Cell::new(0),
-                headers: Cell::new(ptr::null_mut()),
-                err_headers: Cell::new(ptr::null_mut()),
+                head: Cell::new(None),
             });
             ffi::ath_shim_set_config((*r).request_config, athena_module_ptr(), record.cast());
             record.as_ref()

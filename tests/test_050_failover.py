@@ -317,6 +317,53 @@ def test_retryon_replays_answers(httpd, backends, balancer):
     assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
 
 
+class Plain:
+    """A member whose every answer is these bytes."""
+
+    def __init__(self, answer):
+        self.accepted, self._answer = 0, answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self._listener.accept()[0] as connection:
+                    self.accepted += 1
+                    connection.recv(65536)
+                    connection.sendall(self._answer)
+
+    def stop(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def plain():
+    started = []
+
+    def start(answer):
+        started.append(Plain(answer))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def test_nothing_stays_of_a_discarded_answer(httpd, plain):
+    """What httpd keeps beside the headers neither."""
+    bad = plain(b"HTTP/1.1 503 No\r\nContent-Type: text/html\r\nX-Bad: 1\r\n"
+                b"Connection: close\r\n\r\n<p>No")
+    good = plain(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfine")
+    server = httpd("event", balancer=False, conf=served(
+        [bad.url, good.url], settings="lbmethod=first retryon=503 retrybudget=100"))
+    answer = fetch(server.port, "/farm/x")
+    assert (answer.status, answer.body, bad.accepted) == (200, b"fine", 1)
+    assert answer.header("Content-Type") is None and answer.header("X-Bad") is None
+
+
 def test_answers_that_nobody_can_replace_cost_no_budget(httpd, backends):
     members = backends(2)
     members.behave(0, status=503)
