@@ -15,6 +15,9 @@ use crate::{account, clock, cookie, elect, outcome, reverse, sticky};
 
 static FILTER: Filter = Filter::new();
 
+/// The first request of a client's connection goes over a new connection to its member.
+const NOT_POOLED: &CStr = c"proxy-initial-not-pooled";
+
 /// An output filter of ours.
 pub struct Filter(AtomicPtr<ffi::ap_filter_rec_t>);
 
@@ -77,8 +80,18 @@ pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
         // client's without a word, and still returns OK. With no kept-alive requests on the
         // connection it says 502, which is for us to deal with.
         if record.kind == Kind::Farm {
-            record.keepalives.set(Some((*connection).keepalives));
+            let keepalives = (*connection).keepalives;
+            record.keepalives.set(Some(keepalives));
             (*connection).keepalives = 0;
+            // To a variable each request would look like the first on its connection.
+            if keepalives > 0 {
+                let environment = (*r).subprocess_env;
+                let value = ffi::apr_table_get(environment, NOT_POOLED.as_ptr());
+                if !value.is_null() {
+                    record.not_pooled.set(value);
+                    ffi::apr_table_unset(environment, NOT_POOLED.as_ptr());
+                }
+            }
         }
         if record.filter.get().is_null() {
             let context = std::ptr::from_ref(record).cast_mut().cast();
@@ -127,8 +140,14 @@ pub unsafe fn take_back(r: *mut ffi::request_rec, record: &Record) {
 
 unsafe fn restore_keepalives(r: *mut ffi::request_rec, record: &Record) {
     if let Some(keepalives) = record.keepalives.take() {
+        let not_pooled = record.not_pooled.replace(std::ptr::null());
         // SAFETY: the caller's promise.
-        unsafe { (*(*r).connection).keepalives = keepalives }
+        unsafe {
+            (*(*r).connection).keepalives = keepalives;
+            if !not_pooled.is_null() {
+                ffi::apr_table_setn((*r).subprocess_env, NOT_POOLED.as_ptr(), not_pooled);
+            }
+        }
     }
 }
 

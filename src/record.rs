@@ -116,6 +116,8 @@ pub struct Record {
     pub successor: Cell<Option<Chosen>>,
     /// The client connection's count of kept-alive requests, put aside during the attempt.
     pub keepalives: Cell<Option<i32>>,
+    /// The value of a variable that goes by this count, put aside with it; null for none.
+    pub not_pooled: Cell<*const c_char>,
     pub replays: Cell<u32>,
     /// What its attempts came to, once they are over.
     pub served: Cell<Option<c_int>>,
@@ -213,6 +215,7 @@ impl Record {
                 forward: Cell::new(ptr::null()),
                 successor: Cell::new(None),
                 keepalives: Cell::new(None),
+                not_pooled: Cell::new(ptr::null()),
                 replays: Cell::new(0),
                 served: Cell::new(None),
                 refreshed: Cell::new(false),

@@ -283,6 +283,19 @@ def test_a_stale_connection_is_no_failure(httpd, backends, balancer):
     assert engine.column("failed") == [0, 0]
 
 
+def test_proxy_initial_not_pooled(httpd, backends):
+    """Each client's first request has a new connection, its others keep that, as in stock httpd."""
+    members = backends(1)
+    server = httpd("event", balancer=False, modules=["env"],
+                   conf=served(members.urls) + f'ProxyPass "/direct/" "{members.urls[0]}/"\n'
+                   + "SetEnv proxy-initial-not-pooled 1\n" + ONE_CHILD)
+    for path in ("/farm/x", "/farm/x", "/direct/x", "/direct/x"):
+        members.reset()
+        with Client(server.port) as client:
+            assert [client.get(path).status for _ in range(4)] == [200] * 4
+        assert members.total("connections") == 1
+
+
 def test_answers_of_the_application_mark_nobody(httpd, backends):
     members = backends(2)
     server = httpd("event", conf=served(members.urls))
