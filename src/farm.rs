@@ -6,8 +6,7 @@ mod member;
 mod members;
 mod shared;
 
-use std::borrow::Cow;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -26,9 +25,9 @@ pub use member::Member;
 pub use members::Members;
 
 use crate::added::Seats;
-use crate::ffi;
 use crate::growth::Growth;
 use crate::rule::Rule;
+use crate::{ffi, naming};
 
 /// One farm.
 pub struct Farm {
@@ -150,16 +149,13 @@ impl Farm {
     }
 
     /// `lbmethod`, as all children see it.
-    pub fn method_name(&self) -> Cow<'_, str> {
-        // SAFETY: balancers and their shared parts live as long as the configuration; mod_proxy
-        // writes the name by ap_proxy_strncpy, which never leaves it without a NUL.
-        let name = unsafe {
-            self.balancer
-                .as_ref()
-                .and_then(|balancer| balancer.s.as_ref())
-                .map(|shared| CStr::from_ptr(shared.lbpname.as_ptr()))
-        };
-        name.map_or_else(|| self.provider.1.name(), CStr::to_string_lossy)
+    pub fn method_name(&self) -> String {
+        // SAFETY: balancers and their shared parts live as long as the configuration.
+        let shared = unsafe { self.balancer.as_ref().and_then(|one| one.s.as_ref()) };
+        shared.map_or_else(
+            || self.provider.1.name().into_owned(),
+            |shared| naming::read_text(&shared.lbpname),
+        )
     }
 
     /// `fallback` in force.

@@ -87,7 +87,7 @@ pub fn pull(farm: &Farm) -> Option<String> {
     }
     let before = farm.state();
     let mut after = before.clone();
-    after.extras.method = farm.method_name().into_owned();
+    after.extras.method = farm.method_name();
     after.store(farm.seat.record, &farm.extras);
     after.difference(&before)
 }

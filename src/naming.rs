@@ -20,6 +20,28 @@ pub fn write(field: &mut [c_char], text: &str) {
     *last = 0;
 }
 
+/// What one of mod_proxy's arrays says: up to its first NUL, nothing without one. Any child may write
+/// every byte of what is shared, at any time, and the parent reads it.
+pub fn read(field: &[c_char]) -> &CStr {
+    // SAFETY: looks at the array's own places only.
+    let length = unsafe { libc::strnlen(field.as_ptr(), field.len()) };
+    let Some(text) = field.get(..=length) else {
+        return c"";
+    };
+    // SAFETY: the same places as bytes, the last of which was NUL when it was looked at. Should a child
+    // write over it meanwhile, who goes by the length, as the parent does, still reads the array only.
+    unsafe {
+        let bytes = std::slice::from_raw_parts(text.as_ptr().cast(), text.len());
+        CStr::from_bytes_with_nul_unchecked(bytes)
+    }
+}
+
+/// The same as a text of one's own, copied before it is judged.
+pub fn read_text(field: &[c_char]) -> String {
+    String::from_utf8(read(field).to_bytes().to_vec())
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
 /// `main`, or the virtual host's name and port; numbered where that is not unique.
 pub unsafe fn server_name(
     s: *mut ffi::server_rec,
@@ -54,8 +76,8 @@ pub unsafe fn server_name(
 
 /// The name behind `balancer://`.
 pub unsafe fn farm_name(balancer: *mut ffi::proxy_balancer) -> String {
-    // SAFETY: a live balancer's name is NUL-terminated.
-    let name = unsafe { text((*(*balancer).s).name.as_ptr()) };
+    // SAFETY: the caller's promise: a live balancer.
+    let name = read_text(unsafe { &(*(*balancer).s).name });
     let name = name.strip_prefix("balancer://").unwrap_or(&name);
     name.trim_end_matches('/').to_ascii_lowercase()
 }
@@ -131,9 +153,9 @@ type Part = unsafe fn(*mut ffi::proxy_worker) -> String;
 unsafe fn address(worker: *mut ffi::proxy_worker) -> String {
     // SAFETY: the caller's promise: a live worker.
     let shared = unsafe { &*(*worker).s };
-    let socket = text(shared.uds_path.as_ptr());
+    let socket = read_text(&shared.uds_path);
     if socket.is_empty() {
-        format!("{}:{}", text(shared.hostname_ex.as_ptr()), shared.port)
+        format!("{}:{}", read_text(&shared.hostname_ex), shared.port)
     } else {
         format!("unix:{socket}")
     }
@@ -165,7 +187,7 @@ unsafe fn base_path(worker: *mut ffi::proxy_worker) -> String {
 
 unsafe fn url(worker: *mut ffi::proxy_worker) -> String {
     // SAFETY: the caller's promise: a live worker.
-    text(unsafe { (*(*worker).s).name_ex.as_ptr() })
+    read_text(unsafe { &(*(*worker).s).name_ex })
 }
 
 /// The names that stand more than once in a list.

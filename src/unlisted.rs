@@ -4,12 +4,12 @@
 //! equals the one elected least for its weight.
 
 use std::cmp::Ordering::{Equal, Greater, Less};
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::ffi;
 use crate::guard::guard;
 use crate::log::{self, Level};
+use crate::{ffi, naming};
 
 /// This child has said so.
 static SAID: AtomicBool = AtomicBool::new(false);
@@ -35,7 +35,7 @@ pub unsafe fn find(
     // (mod_proxy.h).
     unsafe {
         if !SAID.swap(true, Ordering::Relaxed) {
-            let name = CStr::from_ptr((*(*balancer).s).name.as_ptr()).to_string_lossy();
+            let name = naming::read_text(&(*(*balancer).s).name);
             log::request(
                 Level::Warning,
                 r,

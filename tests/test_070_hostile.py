@@ -4,6 +4,7 @@ import pytest
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import served
+from harness.plugin import compiled
 
 LONG = b"a" * 7000
 PATHS = [
@@ -73,3 +74,18 @@ def test_no_wrong_access_under_valgrind(httpd, backends):
     Engine(server).wait_idle()
     server.stop()
     assert not server.valgrind_errors()
+
+
+def test_a_child_that_writes_over_shared_texts(httpd, backends, directory, balancer):
+    """The others and the parent, which takes over what it changed, read no further than the arrays."""
+    server = httpd("prefork", balancer=balancer,
+                   plugins={"overwrite": compiled("overwrite", directory)},
+                   conf=served(backends(2).urls, each="route=a redirect=b")
+                   + '<Location "/overwrite">\nSetHandler overwrite\n</Location>\n')
+    server.expect("ATH0141")
+    assert fetch(server.port, "/overwrite").status == 200
+    for member in Engine(server).members():
+        assert (member["url"], member["route"], member["redirect"]) == ("", "", None)
+        assert member["drain"]
+    server.stop()
+    assert server.process.returncode == 0

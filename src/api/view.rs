@@ -119,7 +119,7 @@ impl<'a> FarmView<'a> {
         Self {
             name: farm.name.clone(),
             server: farm.server.clone(),
-            method: farm.method_name().into_owned(),
+            method: farm.method_name(),
             on: state.on,
             forward: written(state.extras.forward),
             fallback: written(state.extras.fallback),

@@ -1,7 +1,7 @@
 //! A member as this process knows it: its seat on the board, and what its line says. What mod_proxy
 //! and others see of it is in [`super::shared`].
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -62,9 +62,8 @@ impl Member {
         params: MemberParams,
         extras: MemberExtras,
     ) -> Self {
-        // SAFETY: workers and their shared parts live as long as the configuration; the scheme is
-        // NUL-terminated within the part and written at configuration time only.
-        let scheme = unsafe { CStr::from_ptr((*(*worker).s).scheme.as_ptr()) };
+        // SAFETY: workers and their shared parts live as long as the configuration.
+        let scheme = naming::read(unsafe { &(*(*worker).s).scheme });
         let mut member = Self {
             worker,
             // SAFETY: the caller's worker, which lives as long as the configuration.
@@ -126,8 +125,10 @@ impl Member {
     pub fn state(&self) -> MemberState {
         let mut state = MemberState::of(self.record(), &self.extras);
         // Sessions go by these, whoever wrote them: mod_proxy's balancer-manager tells nobody.
-        state.extras.route = self.route().to_string_lossy().into_owned();
-        state.extras.redirect = self.redirect().to_string_lossy().into_owned();
+        // SAFETY: shared parts live as long as the configuration.
+        let (route, redirect) = unsafe { (&(*self.shared).route, &(*self.shared).redirect) };
+        state.extras.route = naming::read_text(route);
+        state.extras.redirect = naming::read_text(redirect);
         state
     }
 

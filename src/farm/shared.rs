@@ -38,30 +38,27 @@ impl Member {
 
     /// The URL as mod_proxy keeps it.
     pub fn url(&self) -> &CStr {
-        // SAFETY: name_ex is NUL-terminated within the shared part: mod_proxy writes it by
-        // ap_proxy_strncpy, which never leaves the array without a NUL, also where a member is added at
-        // run time.
-        unsafe { CStr::from_ptr((*self.shared()).name_ex.as_ptr()) }
+        // SAFETY: shared parts live as long as the configuration.
+        naming::read(unsafe { &(*self.shared()).name_ex })
     }
 
     /// The host of its URL.
     pub fn host(&self) -> &str {
-        // SAFETY: as `url`; mod_proxy keeps the host in its own array.
-        let host = unsafe { CStr::from_ptr((*self.shared()).hostname_ex.as_ptr()) };
-        host.to_str().unwrap_or_default()
+        // SAFETY: as `url`.
+        let host = unsafe { &(*self.shared()).hostname_ex };
+        naming::read(host).to_str().unwrap_or_default()
     }
 
     /// The session route; empty for none.
     pub fn route(&self) -> &CStr {
-        // SAFETY: as `url`; balancer-manager writes the route by ap_proxy_strncpy, which never
-        // leaves the array without a NUL.
-        unsafe { CStr::from_ptr((*self.shared()).route.as_ptr()) }
+        // SAFETY: as `url`.
+        naming::read(unsafe { &(*self.shared()).route })
     }
 
     /// `redirect`: the route of the member that takes over its sessions; empty for none.
     pub fn redirect(&self) -> &CStr {
-        // SAFETY: as `route`.
-        unsafe { CStr::from_ptr((*self.shared()).redirect.as_ptr()) }
+        // SAFETY: as `url`.
+        naming::read(unsafe { &(*self.shared()).redirect })
     }
 
     /// mod_proxy's status bits now.

@@ -3,17 +3,15 @@
 use std::ffi::c_char;
 
 use crate::ffi;
-use crate::naming::text;
+use crate::naming::read_text;
 
 /// mod_proxy's PROXY_UNSET_NONCE.
 const UNSET: u8 = b'\n';
 
 /// The nonce of a farm's forms; empty for `nonce=None`.
 pub fn of(balancer: *mut ffi::proxy_balancer) -> String {
-    // SAFETY: balancers and their shared parts live as long as the configuration; the nonce ends
-    // with a NUL within its array.
-    let nonce = unsafe { (*(*balancer).s).nonce.as_ptr() };
-    text(nonce)
+    // SAFETY: balancers and their shared parts live as long as the configuration.
+    read_text(unsafe { &(*(*balancer).s).nonce })
 }
 
 /// Gives a balancer without `nonce=` one of its own. Elsewhere mod_proxy_balancer does.

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use athena_engine::config::param::FarmParams;
 use athena_engine::sticky::{Names, Reading, Source};
 
-use crate::ffi;
+use crate::{ffi, naming};
 
 /// The balancer parameters about sessions of one server's balancer.
 #[derive(Clone, Copy)]
@@ -21,15 +21,12 @@ impl<'a> Settings<'a> {
 
     /// The cookie's name.
     pub fn cookie(self) -> &'a CStr {
-        // SAFETY: mod_proxy writes it by ap_proxy_strncpy, which never leaves the array without a
-        // NUL.
-        unsafe { CStr::from_ptr(self.0.sticky.as_ptr()) }
+        naming::read(&self.0.sticky)
     }
 
     /// The parameter's name.
     pub fn parameter(self) -> &'a CStr {
-        // SAFETY: as `cookie`.
-        unsafe { CStr::from_ptr(self.0.sticky_path.as_ptr()) }
+        naming::read(&self.0.sticky_path)
     }
 
     /// Both names, and where a parameter ends.
