@@ -5,13 +5,14 @@
 //! and the next request, which goes to another member, fetches other memory into the processor's
 //! caches. Here it gets what the last one gave back. The pools stay each worker's own.
 
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::guard::guard;
 use crate::proxy::{self, Proxy};
-use crate::{ffi, runtime};
+use crate::{ffi, runtime, worker};
 
 /// The pool whose allocator all share.
 struct Base(*mut ffi::apr_pool_t);
@@ -24,13 +25,15 @@ static BASE: Mutex<Option<Base>> = Mutex::new(None);
 /// A `child_init` hook, to run before mod_proxy_balancer makes all workers ready.
 pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
     guard!("child_init", (), {
-        let (Some(proxy), Ok(mut base)) = (proxy::get(), BASE.lock()) else {
-            return;
-        };
+        let Some(proxy) = proxy::get() else { return };
+        // SAFETY: httpd calls with the main server, while one thread runs. Pools that are made later go
+        // first: workers outlive their connections. Neither is a part of the child's own pool, which a
+        // signal may destroy in the middle of a request.
+        unsafe { worker::ready((*proxy.conf(s)).pool) };
+        let Ok(mut base) = BASE.lock() else { return };
         // The structure that `share` fills in is the one that this mod_proxy knows.
         // SAFETY: a loaded module's record; the main server's configuration, while one thread runs.
-        // Its pool outlives every request and is never destroyed in a child: a signal may end a child,
-        // and the child's own pool, in the middle of a request.
+        // Its pool outlives every request.
         unsafe {
             if (*proxy.module).minor_version != ffi::MODULE_MAGIC_NUMBER_MINOR {
                 return;
@@ -114,8 +117,19 @@ unsafe fn share(worker: *mut ffi::proxy_worker) {
         (*connections).pool = pool;
         (*connections).dns_pool = dns_pool;
         let order = (Ordering::AcqRel, Ordering::Acquire);
-        let _ = place.compare_exchange(ptr::null_mut(), connections, order.0, order.1);
+        let made = place.compare_exchange(ptr::null_mut(), connections, order.0, order.1);
+        if made.is_ok() {
+            ffi::apr_pool_pre_cleanup_register(base, worker.cast(), Some(forget));
+        }
     }
+}
+
+/// The base goes, where one process is all of httpd (`httpd -X`): as mod_proxy does, keeps it from
+/// destroying pools of connections that go by themselves.
+unsafe extern "C" fn forget(worker: *mut c_void) -> ffi::apr_status_t {
+    // SAFETY: `share` registers it for a worker, which outlives the base.
+    unsafe { (*worker.cast::<ffi::proxy_worker>()).cp = ptr::null_mut() };
+    ffi::APR_SUCCESS
 }
 
 /// A part of a pool, with the same allocator; NULL without memory.

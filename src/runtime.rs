@@ -15,7 +15,7 @@ use crate::farm::{Farm, Member};
 use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{added, change, ffi, foreign, proxy, random, watch, worker};
+use crate::{added, change, ffi, foreign, random, watch};
 
 /// Everything of one configuration pass. Dropped with the configuration, in the parent.
 pub struct Runtime {
@@ -183,13 +183,7 @@ pub unsafe extern "C" fn child_init(pool: *mut ffi::apr_pool_t, s: *mut ffi::ser
         random::renew();
         let Some(runtime) = get() else { return };
         // SAFETY: httpd calls with the child's pool, before it serves requests.
-        unsafe {
-            foreign::ready(pool, &runtime.farms);
-            if let Some(proxy) = proxy::get() {
-                // Not the child's, which a signal may destroy in the middle of a request.
-                worker::ready((*proxy.conf(s)).pool);
-            }
-        }
+        unsafe { foreign::ready(pool, &runtime.farms) };
         runtime.farms.iter().for_each(added::ready);
         let Some(slot) = runtime.board.claim(std::process::id()) else {
             log::server(

@@ -1,5 +1,7 @@
 """Children killed, gracefully replaced, stopped and started: the board stays true."""
 
+import pytest
+from harness.api import Api
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import served
@@ -150,3 +152,16 @@ def test_garbage_over_the_whole_board(httpd, backends):
         server.restart()
         assert fetch(server.port, "/farm/x").status == 200
     server.expect(r"ATH0011: .*board|ATH0121: all child slots")
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "worker"])
+def test_one_process_ends_in_order(httpd, backends, mpm, balancer):
+    """`httpd -X`, as for a debugger: its memory goes in the order that mod_proxy wants."""
+    members = backends(2)
+    server = httpd(mpm, balancer=balancer, one_process=True,
+                   conf=served(members.urls[:1]) + "AthMemberAllow 127.0.0.1\n")
+    added = Api(server).ask("POST", "/farms/farm_one/members", {"url": members.urls[1]})
+    assert added.status == 201
+    assert {fetch(server.port, "/farm/x").member for _ in range(4)} == {0, 1}
+    server.stop()
+    assert server.process.returncode == 0
