@@ -109,7 +109,12 @@ pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
 /// As [`begin`].
 pub unsafe fn end(r: *mut ffi::request_rec, record: &Record) {
     // SAFETY: the caller's promise.
-    unsafe { restore_keepalives(r, record) }
+    unsafe {
+        restore_keepalives(r, record);
+        if (*r).eos_sent != 0 && record.answer.get() == Answer::Awaited {
+            record.answer.set(Answer::Page);
+        }
+    }
 }
 
 /// Takes back what an attempt that will be repeated elsewhere left in the request.
@@ -133,6 +138,7 @@ pub unsafe fn take_back(r: *mut ffi::request_rec, record: &Record) {
             return;
         };
         head.restore(r);
+        (*r).eos_sent = 0;
         (*r).status = ffi::HTTP_OK;
         (*r).status_line = std::ptr::null();
     }

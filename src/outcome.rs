@@ -65,7 +65,10 @@ pub fn timeout(balancer: *mut ffi::proxy_balancer) -> Option<Micros> {
 
 /// What the request allows. With its answer on the way, nobody asks what else could be done.
 pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
-    let committed = matches!(record.answer.get(), Answer::Passed | Answer::CutOff);
+    let committed = matches!(
+        record.answer.get(),
+        Answer::Passed | Answer::CutOff | Answer::Page
+    );
     Request {
         replayable: !committed && is_idempotent(r) && !has_body(r),
         replays: record.replays.get(),
@@ -134,7 +137,7 @@ pub unsafe fn classify(
         }
         Answer::Passed => return Outcome::Answered(status),
         Answer::CutOff => return broken,
-        Answer::Awaited => {}
+        Answer::Awaited | Answer::Page => {}
     }
     let note = |name: &CStr| {
         // SAFETY: live request; table values are NUL-terminated.
@@ -237,6 +240,8 @@ pub fn cut_off(r: *mut ffi::request_rec) {
 /// the protocols' modules give 500, 502 or 503.
 pub fn for_client(record: &Record, outcome: Outcome, result: c_int) -> c_int {
     match outcome {
+        // Of an error httpd would send a second one.
+        _ if record.answer.get() == Answer::Page => OK,
         _ if record.answer.get() != Answer::Awaited => result,
         Outcome::Broken { .. } => ffi::HTTP_BAD_GATEWAY,
         Outcome::TimedOut => ffi::HTTP_GATEWAY_TIME_OUT,

@@ -46,6 +46,8 @@ pub enum Answer {
     Passed,
     /// The member closed before the first byte, and mod_proxy closes the client's connection.
     CutOff,
+    /// The protocol's module had httpd send a page, past the output filter.
+    Page,
     /// It is thrown away: `retryon` names its status, and another member is waiting.
     Discarded,
 }

@@ -366,12 +366,14 @@ def plain():
 
 
 def test_nothing_stays_of_a_discarded_answer(httpd, plain):
-    """What httpd keeps beside the headers neither."""
+    """What httpd keeps beside the headers neither; that it had ended does not end the next."""
     bad = plain(b"HTTP/1.1 503 No\r\nContent-Type: text/html\r\nX-Bad: 1\r\n"
                 b"Connection: close\r\n\r\n<p>No")
     good = plain(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfine")
     server = httpd("event", balancer=False, conf=served(
-        [bad.url, good.url], settings="lbmethod=first retryon=503 retrybudget=100"))
+        [bad.url, f"http://127.0.0.1:{free_port()}", good.url],
+        settings="lbmethod=first retryon=503 retrybudget=100"))
+    server.expect(CONNECT_FAILED)
     answer = fetch(server.port, "/farm/x")
     assert (answer.status, answer.body, bad.accepted) == (200, b"fine", 1)
     assert answer.header("Content-Type") is None and answer.header("X-Bad") is None

@@ -1,5 +1,6 @@
 """What attempts come to, over each protocol that is not HTTP/1.1: one set of rules for all."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +11,7 @@ from harness.farms import served
 from harness.hostile import Hostile
 from harness.httpd import ONE_CHILD
 from harness.load import at_once
+from harness.plugin import compiled
 from harness.waiting import free_port, wait_until
 
 PROTOCOLS = {"ajp": "proxy_ajp", "fcgi": "proxy_fcgi", "h2c": "proxy_http2", "scgi": "proxy_scgi",
@@ -161,6 +163,37 @@ def test_answers_of_the_application(farm, override):
     assert [member.requests for member in members] == [3, 3]
     engine = Engine(server)
     assert engine.column("served") == [3, 3] and engine.column("failed") == [0, 0]
+
+
+def exchange(server):
+    """All that a client gets on a connection of its own."""
+    with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+        client.sendall(b"GET /farm/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def is_one_page(said, status):
+    return (said.startswith(b"HTTP/1.1 %d " % status) and said.count(b"<html>") == 1
+            and said.endswith(b"</html>\n"))
+
+
+@pytest.mark.parametrize("protocol", ["fcgi"], indirect=True)
+def test_a_page_that_the_protocols_module_sends_is_the_answer(farm):
+    """mod_proxy_fcgi does not leave it to others to override errors."""
+    server, members = farm("error", "answer", more="ProxyErrorOverride On",
+                           settings="lbmethod=first retryon=500 retrybudget=100")
+    assert is_one_page(exchange(server), 500)
+    assert [member.requests for member in members] == [1, 0]
+
+
+def test_a_module_that_fails_with_a_page_of_its_own(httpd, directory):
+    """As mod_proxy_http2 of some releases: nobody can be asked any more."""
+    urls = [f"h2c://127.0.0.1:{free_port()}" for _ in range(2)]
+    server = httpd("event", modules=["proxy_http2"], conf=served(urls, settings="lbmethod=first"),
+                   plugins={"dies": compiled("dies", directory)})
+    server.expect("ATH0110")
+    assert is_one_page(exchange(server), 503)
+    assert Engine(server).column("usable") == [False, True]
 
 
 def test_broken_in_the_body(farm):
