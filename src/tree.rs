@@ -4,11 +4,12 @@
 //!
 //! A line that is wrong becomes `AthError`, so that httpd reports it at its own file and line.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use athena_engine::config::line::{Line, check, take};
 use athena_engine::config::mark;
-use athena_engine::config::rewrite;
+use athena_engine::config::rewrite::{self, Plain, RewriteError};
 use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
 use athena_engine::config::words;
 
@@ -106,9 +107,9 @@ impl Walk {
                 let args = text((*node).args);
                 let plain = match name.to_ascii_lowercase().as_str() {
                     _ if !outside => None,
-                    "athfarm" => Some(rewrite::ath_farm(&args)),
-                    "lbservercluster" => Some(rewrite::lb_server_cluster(&args)),
-                    "lbproxypass" => Some(rewrite::lb_proxy_pass(&args)),
+                    "athfarm" => Some(self.ath_farm(&name, &args)),
+                    "lbservercluster" => Some(said(rewrite::lb_server_cluster(&args))),
+                    "lbproxypass" => Some(said(rewrite::lb_proxy_pass(&args))),
                     _ => None,
                 };
                 match plain {
@@ -120,7 +121,7 @@ impl Walk {
                         }
                         self.replace(node, lines);
                     }
-                    Some(Err(error)) => self.refuse(node, &error.to_string()),
+                    Some(Err(error)) => self.refuse(node, &error),
                     None if !(*node).first_child.is_null() => {
                         let host = name.eq_ignore_ascii_case("<VirtualHost");
                         self.modernise(&raw mut (*node).first_child, outside && host);
@@ -129,6 +130,15 @@ impl Walk {
                 }
                 node = next;
             }
+        }
+    }
+
+    unsafe fn ath_farm(&self, shown: &str, args: &str) -> Result<Vec<Plain>, String> {
+        let params: Vec<_> = words::split(args).filter_map(pair).collect();
+        // SAFETY: as `modernise`.
+        match unsafe { self.unknown_method(shown, &params) } {
+            Some(error) => Err(error),
+            None => said(rewrite::ath_farm(args)),
         }
     }
 
@@ -214,17 +224,8 @@ impl Walk {
                 Ok(taken) => taken,
                 Err(error) => return self.refuse(node, &error.to_string()),
             };
-            let methods = taken.native(line);
-            for (_, value) in methods
-                .iter()
-                .filter(|(key, _)| key.eq_ignore_ascii_case("lbmethod"))
-            {
-                if let Some(names) = provider::alternatives_to(self.pool, value) {
-                    let (shown, names) = (line.shown(), names.join(", "));
-                    let text =
-                        format!("{shown}: lbmethod={value}: no such method; there are {names}");
-                    return self.refuse(node, &text);
-                }
+            if let Some(text) = self.unknown_method(line.shown(), &taken.native(line)) {
+                return self.refuse(node, &text);
             }
             if taken.kept != args {
                 (*node).args = pool::text(self.pool, &taken.kept);
@@ -248,6 +249,20 @@ impl Walk {
                 }
             }
         }
+    }
+
+    /// What is to be said of an `lbmethod` that nobody provides.
+    unsafe fn unknown_method(&self, shown: &str, params: &[(String, String)]) -> Option<String> {
+        let mut methods = params
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case("lbmethod"));
+        // SAFETY: as `modernise`.
+        methods.find_map(|(_, value)| unsafe {
+            let names = provider::alternatives_to(self.pool, value)?.join(", ");
+            Some(format!(
+                "{shown}: lbmethod={value}: no such method; there are {names}"
+            ))
+        })
     }
 
     /// The farm that a URL names in a server, in any spelling.
@@ -345,6 +360,15 @@ unsafe fn holds_rules(first: *mut Node) -> bool {
         });
     }
     rules
+}
+
+fn said<T>(read: Result<T, RewriteError>) -> Result<T, String> {
+    read.map_err(|error| error.to_string())
+}
+
+fn pair(word: Cow<'_, str>) -> Option<(String, String)> {
+    let (key, value) = word.split_once('=')?;
+    Some((key.to_owned(), value.to_owned()))
 }
 
 fn pairs(pairs: &[(String, String)]) -> String {

@@ -80,6 +80,10 @@ REFUSED = {
     "too much": (farm([A], settings="retrybudget=500"), ["retrybudget", "500", "100"]),
     "no status": (farm([A], settings="retryon=abc"), ["retryon", "abc"]),
     "no time": (farm([A], settings="trytimeout=-1"), ["trytimeout", "-1"]),
+    "a shorter way's method": ("AthFarm f http://a lbmethod=fastest",
+                               ["AthFarm: lbmethod=fastest", "roundrobin"]),
+    "a shorter way's key": ("AthFarm f http://a speed=9", ["AthFarm f: speed is no parameter"]),
+    "a shorter way's value": ("AthFarm f http://a queue=x", ["AthFarm f: queue=x: must be"]),
     "no method": (farm([A], settings="lbmethod=fastest"), ["ProxySet", "lbmethod=fastest", "roundrobin", "bytraffic"]),
 }
 

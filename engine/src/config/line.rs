@@ -129,7 +129,7 @@ pub enum LineError {
         must: Must,
     },
     /// A parameter of ours on a line that speaks of no farm.
-    #[error("{line}: {key} is a parameter of farms, and {target} is none")]
+    #[error("{line}: {key} is for farms and their members, and {target} is none")]
     NoFarm {
         /// The line's directive.
         line: &'static str,

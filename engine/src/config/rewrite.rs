@@ -2,7 +2,7 @@
 //! still hold parameters of ours, and go through [`super::line::take`] like all others.
 
 use super::argument::arguments;
-use super::param::{self, Whose};
+use super::param::{self, FarmParams, Whose};
 use super::words::{self, Word};
 use super::{native, target};
 use thiserror::Error;
@@ -93,6 +93,26 @@ pub enum RewriteError {
         name: String,
         /// The key as written.
         key: String,
+    },
+    /// A parameter that nobody reads.
+    #[error("{line} {name}: {key} is no parameter of farms")]
+    Unknown {
+        /// The directive.
+        line: &'static str,
+        /// The farm.
+        name: String,
+        /// The key as written.
+        key: String,
+    },
+    /// A value that its key cannot have.
+    #[error("{line} {name}: {said}")]
+    Value {
+        /// The directive.
+        line: &'static str,
+        /// The farm.
+        name: String,
+        /// Key, value, and what is allowed.
+        said: String,
     },
     /// A front-end path that does not begin with a slash.
     #[error("LBProxyPass {0}: the path must begin with /")]
@@ -228,16 +248,32 @@ impl Form {
     }
 
     fn farm_parameter(&self, farm: &str, param: &Word<'_>) -> Result<(), RewriteError> {
-        let key = param.pair().map_or("", |(key, _)| key);
-        match param::whose(key).or_else(|| native::whose(key)) {
+        let (key, value) = param.pair().unwrap_or_default();
+        let (line, name) = (self.line, farm.to_owned());
+        let known = key.to_owned();
+        let said = match param::whose(key).or_else(|| native::whose(key)) {
             // A default for members is ours alone: mod_proxy's ProxySet would refuse its own.
-            Some(Whose::Member) => Err(RewriteError::Members {
-                line: self.line,
-                name: farm.to_owned(),
-                key: key.to_owned(),
-            }),
-            _ => Ok(()),
-        }
+            Some(Whose::Member) => {
+                return Err(RewriteError::Members {
+                    line,
+                    name,
+                    key: known,
+                });
+            }
+            None => {
+                return Err(RewriteError::Unknown {
+                    line,
+                    name,
+                    key: known,
+                });
+            }
+            Some(_) if param::whose(key).is_some() => {
+                let set = FarmParams::default().set(key, value);
+                set.map_err(|error| error.to_string())
+            }
+            Some(_) => native::check(key, value).map_err(|must| format!("{key}={value}: {must}")),
+        };
+        said.map_err(|said| RewriteError::Value { line, name, said })
     }
 }
 

@@ -322,19 +322,19 @@ fn what_stands_on_the_wrong_line_is_refused_by_name() {
             ProxyPass,
             "/x http://a.b/ fallback=http://c/",
             None,
-            "ProxyPass: fallback is a parameter of farms, and http://a.b/ is none",
+            "ProxyPass: fallback is for farms and their members, and http://a.b/ is none",
         ),
         (
             ProxySet,
             "ejectafter=3",
             Some("http://a.b/"),
-            "ProxySet: ejectafter is a parameter of farms, and http://a.b/ is none",
+            "ProxySet: ejectafter is for farms and their members, and http://a.b/ is none",
         ),
         (
             Proxy,
             "http://a.b/ ejectafter=3>",
             None,
-            "<Proxy>: ejectafter is a parameter of farms, and http://a.b/ is none",
+            "<Proxy>: ejectafter is for farms and their members, and http://a.b/ is none",
         ),
     ]);
 }

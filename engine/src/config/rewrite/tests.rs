@@ -31,9 +31,9 @@ fn lines_become_mod_proxys() {
         ),
         (
             ath_farm,
-            "shop.example retryon=\"502, 503\" timeout=5 maxconn=9 bogus=\\\"",
+            "shop.example retryon=\"502, 503\" timeout=5 maxconn=9 nonce=\\\"",
             "<Proxy \"balancer://shop.example\">\n\
-             ProxySet \"retryon=502, 503\" \"timeout=5\" \"maxconn=9\" \"bogus=\\\\\\\"\"\n\
+             ProxySet \"retryon=502, 503\" \"timeout=5\" \"maxconn=9\" \"nonce=\\\\\\\"\"\n\
              </Proxy>\n",
         ),
         (
@@ -186,6 +186,21 @@ fn bad_members_and_misplaced_parameters_are_refused() {
             ath_farm,
             "f http://a Name=x",
             &format!("AthFarm f: Name {members}"),
+        ),
+        (
+            ath_farm,
+            "f http://a speed=9",
+            "AthFarm f: speed is no parameter of farms",
+        ),
+        (
+            ath_farm,
+            "f queue=x",
+            "AthFarm f: queue=x: must be a whole number from 1 to 60000, or off",
+        ),
+        (
+            ath_farm,
+            "f timeout=0",
+            "AthFarm f: timeout=0: must be a whole number of seconds from 1 to 31536000",
         ),
         (
             lb_proxy_pass,
