@@ -1,18 +1,18 @@
 //! From a configuration that is read to farms that can be served: seats on the board, members,
-//! tables of names. Once as a rehearsal, when a wrong one does no harm yet.
+//! tables of names.
 
+mod check;
 mod draft;
 
 use std::ffi::c_int;
 use std::sync::Mutex;
 
-use athena_engine::board::{Board, FarmSpec, Storage};
+use athena_engine::board::FarmSpec;
 use athena_engine::config::farms::Farms;
 use athena_engine::method;
 use athena_engine::plan::stale;
 
 use crate::conf::{self, ServerConf};
-use crate::farm::Farm;
 use crate::ffi::{self, OK};
 use crate::generation::Generation;
 use crate::growth::Slot;
@@ -22,10 +22,7 @@ use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{
-    account, added, agent, clock, environment, forward, manager, refresh, stats, sticky, watch,
-    worker,
-};
+use crate::{account, added, agent, environment, forward, manager, refresh, stats, watch, worker};
 use draft::{Draft, Tables};
 
 /// What pre_config found in this configuration pass.
@@ -41,7 +38,7 @@ pub fn keep(findings: Findings) {
 /// The `check_config` hook. Before a start, under `-t`, and before a signal is sent to a running httpd: what
 /// post_config would refuse is refused here, and said where people see it.
 pub unsafe extern "C" fn check_config(
-    pool: *mut ffi::apr_pool_t,
+    _pool: *mut ffi::apr_pool_t,
     _log: *mut ffi::apr_pool_t,
     _temp: *mut ffi::apr_pool_t,
     s: *mut ffi::server_rec,
@@ -53,7 +50,8 @@ pub unsafe extern "C" fn check_config(
                 return OK;
             }
             let Some(proxy) = proxy::get() else { return OK };
-            told(s, rehearse(pool, s, proxy))
+            let read = read(s, proxy, engine_is_on(s), &findings());
+            told(s, read.map(drop))
         }
     })
 }
@@ -93,52 +91,28 @@ fn told(main: *mut ffi::server_rec, result: Result<(), String>) -> c_int {
     }
 }
 
-/// Makes the farms on a board that nobody sees.
-unsafe fn rehearse(
-    pool: *mut ffi::apr_pool_t,
-    main: *mut ffi::server_rec,
-    proxy: &Proxy,
-) -> Result<(), String> {
-    let findings = FINDINGS.lock().ok().and_then(|mut place| place.take());
-    // SAFETY: the caller's promise, here and below.
-    unsafe {
-        let engine = engine_is_on(main);
-        let (drafts, tables) = drafts(main, proxy, engine)?;
-        let specs: Vec<FarmSpec> = drafts.iter().map(|draft| draft.spec(engine, 0)).collect();
-        let (_board, attached) = Board::open(Storage::Memory, 1, &specs, clock::now())
-            .map_err(|error| format!("the farms do not fit on a board: {error}"))?;
-        let finish = |(draft, seat): (Draft, _)| draft.finish(pool, seat, Vec::new(), !engine);
-        let farms: Vec<Farm> = drafts.into_iter().zip(attached.farms).map(finish).collect();
-        farms.iter().try_for_each(|farm| check(farm, engine))?;
-        let tables = farm_tables(tables, &farms, &findings.unwrap_or_default(), proxy);
-        (tables.iter().filter(|_| engine)).try_for_each(|(_, table)| forward::begin(table))
-    }
-}
-
-fn engine_is_on(main: *mut ffi::server_rec) -> bool {
-    ServerConf::of(main).is_some_and(|conf| conf.engine)
-}
-
-unsafe fn drafts(
+/// Reads the farms of the configuration, as they can be served.
+unsafe fn read(
     main: *mut ffi::server_rec,
     proxy: &Proxy,
     engine: bool,
+    findings: &Findings,
 ) -> Result<(Vec<Draft>, Tables), String> {
     // SAFETY: the caller's promise.
     let (drafts, tables) = unsafe { draft::all(main, proxy, engine)? };
     if engine {
-        check_classes(&drafts, &tables)?;
+        check::all(&drafts, &tables, findings)?;
     }
     Ok((drafts, tables))
 }
 
-/// Refuses what can never work, and warns of what is probably a mistake.
-fn check(farm: &Farm, engine: bool) -> Result<(), String> {
-    if engine {
-        sticky::check(farm)?;
-        stats::check(farm)?;
-    }
-    Ok(())
+fn findings() -> Findings {
+    let found = FINDINGS.lock().ok().and_then(|mut place| place.take());
+    found.unwrap_or_default()
+}
+
+fn engine_is_on(main: *mut ffi::server_rec) -> bool {
+    ServerConf::of(main).is_some_and(|conf| conf.engine)
 }
 
 unsafe fn assemble(
@@ -147,11 +121,10 @@ unsafe fn assemble(
     proxy: &Proxy,
 ) -> Result<(), String> {
     let engine = engine_is_on(main);
-    let findings = FINDINGS.lock().ok().and_then(|mut place| place.take());
-    let findings = findings.unwrap_or_default();
+    let findings = findings();
     // SAFETY: the caller's promise, here and below.
     unsafe {
-        let (drafts, tables) = drafts(main, proxy, engine)?;
+        let (drafts, tables) = read(main, proxy, engine, &findings)?;
         if drafts.is_empty() && !engine {
             return Ok(());
         }
@@ -183,7 +156,6 @@ unsafe fn assemble(
             farms.push(draft.finish(pool, seat, slots, !engine));
         }
         for farm in &farms {
-            check(farm, engine)?;
             stats::begin(farm);
             crate::method::begin(farm);
             added::make_all(farm);
@@ -197,7 +169,6 @@ unsafe fn assemble(
             // A child of the generation before may have been publishing its own at this moment.
             stale::mark(&farm.seat.record.cold);
         }
-        let tables = farm_tables(tables, &farms, &findings, proxy);
         let farms = Runtime {
             board,
             farms,
@@ -207,11 +178,8 @@ unsafe fn assemble(
             _generation: generation,
         };
         runtime::install(pool, farms);
-        for (s, table) in tables.into_iter().filter(|_| engine) {
-            if let Some(conf) = ServerConf::own(pool, s) {
-                conf.table = table;
-                forward::begin(&conf.table)?;
-            }
+        if engine {
+            fill_tables(pool, tables, &findings, proxy)?;
         }
         if watch::is_needed() {
             watch::register(pool, main);
@@ -231,21 +199,6 @@ fn half_of_workers() -> usize {
     query(ffi::AP_MPMQ_MAX_DAEMONS).saturating_mul(query(ffi::AP_MPMQ_MAX_THREADS)) / 2
 }
 
-/// Refuses an `AthQos` line for a farm that does not exist.
-fn check_classes(drafts: &[Draft], tables: &Tables) -> Result<(), String> {
-    let confs = tables.iter().filter_map(|(s, _)| ServerConf::of(*s));
-    for line in confs.flat_map(|conf| &conf.qos) {
-        let exists = |name: &String| drafts.iter().any(|draft| draft.name == *name);
-        if let Some(farm) = line.farm.as_ref().filter(|farm| !exists(farm)) {
-            return Err(format!(
-                "AthQos {} farm={farm}: must be the name of a farm",
-                line.class
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// Without mod_proxy_balancer, the workers' shared parts are private to each child until they are
 /// moved into shared memory.
 unsafe fn share_workers(drafts: &[Draft], spares: usize) -> Result<Option<Generation>, String> {
@@ -260,28 +213,35 @@ unsafe fn share_workers(drafts: &[Draft], spares: usize) -> Result<Option<Genera
     }
 }
 
-/// The farms that each server reaches, which stay where they are.
-unsafe fn farm_tables(
+unsafe fn fill_tables(
+    pool: *mut ffi::apr_pool_t,
     tables: Tables,
-    farms: &[Farm],
     findings: &Findings,
     proxy: &Proxy,
-) -> Vec<(*mut ffi::server_rec, FarmTable)> {
-    let of_server = |(s, names): (*mut ffi::server_rec, Vec<_>)| {
-        let named = names.into_iter().filter_map(|(name, index, balancer)| {
-            let farm: &Farm = farms.get(index)?;
+) -> Result<(), String> {
+    let Some(runtime) = runtime::get() else {
+        return Ok(());
+    };
+    for (s, names) in tables {
+        // SAFETY: the caller's promise.
+        let Some(conf) = (unsafe { ServerConf::own(pool, s) }) else {
+            continue;
+        };
+        let farms = names.into_iter().filter_map(|(name, index, balancer)| {
+            let farm = runtime.farms.get(index)?;
             let declared = findings.declared.contains(&name);
             Some((name, declared, FarmRef { farm, balancer }))
         });
-        let table = FarmTable {
-            by_name: Farms::new(named),
-            // SAFETY: the caller's promise.
-            rules: unsafe { rules_of(s, proxy) },
+        // SAFETY: as above.
+        let rules = unsafe { rules_of(s, proxy) };
+        conf.table = FarmTable {
+            by_name: Farms::new(farms),
+            rules,
             marked: findings.marked,
         };
-        (s, table)
-    };
-    tables.into_iter().map(of_server).collect()
+        forward::begin(&conf.table)?;
+    }
+    Ok(())
 }
 
 /// What a server's sections hold for requests.

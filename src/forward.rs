@@ -1,10 +1,9 @@
 //! `forward=`: nothing of a farm is usable, or not the member of a session, and the request goes on
 //! elsewhere: at another farm, which may forward in its turn, or at a URL.
 
-use std::collections::HashMap;
 use std::ffi::c_int;
 
-use athena_engine::config::forward::{Forward, circle};
+use athena_engine::config::forward::{self, Forward, Wrong};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -80,20 +79,18 @@ fn explain(r: *mut ffi::request_rec, farm: &Farm, target: &str) {
     }
 }
 
-/// The start: what the configuration says must be right. What people had set may have lost its farm,
-/// and is given up then.
+/// The start: the configuration has been found right; what people had set may have lost its farm, and is
+/// given up then.
 pub fn begin(table: &FarmTable) -> Result<(), String> {
-    check(table, |farm, member| {
-        Some(match member {
-            None => farm.params.forward.clone(),
-            Some(member) if member.tenure == 0 => member.params.forward.clone(),
-            // People added it.
-            Some(_) => None,
-        })
-    })?;
-    // Each turn ends what one farm has, and without any of it the check holds.
+    // Each turn ends what one farm has.
     while let Err(wrong) = find_wrong(table, |_, _| None) {
-        let Some(farm) = wrong.farms.iter().find(|farm| farm.has_set_forward()) else {
+        let named = |name: &String| {
+            let found = table.by_name.named(name)?;
+            // SAFETY: farms live as long as the configuration.
+            unsafe { found.farm.as_ref() }
+        };
+        let mut farms = wrong.farms.iter().filter_map(named);
+        let Some(farm) = farms.find(|farm| farm.has_set_forward()) else {
             return Err(wrong.reason);
         };
         let text = format!(
@@ -122,72 +119,21 @@ pub fn check(
     find_wrong(table, planned).map_err(|wrong| wrong.reason)
 }
 
-/// What is wrong, and the farms that say it.
-struct Wrong {
-    farms: Vec<&'static Farm>,
-    reason: String,
-}
-
 /// As [`check`].
 fn find_wrong(
     table: &FarmTable,
     planned: impl Fn(&Farm, Option<&Member>) -> Option<Option<Forward>>,
 ) -> Result<(), Wrong> {
-    let names: Vec<&str> = table.by_name.iter().map(|(name, _)| name).collect();
-    let index: HashMap<&str, usize> = names.iter().copied().zip(0..).collect();
-    let named = |name: &str| {
-        let found = table.by_name.named(name)?;
+    forward::check(&table.by_name, |found| {
         // SAFETY: farms live as long as the configuration.
-        unsafe { found.farm.as_ref() }
-    };
-    let mut edges = vec![Vec::new(); names.len()];
-    for (name, edges) in names.iter().zip(&mut edges) {
-        let Some(farm) = named(name) else {
-            continue;
+        let Some(farm) = (unsafe { found.farm.as_ref() }) else {
+            return Vec::new();
         };
         let own = planned(farm, None).unwrap_or_else(|| farm.forward());
         let members = farm
             .members
             .iter()
             .filter_map(|member| planned(farm, Some(member)).unwrap_or_else(|| member.forward()));
-        for forward in own.into_iter().chain(members) {
-            let to = leads_to(table, farm, &forward, &index).map_err(|reason| Wrong {
-                farms: vec![farm],
-                reason,
-            })?;
-            edges.extend(to);
-        }
-    }
-    match circle(&edges) {
-        None => Ok(()),
-        Some(way) => {
-            let way: Vec<&str> = way
-                .into_iter()
-                .filter_map(|at| names.get(at).copied())
-                .collect();
-            Err(Wrong {
-                farms: way.iter().filter_map(|name| named(name)).collect(),
-                reason: format!("farms forward in a circle: {}", way.join(" to ")),
-            })
-        }
-    }
-}
-
-fn leads_to(
-    table: &FarmTable,
-    farm: &Farm,
-    forward: &Forward,
-    index: &HashMap<&str, usize>,
-) -> Result<Option<usize>, String> {
-    let said = |what: &str| Err(format!("farm {}: forward={forward}: {what}", farm.name));
-    match forward {
-        Forward::Farm(name) => match index.get(name.as_str()) {
-            Some(index) => Ok(Some(*index)),
-            None => said("there is no farm of this name"),
-        },
-        Forward::Url(url) => match table.by_name.find(url.as_bytes()) {
-            Some(_) => said("this is a farm: write its name alone"),
-            None => Ok(None),
-        },
-    }
+        own.into_iter().chain(members).collect()
+    })
 }

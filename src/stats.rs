@@ -14,25 +14,6 @@ use crate::{clock, events, refresh, runtime};
 /// A new name waits so long for the farm's lock, which is held for milliseconds at most.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Looks at a farm's method and formula.
-pub fn check(farm: &Farm) -> Result<(), String> {
-    let score = &farm.params.score;
-    if farm.method_name() == "stats" && score.is_none() {
-        return Err(format!(
-            "farm {}: lbmethod=stats needs score=FORMULA",
-            farm.name
-        ));
-    }
-    if farm.method_name() != "stats" && score.is_some() {
-        let text = format!(
-            "ATH0300: farm {}: score= has no effect without lbmethod=stats",
-            farm.name
-        );
-        log::server(Level::Warning, farm.server_rec, &text);
-    }
-    Ok(())
-}
-
 /// The start: scores what was pushed before it, and begins to expect reports.
 pub fn begin(farm: &Farm) {
     for member in &farm.members {

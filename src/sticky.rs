@@ -18,7 +18,7 @@ use crate::ffi;
 use crate::pool;
 use crate::record::Record;
 
-pub use check::{check, check_route};
+pub use check::{Sessions, check_route};
 pub use cookie::set_cookie;
 pub use explain::explain;
 use settings::Settings;

@@ -14,9 +14,10 @@ use crate::farm::{Farm, Member, Members, Roll};
 use crate::ffi;
 use crate::front::front;
 use crate::growth::{self, Copied, Growth, Slot};
-use crate::naming::{check_names, farm_name, name_members, server_name, text};
+use crate::naming::{self, check_names, farm_name, name_members, server_name, text};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;
+use crate::sticky::Sessions;
 use crate::{outcome, provider, stored};
 
 /// A farm on its way: what mod_proxy has of it.
@@ -44,11 +45,11 @@ pub struct MemberDraft {
 
 pub type Provider = (*const ffi::proxy_balancer_method, Rule);
 
-/// For each server, the farms its names stand for: indices into the list of drafts.
-pub type Tables = Vec<(
-    *mut ffi::server_rec,
-    Vec<(String, usize, *mut ffi::proxy_balancer)>,
-)>;
+/// The farms that a server's names stand for: indices into the list of drafts.
+pub type Names = Vec<(String, usize, *mut ffi::proxy_balancer)>;
+
+/// Those of each server.
+pub type Tables = Vec<(*mut ffi::server_rec, Names)>;
 
 /// Finds the farms of all servers; virtual hosts' copies of a balancer are the same farm.
 pub unsafe fn all(
@@ -183,6 +184,23 @@ impl Draft {
             classes,
             provider,
         })
+    }
+
+    pub fn sessions(&self) -> Sessions<'_> {
+        let route = |member: &MemberDraft| {
+            // SAFETY: a worker of a configuration that has been read.
+            naming::read(unsafe { &(*(*member.worker).s).route }).to_bytes()
+        };
+        let members = self.members.iter();
+        Sessions {
+            farm: &self.name,
+            server: self.server_rec,
+            balancer: self.balancer,
+            params: &self.params,
+            routes: members
+                .map(|member| (route(member), member.name.as_str()))
+                .collect(),
+        }
     }
 
     pub fn spec(&self, engine: bool, may_wait: usize) -> FarmSpec {

@@ -3,64 +3,74 @@
 
 use athena_engine::sticky::{self, Reading, issue};
 
+use athena_engine::config::param::FarmParams;
+
 use super::settings::Settings;
-use crate::farm::{Farm, Member};
+use crate::farm::Farm;
+use crate::ffi;
 use crate::log::{self, Level};
 
-/// Looks at a farm with all of its members.
-pub fn check(farm: &Farm) -> Result<(), String> {
-    let params = &farm.params;
-    let needs = |key: &str, what: &str| Err(format!("farm {}: {key} needs {what}", farm.name));
-    if params.sticky_attrs.is_some() && !params.sticky_issue {
-        return needs("stickyattrs", "stickyissue=On");
-    }
-    match Settings::of(farm.balancer) {
-        Some(settings) => check_routes(farm, settings),
-        None if params.sticky_issue => needs("stickyissue=On", "stickysession=NAME"),
-        None if params.route_regex.is_some() => needs("routeregex", "stickysession=NAME"),
-        None => Ok(()),
-    }
+/// A farm as far as its sessions go.
+pub struct Sessions<'a> {
+    pub farm: &'a str,
+    pub server: *mut ffi::server_rec,
+    pub balancer: *mut ffi::proxy_balancer,
+    pub params: &'a FarmParams,
+    /// Of each member, and its name.
+    pub routes: Vec<(&'a [u8], &'a str)>,
 }
 
-fn check_routes(farm: &Farm, settings: Settings<'_>) -> Result<(), String> {
-    for member in &farm.members {
-        check_member(farm, member, settings)
-            .map_err(|error| format!("farm {}: member {}: {error}", farm.name, member.name))?;
+impl Sessions<'_> {
+    /// Looks at the farm with all of its members.
+    pub fn check(&self) -> Result<(), String> {
+        let needs = |key: &str, what: &str| Err(format!("farm {}: {key} needs {what}", self.farm));
+        if self.params.sticky_attrs.is_some() && !self.params.sticky_issue {
+            return needs("stickyattrs", "stickyissue=On");
+        }
+        match Settings::of(self.balancer) {
+            Some(settings) => self.check_routes(settings),
+            None if self.params.sticky_issue => needs("stickyissue=On", "stickysession=NAME"),
+            None if self.params.route_regex.is_some() => needs("routeregex", "stickysession=NAME"),
+            None => Ok(()),
+        }
     }
-    let members = farm.members.iter();
-    let routes = members.map(|member| (member.route().to_bytes(), member.name.as_str()));
-    for (route, members) in sticky::shared_routes(routes) {
-        let text = format!(
-            "ATH0141: farm {}: route={} is the route of {}: its sessions go to the first of them \
-             that is usable",
-            farm.name,
-            String::from_utf8_lossy(route),
-            members.join(", ")
-        );
-        log::server(Level::Warning, farm.server_rec, &text);
-    }
-    Ok(())
-}
 
-fn check_member(farm: &Farm, member: &Member, settings: Settings<'_>) -> Result<(), String> {
-    let route = member.route().to_bytes();
-    if route.is_empty() && farm.params.sticky_issue {
-        let text = format!(
-            "ATH0142: farm {}: member {}: has no route, so stickyissue=On cannot keep sessions there",
-            farm.name, member.name
-        );
-        log::server(Level::Warning, farm.server_rec, &text);
+    fn check_routes(&self, settings: Settings<'_>) -> Result<(), String> {
+        for (route, member) in &self.routes {
+            if route.is_empty() && self.params.sticky_issue {
+                self.warn(&format!(
+                    "ATH0142: farm {}: member {member}: has no route, so stickyissue=On cannot keep \
+                     sessions there",
+                    self.farm
+                ));
+            }
+            fits(self.params, route, settings)
+                .map_err(|error| format!("farm {}: member {member}: {error}", self.farm))?;
+        }
+        for (route, members) in sticky::shared_routes(self.routes.iter().copied()) {
+            self.warn(&format!(
+                "ATH0141: farm {}: route={} is the route of {}: its sessions go to the first of them \
+                 that is usable",
+                self.farm,
+                String::from_utf8_lossy(route),
+                members.join(", ")
+            ));
+        }
+        Ok(())
     }
-    fits(farm, route, settings)
+
+    fn warn(&self, text: &str) {
+        log::server(Level::Warning, self.server, text);
+    }
 }
 
 /// Whether a farm's sessions can carry a route.
 pub fn check_route(farm: &Farm, route: &[u8]) -> Result<(), String> {
-    Settings::of(farm.balancer).map_or(Ok(()), |settings| fits(farm, route, settings))
+    Settings::of(farm.balancer).map_or(Ok(()), |settings| fits(&farm.params, route, settings))
 }
 
-fn fits(farm: &Farm, route: &[u8], settings: Settings<'_>) -> Result<(), String> {
-    let reading = settings.reading(&farm.params);
+fn fits(params: &FarmParams, route: &[u8], settings: Settings<'_>) -> Result<(), String> {
+    let reading = settings.reading(params);
     let shown = String::from_utf8_lossy(route);
     if let Reading::Separator(separator) = reading
         && route.contains(&separator)
@@ -71,7 +81,7 @@ fn fits(farm: &Farm, route: &[u8], settings: Settings<'_>) -> Result<(), String>
             separator.escape_ascii()
         ));
     }
-    if !farm.params.sticky_issue || route.is_empty() {
+    if !params.sticky_issue || route.is_empty() {
         return Ok(());
     }
     let (name, separator) = (settings.cookie(), settings.separator());

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use athena_engine::config::forward::{Forward, circle};
+use athena_engine::config::farms::Farms;
+use athena_engine::config::forward::{self, Forward};
 
 use super::farms::{Farm, Findings, find};
 use super::lines::Place;
@@ -11,55 +12,36 @@ use super::lines::Place;
 /// Adds to the findings what is refused.
 pub fn check(findings: &mut Findings) {
     let farms = &findings.farms;
-    let mut refused: Vec<_> = farms.iter().flat_map(of_farm).collect();
-    let edges: Vec<Vec<usize>> = farms
-        .iter()
-        .map(|farm| {
-            let to = forwards(farm).map(|name| known(farms, farm, &name).ok_or(name));
-            to.filter_map(|to| {
-                to.map_err(|name| refused.push((farm.place.clone(), nowhere(farm, &name))))
-                    .ok()
-            })
-            .collect()
-        })
-        .collect();
-    if let Some(way) = circle(&edges) {
-        let way: Vec<&Farm> = way.iter().filter_map(|at| farms.get(*at)).collect();
-        let names: Vec<&str> = way.iter().map(|farm| farm.name.as_str()).collect();
-        if let Some(first) = way.first() {
-            let why = format!("farms forward in a circle: {}", names.join(" to "));
-            refused.push((first.place.clone(), why));
-        }
-    }
+    let servers: BTreeSet<&str> = farms.iter().map(|farm| farm.server.as_str()).collect();
+    let forwards = servers
+        .into_iter()
+        .filter_map(|server| forwards(farms, server));
+    let refused: Vec<_> = farms.iter().flat_map(of_farm).chain(forwards).collect();
     findings.refused.extend(refused);
 }
 
-/// The farms that requests of a farm or its members go on at.
-fn forwards(farm: &Farm) -> impl Iterator<Item = String> {
-    let members = farm.members.iter().map(|member| &member.params);
-    let values = members
-        .chain([&farm.params])
-        .filter_map(|params| find(params, "forward"));
-    values.filter_map(|value| match Forward::read(value) {
-        Ok(Forward::Farm(name)) => Some(name),
-        _ => None,
-    })
-}
-
-/// A server's own farm of that name, or else the main server's.
-fn known(farms: &[Farm], from: &Farm, name: &str) -> Option<usize> {
-    let of = |server: &str| {
-        let named = |farm: &Farm| farm.name == name && farm.server == server;
-        farms.iter().position(named)
+/// What is wrong with where the farms that a server reaches forward to, if the first one is its own.
+fn forwards(farms: &[Farm], server: &str) -> Option<(Place, String)> {
+    let own = |farm: &&Farm| farm.server == server;
+    let inherited = |farm: &&Farm| {
+        let named = |other: &Farm| other.server == server && other.name == farm.name;
+        farm.server == "main" && !farms.iter().any(named)
     };
-    of(&from.server).or_else(|| of("main"))
+    let reached = || farms.iter().filter(|farm| own(farm) || inherited(farm));
+    let named = reached().map(|farm| (farm.name.clone(), true, farm));
+    let wrong = forward::check(&Farms::new(named), |farm| said(farm)).err()?;
+    let says_it = |farm: &&Farm| own(farm) && wrong.farms.contains(&farm.name);
+    Some((reached().find(says_it)?.place.clone(), wrong.reason))
 }
 
-fn nowhere(farm: &Farm, name: &str) -> String {
-    format!(
-        "farm {}: forward={name}: there is no farm of this name",
-        farm.name
-    )
+/// What a farm and its members say.
+fn said(farm: &Farm) -> Vec<Forward> {
+    let members = farm.members.iter().map(|member| &member.params);
+    let values = members.chain([&farm.params]);
+    let values = values.filter_map(|params| find(params, "forward"));
+    values
+        .filter_map(|value| Forward::read(value).ok())
+        .collect()
 }
 
 fn of_farm(farm: &Farm) -> Vec<(Place, String)> {

@@ -1,6 +1,7 @@
 //! `forward=`: where the requests of a farm or a member go that cannot serve them, and the circles
 //! that farms may forward in.
 
+use super::farms::Farms;
 use super::target::is_farm_name;
 use super::value::{self, Must};
 use std::fmt;
@@ -42,9 +43,59 @@ impl fmt::Display for Forward {
     }
 }
 
+/// What is wrong with where farms forward to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The names of the farms that say it.
+    pub farms: Vec<String>,
+    /// For the administrator.
+    pub reason: String,
+}
+
+/// Whether each `forward` of a server's farms leads to one of them or to a URL, and none of them in a
+/// circle. `of` gives what a farm and its members say.
+///
+/// # Errors
+/// The first that is wrong.
+pub fn check<T>(farms: &Farms<T>, of: impl Fn(&T) -> Vec<Forward>) -> Result<(), Wrong> {
+    let names: Vec<&str> = farms.iter().map(|(name, _)| name).collect();
+    let mut edges = Vec::with_capacity(names.len());
+    for (name, farm) in farms.iter() {
+        let leads_to = |forward: Forward| {
+            let said = |what: &str| Wrong {
+                farms: vec![name.to_owned()],
+                reason: format!("farm {name}: forward={forward}: {what}"),
+            };
+            match &forward {
+                Forward::Farm(to) => match names.binary_search(&to.as_str()) {
+                    Ok(place) => Ok(Some(place)),
+                    Err(_) => Err(said("there is no farm of this name")),
+                },
+                Forward::Url(url) if farms.find(url.as_bytes()).is_some() => {
+                    Err(said("this is a farm: write its name alone"))
+                }
+                Forward::Url(_) => Ok(None),
+            }
+        };
+        let to: Result<Vec<_>, _> = of(farm).into_iter().map(leads_to).collect();
+        edges.push(to?.into_iter().flatten().collect());
+    }
+    let Some(way) = circle(&edges) else {
+        return Ok(());
+    };
+    let way: Vec<&str> = way
+        .iter()
+        .filter_map(|at| names.get(*at).copied())
+        .collect();
+    Err(Wrong {
+        farms: way.iter().map(|name| (*name).to_owned()).collect(),
+        reason: format!("farms forward in a circle: {}", way.join(" to ")),
+    })
+}
+
 /// The first circle among farms that forward to each other, each by its index: the farms on the way,
 /// beginning and ending with the same one. What points beyond the list is passed over.
-pub fn circle(forwards: &[Vec<usize>]) -> Option<Vec<usize>> {
+fn circle(forwards: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut done = vec![false; forwards.len()];
     for start in 0..forwards.len() {
         // The way from `start`, with the next branch to try at each farm of it.
@@ -109,6 +160,41 @@ mod tests {
         assert_eq!(to(&[&[0]]), Some(vec![0, 0]));
         assert_eq!(to(&[&[1], &[0]]), Some(vec![0, 1, 0]));
         assert_eq!(to(&[&[1], &[9, 2], &[3], &[1]]), Some(vec![1, 2, 3, 1]));
+    }
+
+    #[test]
+    fn a_forward_leads_to_a_farm_or_to_a_url_of_none() {
+        let wrong = |forwards: &[(&str, &str)]| {
+            let farms = forwards
+                .iter()
+                .map(|(name, to)| ((*name).to_owned(), false, *to));
+            let of = |to: &&str| Forward::read(to).into_iter().collect();
+            check(&Farms::new(farms), of).map_err(|wrong| (wrong.farms, wrong.reason))
+        };
+        assert_eq!(
+            wrong(&[("b", "a"), ("a", "http://c.d/"), ("c", "")]),
+            Ok(())
+        );
+        for (forwards, farms, reason) in [
+            (
+                [("b", "c"), ("a", "b")],
+                &["b"][..],
+                "farm b: forward=c: there is no farm of this name",
+            ),
+            (
+                [("b", "http://A/x"), ("a", "b")],
+                &["b"],
+                "farm b: forward=http://A/x: this is a farm: write its name alone",
+            ),
+            (
+                [("b", "a"), ("a", "b")],
+                &["a", "b", "a"],
+                "farms forward in a circle: a to b to a",
+            ),
+        ] {
+            let farms = farms.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(wrong(&forwards), Err((farms, reason.to_owned())));
+        }
     }
 
     proptest! {

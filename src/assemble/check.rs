@@ -1,0 +1,64 @@
+//! What can never work, found before anything is made of it; and what is probably a mistake.
+
+use athena_engine::config::farms::Farms;
+use athena_engine::config::forward;
+
+use super::draft::{Draft, Names, Tables};
+use crate::conf::ServerConf;
+use crate::log::{self, Level};
+use crate::tree::Findings;
+
+/// Looks at all farms of a configuration.
+pub fn all(drafts: &[Draft], tables: &Tables, findings: &Findings) -> Result<(), String> {
+    classes(drafts, tables)?;
+    for draft in drafts {
+        draft.sessions().check()?;
+        score(draft)?;
+    }
+    for (_, names) in tables {
+        forwards(drafts, names, findings)?;
+    }
+    Ok(())
+}
+
+/// Refuses an `AthQos` line for a farm that does not exist.
+fn classes(drafts: &[Draft], tables: &Tables) -> Result<(), String> {
+    let confs = tables.iter().filter_map(|(s, _)| ServerConf::of(*s));
+    for line in confs.flat_map(|conf| &conf.qos) {
+        let exists = |name: &String| drafts.iter().any(|draft| draft.name == *name);
+        if let Some(farm) = line.farm.as_ref().filter(|farm| !exists(farm)) {
+            return Err(format!(
+                "AthQos {} farm={farm}: must be the name of a farm",
+                line.class
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn score(draft: &Draft) -> Result<(), String> {
+    let (name, score) = (&draft.name, &draft.params.score);
+    let by_score = draft.provider.1.name() == "stats";
+    if by_score && score.is_none() {
+        return Err(format!("farm {name}: lbmethod=stats needs score=FORMULA"));
+    }
+    if !by_score && score.is_some() {
+        let text = format!("ATH0300: farm {name}: score= has no effect without lbmethod=stats");
+        log::server(Level::Warning, draft.server_rec, &text);
+    }
+    Ok(())
+}
+
+/// Refuses a `forward` to nobody, or in a circle, among the farms of a server.
+fn forwards(drafts: &[Draft], names: &Names, findings: &Findings) -> Result<(), String> {
+    let named = names.iter().filter_map(|(name, index, _)| {
+        let declared = findings.declared.contains(name);
+        Some((name.clone(), declared, drafts.get(*index)?))
+    });
+    let of = |draft: &&Draft| {
+        let members = draft.members.iter().map(|member| &member.params.forward);
+        let said = members.chain([&draft.params.forward]);
+        said.flatten().cloned().collect()
+    };
+    forward::check(&Farms::new(named), of).map_err(|wrong| wrong.reason)
+}
