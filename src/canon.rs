@@ -47,18 +47,16 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
                 Asked::by(r, farm, found.balancer).method().compares()
             });
         }
+        if let Some(main) = (*r).main.as_ref() {
+            ffi::apr_table_setn(main.notes, LOOKED_AHEAD.as_ptr(), c"1".as_ptr());
+        }
         // Found in map_to_storage already, and still the same target.
         if record.is_some_and(|record| record.walked.get() == (*r).filename) {
             return OK;
         }
         // The file name is "proxy:" and this URL already (ap_proxy_canon_url in proxy_util.c).
         match Record::for_farm(r, found, rest) {
-            Some(_) => {
-                if let Some(main) = (*r).main.as_ref() {
-                    ffi::apr_table_setn(main.notes, LOOKED_AHEAD.as_ptr(), c"1".as_ptr());
-                }
-                OK
-            }
+            Some(_) => OK,
             None => ffi::HTTP_INTERNAL_SERVER_ERROR,
         }
     }

@@ -61,8 +61,9 @@ def test_both_spellings_equal_a_direct_pass(ask):
     assert not differing
 
 
+@pytest.mark.parametrize("rules", ["", "Require all granted"], ids=["no rules", "rules"])
 @pytest.mark.parametrize("line", ["DirectoryIndex index.php", "FallbackResource /index.php"])
-def test_a_request_that_mod_dir_takes_over(httpd, backends, balancer, tmp_path, line):
+def test_a_request_that_mod_dir_takes_over(httpd, backends, balancer, tmp_path, line, rules):
     """It goes on under its subrequest's name, and meets no hook again that could tell a farm."""
     members, root = backends(1), tmp_path / "root"
     root.mkdir()
@@ -70,6 +71,7 @@ def test_a_request_that_mod_dir_takes_over(httpd, backends, balancer, tmp_path, 
         if place.owner() == root.owner() and place != place.parent:
             place.chmod(place.stat().st_mode | 0o055)
     server = httpd("event", balancer=balancer, modules=["dir"], conf=farm(members.urls)
+                   + f'<Proxy "balancer://farm_one">\n{rules}\n</Proxy>\n'
                    + f'DocumentRoot "{root}"\n<Directory "{root}">\n{line}\n</Directory>\n'
                    + 'ProxyPassMatch "^/(.*[.]php)$" "http://farm_one/$1"\n')
     for path in ("/index.php", "/"):
