@@ -5,8 +5,8 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::ffi;
 use crate::guard::guard;
+use crate::{ffi, pool};
 
 static FILTER: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(ptr::null_mut());
 
@@ -37,7 +37,7 @@ pub unsafe fn read_again(
 ) -> c_int {
     // SAFETY: the caller's promise; the brigade lives as long as the request.
     unsafe {
-        if CStr::from_ptr(url).to_bytes().starts_with(b"http") {
+        if pool::behind(url, b"http").is_some() {
             return attempt();
         }
         let mut kept: *mut c_void = ptr::null_mut();
