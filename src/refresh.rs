@@ -77,9 +77,8 @@ pub fn repair(farm: &Farm) {
         .iter()
         .map(|member| farm.listed(member))
         .collect();
-    let (plan, count) = (farm.seat.plan.read(farm.seat.record), Count::of(&listed));
-    // Where the plan has members that this process does not know, it cannot tell.
-    if plan.is_some_and(|plan| plan.count.members == count.members && plan.count != count) {
+    let plan = farm.seat.plan.read(farm.seat.record);
+    if plan.is_some_and(|plan| plan.misses(Count::of(&listed))) {
         stale::mark(&farm.seat.record.cold);
     }
     note_probes(farm);

@@ -75,6 +75,12 @@ impl Plan<'_> {
         self.turns.get(place).map(read)
     }
 
+    /// Whether members are in another state now than when it was compiled, by their number. Where it has
+    /// members that the one who counts does not know, nobody can tell: no.
+    pub fn misses(&self, now: Count) -> bool {
+        self.count.members == now.members && self.count != now
+    }
+
     /// Whether this is what was compiled.
     pub fn says(&self, compiled: &Compiled) -> bool {
         let equal = |published: &[AtomicU32], wanted: &[u32]| {
@@ -353,6 +359,28 @@ mod tests {
         assert_eq!(eligible_of(&[(STANDBY | SPARE, 0, true), standby]), [10]);
         // Spares without anybody to stand in for are not used, nor do they keep standbys out.
         assert_eq!(eligible_of(&[(SPARE, 0, true), standby]), [10]);
+    }
+
+    #[test]
+    fn a_plan_misses_what_its_counts_do_not_say() {
+        let count = |members, usable, ejected| Count {
+            members,
+            usable,
+            ejected,
+        };
+        let plan = Plan {
+            count: count(3, 2, 1),
+            ..Plan::default()
+        };
+        for (now, misses) in [
+            (count(3, 2, 1), false),
+            (count(3, 3, 0), true),
+            (count(3, 2, 0), true),
+            (count(2, 2, 0), false),
+            (count(4, 4, 0), false),
+        ] {
+            assert_eq!(plan.misses(now), misses, "{now:?}");
+        }
     }
 
     #[test]
