@@ -36,8 +36,7 @@ void ath_shim_set_config(ap_conf_vector_t *vector, const module *m, void *value)
     ap_set_module_config(vector, m, value);
 }
 
-/* What mod_proxy's ap_proxy_backend_broke puts at the head of a brigade. */
-int ath_shim_backend_broke(const apr_bucket_brigade *brigade)
+int ath_shim_error(const apr_bucket_brigade *brigade)
 {
     const apr_bucket *first;
 
@@ -45,8 +44,12 @@ int ath_shim_backend_broke(const apr_bucket_brigade *brigade)
         return 0;
     }
     first = APR_BRIGADE_FIRST(brigade);
-    return AP_BUCKET_IS_ERROR(first)
-        && ((const ap_bucket_error *)first->data)->status == HTTP_BAD_GATEWAY;
+    return AP_BUCKET_IS_ERROR(first) ? ((const ap_bucket_error *)first->data)->status : 0;
+}
+
+int ath_shim_has_eos(const apr_bucket_brigade *brigade)
+{
+    return !APR_BRIGADE_EMPTY(brigade) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(brigade));
 }
 
 int ath_shim_is_empty(const apr_bucket_brigade *brigade)

@@ -11,7 +11,8 @@ void ath_shim_log(int level, apr_status_t status, const server_rec *s, const cha
 void ath_shim_rlog(int level, apr_status_t status, const request_rec *r, const char *text);
 void *ath_shim_get_config(const ap_conf_vector_t *vector, const module *m);
 void ath_shim_set_config(ap_conf_vector_t *vector, const module *m, void *value);
-int ath_shim_backend_broke(const apr_bucket_brigade *brigade);
+int ath_shim_error(const apr_bucket_brigade *brigade);
+int ath_shim_has_eos(const apr_bucket_brigade *brigade);
 int ath_shim_is_empty(const apr_bucket_brigade *brigade);
 void ath_shim_concat(apr_bucket_brigade *to, apr_bucket_brigade *from);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use athena_engine::attempt::{Outcome, Verdict, verdict};
 use athena_engine::board::inflight;
 use athena_engine::board::limit::Limit;
-use athena_engine::board::record::flags;
+use athena_engine::board::record::{MemberHealth, flags};
 use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
 use athena_engine::plan::stale;
@@ -198,7 +198,7 @@ unsafe fn count(r: *mut ffi::request_rec, member: &Member, outcome: Outcome) -> 
         }
         return sent.saturating_add(received);
     }
-    if outcome != Outcome::TurnedAway && outcome != (Outcome::Broken { fresh: false }) {
+    if !matches!(outcome, Outcome::TurnedAway | Outcome::NotTheMember(_)) {
         // Neither of these is the member's doing.
         hot.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -242,7 +242,7 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
         Outcome::Answered(101) | Outcome::ClientGone | Outcome::NotTheMember(_) => {}
         Outcome::TurnedAway | Outcome::Broken { fresh: false } => {}
         Outcome::Answered(status) if status < 500 => {
-            if record.reason.get().is_probe() {
+            if still_probes(record, &member.record().health) {
                 ewma::forget(hot);
             } else {
                 ewma::observe(hot, elapsed as f64, now, farm.half_life());
@@ -252,12 +252,47 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
     }
 }
 
+/// The attempt is a probe that has not shown how the member is.
+fn still_probes(record: &Record, health: &MemberHealth) -> bool {
+    record.reason.get().is_probe()
+        && record.began.get() >= health.recovered_at.load(Ordering::Relaxed)
+}
+
+/// An answer begins. If the attempt is a probe, that brings the member back, however long the rest takes.
+pub fn probed(record: &Record, status: c_int) {
+    if !record.reason.get().is_probe() {
+        return;
+    }
+    let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
+        return;
+    };
+    let health = &member.record().health;
+    if farm.observed || !still_probes(record, health) || !member.is_current() {
+        return;
+    }
+    let outcome = Outcome::Answered(u16::try_from(status).unwrap_or(0));
+    let good = match verdict(outcome, outcome::rules(farm)) {
+        Verdict::Good => true,
+        Verdict::Failure => answers_again(health, outcome),
+        Verdict::Silent | Verdict::Out(_) => false,
+    };
+    if good {
+        ewma::forget(&member.record().hot);
+        recovered(farm, member, clock::now());
+    }
+}
+
 /// Moves the member's health by what the attempt says about it.
 fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: Micros) {
     let health = &member.record().health;
     let ignore = member.record().admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
-    let probe = record.reason.get().is_probe();
+    let probe = still_probes(record, health);
     match verdict(outcome, outcome::rules(farm)) {
+        Verdict::Silent if probe => {
+            // The next request is to find out.
+            health::give_probe_back(health, now);
+            probe::note(&farm.seat.record.hot, now);
+        }
         Verdict::Silent => {}
         Verdict::Good => {
             health::success(health);
@@ -288,7 +323,7 @@ fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: M
 
 /// A member that went out because nobody could connect to it is back when it answers at all; one
 /// that was ejected for its answers has to give a good one.
-fn answers_again(health: &athena_engine::board::record::MemberHealth, outcome: Outcome) -> bool {
+fn answers_again(health: &MemberHealth, outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Answered(_))
         && matches!(
             health::cause(health),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::budget;
 
+use crate::connection::Protocol;
 use crate::farm::Farm;
 use crate::ffi;
 use crate::guard::guard;
@@ -134,13 +135,12 @@ pub unsafe fn take_back(r: *mut ffi::request_rec, record: &Record) {
         ] {
             ffi::apr_table_unset((*r).notes, note.as_ptr());
         }
-        let Some(head) = record.head.get() else {
-            return;
-        };
-        head.restore(r);
         (*r).eos_sent = 0;
         (*r).status = ffi::HTTP_OK;
         (*r).status_line = std::ptr::null();
+        if let Some(head) = record.head.get() {
+            head.restore(r);
+        }
     }
 }
 
@@ -170,8 +170,15 @@ unsafe extern "C" fn output(
                 return ffi::ap_pass_brigade((*filter).next, brigade);
             };
             if record.answer.get() == Answer::Awaited {
-                if ffi::ath_shim_backend_broke(brigade) != 0 {
-                    record.answer.set(Answer::CutOff);
+                // Not the member's word: mod_proxy's own (ap_proxy_backend_broke), or that of whoever found
+                // the request's body wrong (bail_out_on_error in http_filters.c).
+                let instead = match ffi::ath_shim_error(brigade) {
+                    0 => None,
+                    ffi::HTTP_BAD_GATEWAY => Some(Answer::CutOff),
+                    _ => Some(Answer::Page),
+                };
+                if let Some(answer) = instead {
+                    record.answer.set(answer);
                     return leave(filter, record, brigade);
                 }
                 record.first_byte.set(clock::now());
@@ -180,6 +187,7 @@ unsafe extern "C" fn output(
                     record.answer.set(Answer::Discarded);
                 } else {
                     record.answer.set(Answer::Passed);
+                    account::probed(record, (*r).status);
                     restore_keepalives(r, record);
                     reverse::answered(r, record);
                     sticky::set_cookie(r, record);
@@ -188,8 +196,16 @@ unsafe extern "C" fn output(
                 }
             }
             if record.answer.get() == Answer::Discarded {
+                let ended = ffi::ath_shim_has_eos(brigade) != 0;
                 ffi::apr_brigade_cleanup(brigade.cast());
-                return ffi::APR_SUCCESS;
+                let http = record.member().map(|member| member.protocol) == Some(Protocol::Http);
+                // The other member's answer does not wait for the rest of this one. The other protocols'
+                // modules would log an error.
+                return if http && !ended {
+                    ffi::APR_ECONNABORTED
+                } else {
+                    ffi::APR_SUCCESS
+                };
             }
             ffi::ap_pass_brigade((*filter).next, brigade)
         }

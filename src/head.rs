@@ -1,6 +1,6 @@
 //! The head of an answer, as a request has it: httpd keeps some of it beside the tables of headers.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 
 use crate::ffi;
 
@@ -13,6 +13,8 @@ pub struct Head {
     content_type: *const c_char,
     content_encoding: *const c_char,
     content_languages: *mut ffi::apr_array_header_t,
+    /// Of the request, and of the one it is a part of: no cache is to keep the answer.
+    no_cache: [c_int; 2],
 }
 
 impl Head {
@@ -30,6 +32,10 @@ impl Head {
                 content_type: (*r).content_type,
                 content_encoding: (*r).content_encoding,
                 content_languages: (*r).content_languages,
+                no_cache: [
+                    (*r).no_cache,
+                    (*r).main.as_ref().map_or(0, |main| main.no_cache),
+                ],
             }
             .copied((*r).pool)
         }
@@ -49,6 +55,11 @@ impl Head {
             (*r).content_type = copy.content_type;
             (*r).content_encoding = copy.content_encoding;
             (*r).content_languages = copy.content_languages;
+            let [own, mains] = copy.no_cache;
+            (*r).no_cache = own;
+            if let Some(main) = (*r).main.as_mut() {
+                main.no_cache = mains;
+            }
         }
     }
 

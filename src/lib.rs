@@ -71,6 +71,7 @@ mod queue;
 mod random;
 mod record;
 mod refresh;
+mod remote;
 mod retained;
 mod reverse;
 mod rounds;

@@ -94,7 +94,7 @@ pub fn has_chunked_body(r: *mut ffi::request_rec) -> bool {
 }
 
 /// A body came or is on its way (`ap_request_has_body` of 2.4.62, for older ones too).
-fn has_body(r: *mut ffi::request_rec) -> bool {
+pub fn has_body(r: *mut ffi::request_rec) -> bool {
     // SAFETY: live request; header values are NUL-terminated.
     unsafe {
         if has_chunked_body(r) || !(*r).kept_body.is_null() {
@@ -123,10 +123,21 @@ pub unsafe fn classify(
     let (status, aborted) = unsafe { ((*r).status, (*(*r).connection).aborted != 0) };
     let status = u16::try_from(status).unwrap_or(0);
     let connection = record.connection.get();
+    let note = |name: &CStr| {
+        // SAFETY: live request; table values are NUL-terminated.
+        unsafe {
+            let value = ffi::apr_table_get((*r).notes, name.as_ptr());
+            (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
+        }
+    };
+    // A member that has begun to answer had not closed.
     let broken = Outcome::Broken {
-        fresh: !connection.reused(member.protocol),
+        fresh: !connection.reused(member.protocol) || note(c"proxy-status").is_some(),
     };
     match record.answer.get() {
+        Answer::Awaited | Answer::CutOff if record.unread.get() => {
+            return Outcome::NotTheMember(400);
+        }
         Answer::Discarded => return Outcome::Answered(status),
         Answer::Passed if result != OK && status != 101 => {
             return if aborted {
@@ -139,13 +150,6 @@ pub unsafe fn classify(
         Answer::CutOff => return broken,
         Answer::Awaited | Answer::Page => {}
     }
-    let note = |name: &CStr| {
-        // SAFETY: live request; table values are NUL-terminated.
-        unsafe {
-            let value = ffi::apr_table_get((*r).notes, name.as_ptr());
-            (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
-        }
-    };
     // An answer that httpd replaces by its own page (ProxyErrorOverride) never meets the filter.
     if note(c"proxy-error-override").is_some() || connection.overridden(result) {
         return Outcome::Answered(u16::try_from(result).unwrap_or(status));

@@ -1,12 +1,14 @@
-//! The part of a request's body that mod_proxy_http has read by the time it finds no connection. It keeps
-//! that for its own next attempt; one in another protocol reads it here before the rest.
+//! A request's body, as attempts in other protocols than HTTP/1.1 read it. What mod_proxy_http has read by
+//! the time it finds no connection it keeps for its own next attempt: others read it here before the rest.
+//! And where a client does not send the rest, their modules answer as if the member had failed.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::guard::guard;
-use crate::{ffi, pool};
+use crate::record::Record;
+use crate::{ffi, outcome, pool};
 
 static FILTER: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(ptr::null_mut());
 
@@ -29,24 +31,25 @@ pub unsafe fn register() {
 /// Makes an attempt at a URL that reads the whole body, whatever was read of it before.
 ///
 /// # Safety
-/// `r` is live, `url` NUL-terminated.
+/// `r` is live and `record` its own; `url` is NUL-terminated.
 pub unsafe fn read_again(
     r: *mut ffi::request_rec,
+    record: &Record,
     url: *const c_char,
     attempt: impl FnOnce() -> c_int,
 ) -> c_int {
     // SAFETY: the caller's promise; the brigade lives as long as the request.
     unsafe {
-        if pool::behind(url, b"http").is_some() {
+        // mod_proxy_http says what it could not read, and would spool for a filter what it can stream.
+        if pool::behind(url, b"http").is_some() || !outcome::has_body(r) {
             return attempt();
         }
         let mut kept: *mut c_void = ptr::null_mut();
         ffi::apr_pool_userdata_get(&raw mut kept, KEY.as_ptr(), (*r).pool);
-        if kept.is_null() {
-            return attempt();
-        }
+        record.prefetched.set(kept.cast());
         let handle = FILTER.load(Ordering::Acquire);
-        let filter = ffi::ap_add_input_filter_handle(handle, kept, r, (*r).connection);
+        let context = ptr::from_ref(record).cast_mut().cast();
+        let filter = ffi::ap_add_input_filter_handle(handle, context, r, (*r).connection);
         let status = attempt();
         ffi::ap_remove_input_filter(filter);
         status
@@ -61,12 +64,20 @@ unsafe extern "C" fn input(
     most: ffi::apr_off_t,
 ) -> ffi::apr_status_t {
     guard!("input filter", ffi::APR_EGENERAL, {
-        // SAFETY: httpd calls with a live filter, whose context is the brigade that `read_again` found,
-        // and a live brigade.
+        // SAFETY: httpd calls with a live filter, whose context `read_again` set to the record of the
+        // request that it is on, and a live brigade.
         unsafe {
-            let kept: *mut ffi::apr_bucket_brigade = (*filter).ctx.cast();
-            if ffi::ath_shim_is_empty(kept) != 0 {
+            let Some(record) = (*filter).ctx.cast::<Record>().as_ref() else {
                 return ffi::ap_get_brigade((*filter).next, brigade, mode, block, most);
+            };
+            let kept = record.prefetched.get();
+            if kept.is_null() || ffi::ath_shim_is_empty(kept) != 0 {
+                let status = ffi::ap_get_brigade((*filter).next, brigade, mode, block, most);
+                // Nothing yet, for who does not wait, is no failure.
+                if status != ffi::APR_SUCCESS && status != libc::EAGAIN {
+                    record.unread.set(true);
+                }
+                return status;
             }
             if mode != ffi::AP_MODE_READBYTES {
                 return ffi::APR_ENOTIMPL;

@@ -120,6 +120,11 @@ pub struct Record {
     pub keepalives: Cell<Option<i32>>,
     /// The value of a variable that goes by this count, put aside with it; null for none.
     pub not_pooled: Cell<*const c_char>,
+    /// What mod_proxy_http has read of the body, while an attempt in another protocol reads it again; else
+    /// null.
+    pub prefetched: Cell<*mut ffi::apr_bucket_brigade>,
+    /// An attempt in another protocol could not read the body to its end.
+    pub unread: Cell<bool>,
     pub replays: Cell<u32>,
     /// What its attempts came to, once they are over.
     pub served: Cell<Option<c_int>>,
@@ -218,6 +223,8 @@ impl Record {
                 successor: Cell::new(None),
                 keepalives: Cell::new(None),
                 not_pooled: Cell::new(ptr::null()),
+                prefetched: Cell::new(ptr::null_mut()),
+                unread: Cell::new(false),
                 replays: Cell::new(0),
                 served: Cell::new(None),
                 refreshed: Cell::new(false),

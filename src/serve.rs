@@ -18,6 +18,7 @@ use crate::log::{self, Level};
 use crate::outcome;
 use crate::proxy::Proxy;
 use crate::record::{Answer, Kind, Record};
+use crate::remote::Remote;
 use crate::unusable;
 use crate::{
     access, account, canon, clock, connection, cookie, elect, environment, filter, forward, memory,
@@ -59,7 +60,6 @@ pub unsafe extern "C" fn pre_request(
                 return unusable::before(r, record, farm, url);
             }
             match current_url(r, record) {
-                // What a ProxyRemote line is compared with.
                 Ok(member_url) => *url = member_url,
                 Err(status) => return status,
             }
@@ -152,15 +152,16 @@ impl Call {
         record.nested.set(true);
         // SAFETY: the caller's promise.
         let status = unsafe {
-            prefetched::read_again(self.r, url, || {
-                (proxy.run_scheme_handler)(
-                    self.r,
-                    worker,
-                    self.conf,
-                    url,
-                    self.proxy_name,
-                    self.proxy_port,
-                )
+            let remote = match record.kind {
+                Kind::Farm => Remote::of(self.r, self.conf, url),
+                _ => Remote {
+                    name: self.proxy_name,
+                    port: self.proxy_port,
+                },
+            };
+            prefetched::read_again(self.r, record, url, || {
+                let (name, port) = (remote.name, remote.port);
+                (proxy.run_scheme_handler)(self.r, worker, self.conf, url, name, port)
             })
         };
         record.nested.set(false);

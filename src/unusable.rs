@@ -90,6 +90,7 @@ pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
                 note(call.r, record, farm, &target);
                 // As written: path and query of the request are dropped.
                 (*call.r).args = std::ptr::null_mut();
+                ffi::apr_table_setn((*call.r).notes, c"proxy-nocanon".as_ptr(), c"1".as_ptr());
                 proxied(call, record, farm, &target, c"")
             }
             instead => refuse(call.r, record, farm, &instead),

@@ -394,12 +394,12 @@ def test_answers_that_nobody_can_replace_cost_no_budget(httpd, backends):
 
 
 class Half:
-    """A member that answers 503, half of it at once and the rest when it may."""
+    """A member that answers 503 over uwsgi, half of it at once and the rest when it may."""
 
     def __init__(self):
         self._may = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"uwsgi://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
@@ -417,7 +417,7 @@ class Half:
 def test_a_fallback_is_passed_on_after_a_discarded_answer(httpd, backends, balancer):
     """The member that was to take over is full by the time that the answer has ended."""
     half, members = Half(), backends(2)
-    server = httpd("event", balancer=balancer, conf="LogLevel athena:debug\n"
+    server = httpd("event", balancer=balancer, modules=["proxy_uwsgi"], conf="LogLevel athena:debug\n"
                    + f'<Proxy "balancer://farm_one">\nBalancerMember "{half.url}" route=a\n'
                    + f'BalancerMember "{members.urls[0]}" route=b maxconn=1\n'
                    + f'ProxySet stickysession=sid retryon=503 "fallback={members.urls[1]}/sorry"\n'

@@ -119,6 +119,20 @@ def test_a_body_in_pieces_goes_to_one_member(farm, protocol):
     assert members[1].requests == 0
 
 
+def test_uploads_that_clients_break_off(farm):
+    """They are no member's fault."""
+    server, _ = farm("answer", "answer", settings="ejectafter=2")
+    server.expect("AH03382")
+    for _ in range(6):
+        with Client(server.port) as client:
+            client.send(b"POST /farm/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
+                        + bytes(30_000))
+            client.abort()
+    engine = Engine(server)
+    engine.wait_idle()
+    assert engine.column("failed") == [0, 0] and engine.column("usable") == [True, True]
+
+
 def test_posts_are_delivered_once(farm):
     """A member that breaks connections, and then is gone with some open."""
     server, members = farm("close", "answer", each="disablereuse=off retry=600")

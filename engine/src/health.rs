@@ -7,6 +7,7 @@
 //! healthy ── fail, eject: the one that moves it from 0 ──► in error
 //! in error ── claim_probe: the one that moves it on ─────► in error, being probed
 //! in error ── force_probe: before it is due, likewise ───► in error, being probed
+//! in error ── give_probe_back: moves it to now ──────────► in error, due
 //! in error ── fail: moves it on, never back ─────────────► in error
 //! in error ── recover: the one that moves it to 0 ───────► healthy
 //! ```
@@ -127,6 +128,14 @@ pub fn force_probe(health: &MemberHealth, found: Micros, now: Micros, retry: Mic
             Ordering::Relaxed,
         );
     }
+}
+
+/// Gives a probe back that showed nothing: the member is due at once.
+pub fn give_probe_back(health: &MemberHealth, now: Micros) {
+    let due = |at: Micros| (at > now).then_some(now.max(1));
+    let _ = health
+        .retry_at
+        .fetch_update(Ordering::AcqRel, Ordering::Relaxed, due);
 }
 
 /// Ends the error. True when this call brought the member back.
@@ -262,6 +271,18 @@ mod tests {
         assert!(!claim_probe(&health, NOW + RETRY, RETRY));
         assert!(!claim_probe(&health, NOW + 2 * RETRY - 1, RETRY));
         assert!(claim_probe(&health, NOW + 2 * RETRY, RETRY));
+    }
+
+    #[test]
+    fn a_probe_that_showed_nothing_is_the_next_ones() {
+        let health = MemberHealth::default();
+        give_probe_back(&health, NOW);
+        assert!(healthy(&health));
+        fail(&health, Cause::Connect, NOW, RETRY);
+        assert!(claim_probe(&health, NOW + RETRY, RETRY));
+        assert!(!claim_probe(&health, NOW + RETRY, RETRY));
+        give_probe_back(&health, NOW + RETRY);
+        assert!(claim_probe(&health, NOW + RETRY, RETRY));
     }
 
     #[test]

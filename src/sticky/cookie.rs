@@ -39,6 +39,12 @@ pub unsafe fn set_cookie(r: *mut ffi::request_rec, record: &Record) {
         if !tables.iter().any(|table| sets_cookie(*table, name)) {
             let value = pool::concat_bytes(r, &[&cookie]);
             ffi::apr_table_addn((*r).headers_out, c"Set-Cookie".as_ptr(), value);
+            // It is this client's alone, whatever caches make of the rest.
+            ffi::apr_table_mergen(
+                (*r).headers_out,
+                c"Cache-Control".as_ptr(),
+                c"no-cache=\"Set-Cookie\"".as_ptr(),
+            );
         }
     }
 }
