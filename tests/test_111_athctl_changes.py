@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 from harness.api import Api
@@ -10,7 +11,7 @@ from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
 from harness.paths import ATHCTL
-from harness.waiting import wait_until
+from harness.waiting import free_port, wait_until
 from test_110_athctl import DEAD, athctl
 
 
@@ -151,6 +152,47 @@ def test_members_come_and_go(httpd, backends):
     assert athctl(server, "remove", name, "--wait") == f"{name} is removed\n"
     slow.join()
     assert len(Engine(server).members()) == 1
+
+
+def test_the_second_server_of_a_name_has_farms_of_its_own(httpd):
+    port = free_port()
+    section = (f"<VirtualHost *:{port}>\nServerName v.example\n" + named([DEAD]) + "</VirtualHost>\n")
+    server = httpd("event", conf=f"Listen 127.0.0.1:{port}\nAthMemberAllow http://127.0.0.1\n{section * 2}")
+    second = f"farm_one@v.example:{port}#2"
+    farms = lambda key: [farm[key] for farm in Engine(server).farms()]
+    assert farms("server") == [f"v.example:{port}", f"v.example:{port}#2"]
+    assert athctl(server, "set", second, "on=off") == "on: on -> off\n"
+    assert farms("on") == [True, False]
+    assert athctl(server, "status", second).startswith(f"{second}: byrequests, off, ")
+    assert athctl(server, "set", f"{second}/m0", "weight=2") == "weight: 1.0 -> 2.0\n"
+    assert athctl(server, "add", second, "http://127.0.0.1:10") == f"{second}/127.0.0.1:10\n"
+    assert [len(members) for members in farms("members")] == [1, 2]
+    added = Api(server).ask("POST", f"/farms/{quote(second)}/members", {"url": "http://127.0.0.1:11"})
+    assert added.status == 201
+    assert added.header("Location").endswith(f"/farms/farm_one@v.example:{port}%232/members/127.0.0.1:11")
+    assert fetch(server.port, added.header("Location")).status == 200
+
+
+# What may stand in a URL's path, and so in a member's name.
+PATHS = ["/p?q=1", "/p%41", "/h#x", "/%", '/"><b>', "/a//b", "/a/../b", "/=", "/,&x=\\"]
+
+
+def test_members_of_any_name(make_httpd):
+    allow = "AthMemberAllow http://127.0.0.1\n"
+    one, two = (make_httpd("event", conf=allow + named([DEAD])).start() for _ in range(2))
+    mirrored = lambda: subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
+    base = "http://127.0.0.1:10"
+    names = [athctl(one, "add", "farm_one", base + path).strip() for path in ["", *PATHS]]
+    assert names == [f"farm_one/127.0.0.1:10{path}" for path in ["", *PATHS]]
+    for name in names:
+        assert athctl(one, "set", name, "weight=2") == "weight: 1.0 -> 2.0\n"
+    assert mirrored().returncode == 0
+    assert Engine(two).column("name") == Engine(one).column("name")
+    assert Engine(two).column("weight") == Engine(one).column("weight") == [1.0] + [2.0] * len(names)
+    for name in names:
+        assert athctl(one, "remove", name, "--force") == f"{name} is removed\n"
+    assert mirrored().stdout == f"{len(names)} differences sent\n"
+    assert Engine(two).column("name") == Engine(one).column("name") == ["m0"]
 
 
 def test_formats(httpd):

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::http::Request;
@@ -12,6 +13,16 @@ use crate::cli::Server;
 use crate::documents::{Farm, Farms};
 use crate::error::Error;
 
+/// Where all farms are.
+pub const FARMS: &str = "/api/v1/farms";
+/// What is escaped in a name that is a segment of a path: slashes, too.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'@');
 /// Largest answer that is read, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 
@@ -44,7 +55,7 @@ impl Api {
     /// All farms, or the one of that name.
     pub fn farms(&self, name: Option<&str>) -> Result<Vec<Farm>, Error> {
         match name {
-            None => Ok(self.get("/api/v1/farms")?.document::<Farms>()?.farms),
+            None => Ok(self.get(FARMS)?.document::<Farms>()?.farms),
             Some(name) => Ok(vec![self.get(&farm_path(name))?.document()?]),
         }
     }
@@ -137,8 +148,22 @@ impl Answer {
 }
 
 /// Where a farm's document is.
-pub fn farm_path(name: &str) -> String {
-    format!("/api/v1/farms/{name}")
+pub fn farm_path(farm: &str) -> String {
+    format!("{FARMS}/{}", segment(farm))
+}
+
+/// Where a farm's members are.
+pub fn members_path(farm: &str) -> String {
+    format!("{}/members", farm_path(farm))
+}
+
+/// Where a member's document is.
+pub fn member_path(farm: &str, member: &str) -> String {
+    format!("{}/{}", members_path(farm), segment(member))
+}
+
+fn segment(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, ESCAPED)
 }
 
 /// The detail of a problem document (RFC 9457), or the text of a plain answer. Pages for browsers

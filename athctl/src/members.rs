@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::{Api, farm_path};
+use crate::api::{Api, members_path};
 use crate::cli::{Add, Remove};
 use crate::documents::Member;
 use crate::drain::{Look, wait};
@@ -14,7 +14,7 @@ pub fn add(api: &Api, options: &Add) -> Result<(), Error> {
     for (key, value) in &options.values {
         fields.insert(key.clone(), value.as_str().into());
     }
-    let path = farm_path(&options.farm) + "/members";
+    let path = members_path(&options.farm);
     let answer = api.send("POST", &path, None, &Value::Object(fields).to_string())?;
     let member: Member = answer.document()?;
     println!("{}/{}", options.farm, member.name);

@@ -8,12 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::api::{Api, farm_path};
+use crate::api::{Api, FARMS, member_path, members_path};
 use crate::cli::{Mirror, Server};
 use crate::error::Error;
 
-/// Where the members of both are.
-const FARMS: &str = "/api/v1/farms";
 /// What is mirrored as lines: farms first, since a member may be turned off with its farm.
 const PATHS: [&str; 2] = ["/mirror/farm/", "/mirror/phys/"];
 /// Waits after a failure: doubled each time.
@@ -102,9 +100,9 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
         let Some(other) = target.farms.iter().find(same) else {
             continue;
         };
-        let path = farm_path(&format!("{}@{}", farm.name, farm.server)) + "/members";
+        let name = format!("{}@{}", farm.name, farm.server);
         for member in added(other, farm) {
-            to.send("DELETE", &format!("{path}/{}", member.name), None, "")?;
+            to.send("DELETE", &member_path(&name, &member.name), None, "")?;
             // Until it is gone, it drains.
             moved += usize::from(!member.drain);
         }
@@ -118,7 +116,8 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
             if !member.name.contains('/') {
                 fields.insert("name".to_owned(), member.name.as_str().into());
             }
-            to.send("POST", &path, None, &Value::Object(fields).to_string())?;
+            let body = Value::Object(fields).to_string();
+            to.send("POST", &members_path(&name), None, &body)?;
             moved += 1;
         }
     }

@@ -5,7 +5,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::api::{Api, farm_path};
+use crate::api::{Api, FARMS, farm_path};
 use crate::cli::Status;
 use crate::documents::{Farm, Member};
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::look;
 pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
     let farm = options.farm.as_deref();
     if options.json {
-        let path = farm.map_or_else(|| "/api/v1/farms".to_owned(), farm_path);
+        let path = farm.map_or_else(|| FARMS.to_owned(), farm_path);
         println!("{}", api.get(&path)?.text.trim_end());
         return Ok(());
     }

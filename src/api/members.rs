@@ -48,10 +48,11 @@ pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refus
     // SAFETY: the caller's promise.
     unsafe {
         (*r).status = ffi::HTTP_CREATED;
-        // The name may have a URL's path in it.
-        let name = pool::text((*r).pool, &member.name);
-        let name = text(ffi::ap_escape_path_segment((*r).pool, name));
-        let place = format!("api/v1/farms/{}/members/{name}", farm.label());
+        // The member's name may have a URL's path in it, the farm's a server's number.
+        let pool = (*r).pool;
+        let segment = |name| text(ffi::ap_escape_path_segment(pool, pool::text(pool, name)));
+        let [of, name] = [&farm.label(), &member.name].map(|name| segment(name));
+        let place = format!("api/v1/farms/{of}/members/{name}");
         let place = paths::full(r, &place);
         let place = pool::text((*r).pool, place.trim_end_matches('/'));
         ffi::apr_table_setn((*r).headers_out, c"Location".as_ptr(), place);

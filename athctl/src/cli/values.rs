@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::api::farm_path;
+use crate::api::{farm_path, member_path};
 
 /// A farm, or a member of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +17,9 @@ pub struct Target {
 impl Target {
     /// Where its document is.
     pub fn path(&self) -> String {
-        let farm = farm_path(&self.farm);
         match &self.member {
-            None => farm,
-            Some(member) => format!("{farm}/members/{member}"),
+            None => farm_path(&self.farm),
+            Some(member) => member_path(&self.farm, member),
         }
     }
 }
@@ -123,11 +122,17 @@ mod tests {
     #[test]
     fn targets() {
         let read = |text: &str| text.parse::<Target>().map(|target| target.path());
-        assert_eq!(read("f@v").as_deref(), Ok("/api/v1/farms/f@v"));
-        assert_eq!(
-            read("f/m:1/p").as_deref(),
-            Ok("/api/v1/farms/f/members/m:1/p")
-        );
+        for (text, path) in [
+            ("f@v:80#2", "f@v:80%232"),
+            ("f/m:1/p", "f/members/m:1%2Fp"),
+            ("f#2/m/p?q=1#x", "f%232/members/m%2Fp%3Fq%3D1%23x"),
+            (
+                "f/m/%41 % \"<>\\",
+                "f/members/m%2F%2541%20%25%20%22%3C%3E%5C",
+            ),
+        ] {
+            assert_eq!(read(text), Ok(format!("/api/v1/farms/{path}")));
+        }
         assert!(read("f/").is_err() && read("/m").is_err() && read("").is_err());
         assert!(member("f").is_err());
         assert_eq!(member("f/m").unwrap().to_string(), "f/m");
