@@ -247,6 +247,31 @@ def test_members_that_were_added_are_mirrored(make_httpd):
     assert refused.returncode == 1 and "AthMemberAllow does not name this host" in refused.stderr
 
 
+def test_a_member_that_was_added_anew_is_mirrored(make_httpd):
+    allow = "AthMemberAllow http://127.0.0.1\n"
+    one, two = (make_httpd("event", conf=allow + named([DEAD])).start() for _ in range(2))
+    run = lambda: subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60).stdout
+    for url, said, *parameters in [
+            ("http://127.0.0.1:10", "1 difference sent\n", "weight=3", "slowstart=7"),
+            ("http://127.0.0.1:11", "1 difference sent\n", "weight=3", "slowstart=7"),
+            ("http://127.0.0.1:11", "1 difference sent\n", "weight=3", "connectiontimeout=500ms", "standby=on"),
+            # The same once more is no difference.
+            ("http://127.0.0.1:11", "both say the same\n", "weight=3", "connectiontimeout=500ms", "standby=on"),
+            ("http://127.0.0.1:11", "1 difference sent\n")]:
+        if "m1" in Engine(one).column("name"):
+            athctl(one, "remove", "farm_one/m1", "--force")
+        athctl(one, "add", "farm_one", url, "name=m1", *parameters)
+        assert run() == said, (url, parameters)
+        assert run() == "both say the same\n"
+        for key in ("name", "url", "weight", "slowstart", "standby", "parameters"):
+            assert Engine(two).column(key) == Engine(one).column(key)
+    # What is set is not added anew.
+    added = len(two.lines("ATH0381"))
+    athctl(one, "set", "farm_one/m1", "weight=2", "drain=on")
+    assert run() == "1 difference sent\n"
+    assert Engine(two).column("weight") == [1.0, 2.0] and len(two.lines("ATH0381")) == added
+
+
 def told(server):
     """What people set, as a mirror tells it to another."""
     answer = fetch(server.port, "/athena/mirror/phys/")

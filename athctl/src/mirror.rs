@@ -40,6 +40,31 @@ struct Member {
     parameters: Option<BTreeMap<String, String>>,
 }
 
+impl Farm {
+    fn added(&self) -> impl Iterator<Item = &Member> {
+        let members = self.members.iter();
+        members.filter(|member| member.parameters.is_some())
+    }
+
+    fn named(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+}
+
+impl Member {
+    /// Whether both were added, the other one with another URL or other parameters.
+    fn replaces(&self, other: &Self) -> bool {
+        let given = |member: &Self| {
+            let mut parameters = member.parameters.clone()?;
+            // The names are the same, whether they were given or made of the URL.
+            parameters.remove("name");
+            Some((member.url.clone(), parameters))
+        };
+        let both = given(self).zip(given(other));
+        both.is_some_and(|(one, other)| one != other)
+    }
+}
+
 /// Mirrors once, or for ever.
 pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
     let [from, to] = [&options.from, &options.to].map(|url| {
@@ -101,12 +126,26 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
             continue;
         };
         let name = format!("{}@{}", farm.name, farm.server);
-        for member in added(other, farm) {
-            to.send("DELETE", &member_path(&name, &member.name), None, "")?;
-            // Until it is gone, it drains.
-            moved += usize::from(!member.drain);
+        for member in other.added() {
+            let path = member_path(&name, &member.name);
+            match farm.named(&member.name) {
+                None => {
+                    to.send("DELETE", &path, None, "")?;
+                    // Until it is gone, it drains.
+                    moved += usize::from(!member.drain);
+                }
+                // Its name is needed at once.
+                Some(new) if new.replaces(member) => {
+                    to.send("DELETE", &format!("{path}?force=1"), None, "")?;
+                }
+                Some(_) => {}
+            }
         }
-        for member in added(farm, other) {
+        for member in farm.added() {
+            let old = other.named(&member.name);
+            if old.is_some_and(|old| !member.replaces(old)) {
+                continue;
+            }
             let told = member.parameters.iter().flatten();
             let mut fields: Map<_, _> = told
                 .map(|(key, value)| (key.clone(), value.as_str().into()))
@@ -122,16 +161,6 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
         }
     }
     Ok(moved)
-}
-
-/// Members that were added to the one farm and are not the other's.
-fn added<'a>(one: &'a Farm, other: &'a Farm) -> impl Iterator<Item = &'a Member> {
-    let is_others = |member: &Member| other.members.iter().any(|known| known.name == member.name);
-    let added = one
-        .members
-        .iter()
-        .filter(|member| member.parameters.is_some());
-    added.filter(move |member| !is_others(member))
 }
 
 /// Lines of the one that the other does not have.
@@ -157,6 +186,33 @@ fn told(sent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_added_anew_replaces_what_was() {
+        let member = |url: &str, parameters: Option<&[(&str, &str)]>| Member {
+            name: "m".to_owned(),
+            url: url.to_owned(),
+            drain: false,
+            parameters: parameters.map(|list| {
+                let texts = list
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), value.to_string()));
+                texts.collect()
+            }),
+        };
+        let old = member("http://a", Some(&[("name", "m"), ("retry", "3")]));
+        for (url, parameters, replaces) in [
+            ("http://a", Some(&[("retry", "3")][..]), false),
+            ("http://a", Some(&[("retry", "4")]), true),
+            ("http://a", Some(&[]), true),
+            ("http://b", Some(&[("retry", "3")]), true),
+            ("http://b", None, false),
+        ] {
+            let new = member(url, parameters);
+            assert_eq!(new.replaces(&old), replaces, "{url} {parameters:?}");
+            assert_eq!(old.replaces(&new), replaces, "{url} {parameters:?}");
+        }
+    }
 
     #[test]
     fn only_what_differs_is_sent() {
