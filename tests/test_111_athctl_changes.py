@@ -272,6 +272,31 @@ def test_a_member_that_was_added_anew_is_mirrored(make_httpd):
     assert Engine(two).column("weight") == [1.0, 2.0] and len(two.lines("ATH0381")) == added
 
 
+def test_what_only_one_side_has_is_left_out(make_httpd):
+    more = named([DEAD, DEAD + "0"]) + farm([DEAD], name="only1") + farm([DEAD], name="shop")
+    one = make_httpd("event", conf=more).start()
+    two = make_httpd("event", conf=named([DEAD]) + farm([DEAD], name="shop")).start()
+    athctl(one, "set", "farm_one/m0", "weight=7")
+    athctl(one, "set", "shop", "on=off")
+    athctl(one, "set", "only1", "on=off")
+    left = ("athctl: not mirrored, since the other side does not have them: "
+            "only1@main, farm_one@main/m1\n")
+    for said in ("2 differences sent\n", ""):
+        run = subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
+        assert (run.returncode, run.stdout, run.stderr) == (1, said, left)
+        assert Engine(two).column("weight") == [7.0] and not Engine(two).farm("shop")["on"]
+    watch = subprocess.Popen(mirror(one, two, "--watch"), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+    try:
+        for weight in (2, 3):
+            athctl(one, "set", "farm_one/m0", f"weight={weight}")
+            wait_until(lambda weight=weight: Engine(two).column("weight") == [weight],
+                       what=f"weight {weight} mirrored")
+    finally:
+        watch.kill()
+    assert watch.communicate()[1] == left
+
+
 def told(server):
     """What people set, as a mirror tells it to another."""
     answer = fetch(server.port, "/athena/mirror/phys/")

@@ -74,19 +74,29 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
         })
     });
     if !options.watch {
-        let sent = step(&from, &to)?;
-        println!("{}", told(sent));
-        return Ok(());
+        let done = step(&from, &to)?;
+        if done.sent > 0 || done.left.is_empty() {
+            println!("{}", told(done.sent));
+        }
+        return match done.left.as_slice() {
+            [] => Ok(()),
+            left => Err(Error::Wrong(unknown(left))),
+        };
     }
     let mut failures = 0;
+    let mut left = Vec::new();
     loop {
         let wait = match step(&from, &to) {
-            Ok(sent) => {
-                if sent > 0 {
-                    println!("{}", told(sent));
+            Ok(done) => {
+                if done.sent > 0 {
+                    println!("{}", told(done.sent));
                 } else if failures > 0 {
                     println!("both sides answer again");
                 }
+                if done.left != left && !done.left.is_empty() {
+                    eprintln!("athctl: {}", unknown(&done.left));
+                }
+                left = done.left;
                 failures = 0;
                 options.interval
             }
@@ -101,19 +111,36 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
     }
 }
 
-/// Adds and removes the members that differ, and sends the lines; how many all these were.
-fn step(from: &Api, to: &Api) -> Result<usize, Error> {
-    let mut sent = members(from, to)?;
+/// What a step did.
+struct Done {
+    /// Differences that were sent.
+    sent: usize,
+    /// Farms and members that the other side does not have.
+    left: Vec<String>,
+}
+
+/// Adds and removes the members that differ, and sends the lines.
+fn step(from: &Api, to: &Api) -> Result<Done, Error> {
+    let (mut sent, mut left) = (members(from, to)?, Vec::new());
     for path in PATHS {
         let (source, target) = (from.get(path)?.text, to.get(path)?.text);
-        let lines = missing(&source, &target);
+        let (lines, unknown) = missing(&source, &target);
+        for name in unknown.into_iter().map(name) {
+            let is_its = |farm: &String| {
+                name.strip_prefix(farm)
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
+            if !left.iter().any(is_its) {
+                left.push(name.to_owned());
+            }
+        }
         if !lines.is_empty() {
             sent += lines.len();
             let version = source.lines().next().unwrap_or_default();
             to.post_lines(path, &format!("{version}\n{}\n", lines.join("\n")))?;
         }
     }
-    Ok(sent)
+    Ok(Done { sent, left })
 }
 
 /// Members that people added on the one are added on the other, and what else it was given goes.
@@ -163,11 +190,28 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
     Ok(moved)
 }
 
-/// Lines of the one that the other does not have.
-fn missing<'a>(source: &'a str, target: &str) -> Vec<&'a str> {
+/// Lines of the one that the other does not have; first those about what it has, then the rest.
+fn missing<'a>(source: &'a str, target: &str) -> (Vec<&'a str>, Vec<&'a str>) {
     let has: BTreeSet<&str> = target.lines().collect();
-    let lines = source.lines().skip(1);
-    lines.filter(|line| !has.contains(line)).collect()
+    let knows: BTreeSet<&str> = target.lines().map(name).collect();
+    let lines = source.lines().skip(1).filter(|line| !has.contains(line));
+    lines.partition(|line| knows.contains(name(line)))
+}
+
+/// The farm or member that a line is about, as it stands there: quoted where it has a comma.
+fn name(line: &str) -> &str {
+    let value = line.split_once('=').map_or(line, |(_, value)| value);
+    let (mut quoted, mut escaped) = (false, false);
+    let end = value.find(|c| {
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        c == ',' && !quoted
+    });
+    let name = end.and_then(|end| value.get(..end)).unwrap_or(value);
+    let inner = name
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'));
+    inner.unwrap_or(name)
 }
 
 fn backoff(failures: u32) -> Duration {
@@ -181,6 +225,13 @@ fn told(sent: usize) -> String {
         1 => "1 difference sent".to_owned(),
         more => format!("{more} differences sent"),
     }
+}
+
+fn unknown(left: &[String]) -> String {
+    format!(
+        "not mirrored, since the other side does not have them: {}",
+        left.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -217,9 +268,25 @@ mod tests {
     #[test]
     fn only_what_differs_is_sent() {
         let (one, two) = ("v=1\nn=a,s=on\nn=b,s=off\n", "v=1\nn=b,s=on\nn=a,s=on\n");
-        assert_eq!(missing(one, two), ["n=b,s=off"]);
-        assert!(missing(one, one).is_empty());
-        assert!(missing("", two).is_empty());
+        assert_eq!(missing(one, two), (vec!["n=b,s=off"], vec![]));
+        assert_eq!(missing(one, one), (vec![], vec![]));
+        assert_eq!(missing("", two), (vec![], vec![]));
+        let (one, two) = ("v=1\nh=f/m,w=2\nh=f/n,w=2\n", "v=1\nh=f/n,w=1\n");
+        assert_eq!(missing(one, two), (vec!["h=f/n,w=2"], vec!["h=f/m,w=2"]));
+    }
+
+    #[test]
+    fn whom_a_line_is_about() {
+        for (line, about) in [
+            ("n=f@main,s=on,m=byrequests", "f@main"),
+            ("h=f@main/m?a=b,g=-", "f@main/m?a=b"),
+            (r#"h="f@main/,&\\",g="#, r"f@main/,&\\"),
+            (r#"h="f@main/\",x",g=-"#, r#"f@main/\",x"#),
+            ("n=f", "f"),
+            ("", ""),
+        ] {
+            assert_eq!(name(line), about, "{line}");
+        }
     }
 
     #[test]
