@@ -1,6 +1,7 @@
 """athctl against a real engine."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -163,6 +164,34 @@ def test_check_tells_what_httpd_refuses(httpd):
     # What the module finds once all lines are read.
     file.write_text(right + farm([DEAD], name="other", settings="forward=nowhere"))
     assert "farm other: forward=nowhere: there is no farm" in athctl(9, "check", file, code=1)
+
+
+def test_an_output_that_cannot_be_written(httpd, tmp_path):
+    server = httpd("event", conf=farm([DEAD]))
+    member = "farm_one/127.0.0.1:9"
+    key = tmp_path / "a.key"
+    read, closed = os.pipe()
+    os.close(read)
+    with open("/dev/full", "wb") as full:
+        for arguments, code in [
+                (["status"], 1), (["status", "--json"], 1), (["status", "--format", "%h"], 1),
+                (["set", member, "weight=2"], 1), (["drain", member], 1),
+                (["monitor"], 3), (["monitor", "nosuch"], 3),
+                (["check", server.directory / "httpd.conf"], 1), (["cookie", "keygen", key, "k"], 1),
+                (["completions", "bash"], 1), (["--help"], 1)]:
+            command = [str(part) for part in
+                       (ATHCTL, "--url", f"http://127.0.0.1:{server.port}/athena", *arguments)]
+            key.unlink(missing_ok=True)
+            run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+            said = "athctl: the output: No space left on device (os error 28)\n"
+            assert (run.returncode, run.stderr) == (code, said), arguments
+            key.unlink(missing_ok=True)
+            # As head(1) does it; nobody is told, and a monitoring system knows no other code.
+            run = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
+            assert (run.returncode, run.stderr) == (3 if code == 3 else 141, ""), arguments
+        nobody = [str(ATHCTL), "--url", f"http://127.0.0.1:{free_port()}/athena", "status"]
+        assert subprocess.run(nobody, stderr=full, timeout=60).returncode == 1
+    os.close(closed)
 
 
 VECTORS = json.loads((ROOT / "docs/cookie-vectors.json").read_text())

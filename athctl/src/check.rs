@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use athena_engine::method;
 
 use crate::error::Error;
+use crate::output;
 use farms::{Farm, Findings, find};
 
 /// Parameters that another one makes use of; `None`: with any value but `off`.
@@ -29,14 +30,14 @@ const READERS: [(&str, &str, Option<&str>); 5] = [
 /// Prints what there is to tell; fails when something would be refused.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read, or nothing printed.
 pub fn run(file: &Path) -> Result<ExitCode, Error> {
     let source = source::read(file)?;
     let findings = farms::read(source.nodes);
-    println!("{}: {}", file.display(), source.how);
-    print!("{}", told(&findings));
+    output::line(format_args!("{}: {}", file.display(), source.how))?;
+    output::text(&told(&findings))?;
     if let Some(why) = &source.refused {
-        println!("refused: {why}");
+        output::line(format_args!("refused: {why}"))?;
     }
     Ok(if findings.refused.is_empty() && source.refused.is_none() {
         ExitCode::SUCCESS

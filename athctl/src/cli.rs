@@ -3,7 +3,6 @@
 mod values;
 
 use std::env;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use clap_complete::Shell;
 
 use crate::error::Error;
 use crate::monitor::{Severity, Threshold};
+use crate::output;
 use values::{expiry, member, pair, seconds, word};
 
 pub use values::{Target, Word, now};
@@ -355,11 +355,13 @@ pub struct CookieKey {
 /// Says what is wrong with the command line, or the help that it asks for. A monitoring system would
 /// take the customary 2 for CRITICAL.
 pub fn refused(error: &clap::Error) -> ExitCode {
-    // Nobody is left to be told.
-    let _ = error.print();
+    let printed = error.print();
     let monitor = env::args().any(|argument| argument == "monitor");
     match error.use_stderr() {
-        false => ExitCode::SUCCESS,
+        false => printed.map_or_else(
+            |error| output::failed(&Error::Output(error)),
+            |()| ExitCode::SUCCESS,
+        ),
         true if monitor => ExitCode::from(Severity::Unknown as u8),
         true => ExitCode::from(2),
     }
@@ -367,8 +369,9 @@ pub fn refused(error: &clap::Error) -> ExitCode {
 
 /// Prints a shell's completions.
 pub fn completions(shell: Shell) -> Result<(), Error> {
-    clap_complete::generate(shell, &mut Cli::command(), "athctl", &mut io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "athctl", &mut script);
+    output::text(&String::from_utf8_lossy(&script))
 }
 
 /// Writes a manual page for athctl and one for each command.

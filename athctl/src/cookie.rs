@@ -9,6 +9,7 @@ use athena_engine::cookie::{Claims, Key, KeyError, Keys, Refusal, is_handle};
 
 use crate::cli::{Cookie, CookieKey, now};
 use crate::error::Error;
+use crate::output;
 
 /// Bytes of a new secret: the length of the hash.
 const SECRET: usize = 32;
@@ -31,7 +32,7 @@ pub fn run(what: &Cookie) -> Result<(), Error> {
                 class: filled(class),
             };
             let cookie = keys(key)?.sign(&claims).ok_or_else(unfit)?;
-            println!("{cookie}");
+            output::line(cookie)
         }
         Cookie::Verify {
             key,
@@ -42,11 +43,10 @@ pub fn run(what: &Cookie) -> Result<(), Error> {
             let claims = verify(&keys(key)?, farm, cookie, at.unwrap_or_else(now));
             let refused =
                 |refusal: Refusal| Error::Wrong(format!("the cookie is {}", refusal.word()));
-            println!("{}", claims.map_err(refused)?);
+            output::line(claims.map_err(refused)?)
         }
-        Cookie::Keygen { key } => keygen(key)?,
+        Cookie::Keygen { key } => keygen(key),
     }
-    Ok(())
 }
 
 /// Claims as the format has no place for.
@@ -94,8 +94,11 @@ fn keygen(key: &CookieKey) -> Result<(), Error> {
     file.and_then(|mut file| writeln!(file, "{digits}"))
         .map_err(unwritten)?;
     let path = key.file.canonicalize().unwrap_or_else(|_| key.file.clone());
-    println!("AthCookieKey {} file:{}", key.id, path.display());
-    Ok(())
+    output::line(format_args!(
+        "AthCookieKey {} file:{}",
+        key.id,
+        path.display()
+    ))
 }
 
 fn wrong(path: &Path, error: KeyError) -> Error {

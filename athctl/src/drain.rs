@@ -10,6 +10,7 @@ use crate::api::Api;
 use crate::cli::{Drain, Target};
 use crate::documents::Member;
 use crate::error::Error;
+use crate::output;
 use crate::set;
 
 /// From one look to the next.
@@ -20,8 +21,7 @@ pub fn run(api: &Api, options: &Drain) -> Result<(), Error> {
     let fields = Map::from_iter([("drain".to_owned(), Value::Bool(true))]);
     set::patch(api, &options.target, &fields)?;
     if !options.wait {
-        println!("{} drains", options.target);
-        return Ok(());
+        return output::line(format_args!("{} drains", options.target));
     }
     let mut quiet = Quiet::default();
     let begin = Instant::now();
@@ -38,8 +38,7 @@ pub fn run(api: &Api, options: &Drain) -> Result<(), Error> {
         );
         Ok(if done { Look::Done } else { Look::Wait(told) })
     })?;
-    println!("{} is empty", options.target);
-    Ok(())
+    output::line(format_args!("{} is empty", options.target))
 }
 
 /// What a look has shown, with what there is to say.

@@ -49,6 +49,9 @@ pub enum Error {
         /// Why nothing is read from it.
         error: Refusal,
     },
+    /// The standard output.
+    #[error("the output: {0}")]
+    Output(std::io::Error),
     /// The screen of `top`.
     #[error("the terminal: {0}")]
     Terminal(std::io::Error),

@@ -1,6 +1,8 @@
 //! athctl: mod_athena's command line. This file is the table of contents: which command is whose.
 
 #![forbid(unsafe_code)]
+// They panic when nobody reads; `output` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod api;
 mod check;
@@ -13,6 +15,7 @@ mod look;
 mod members;
 mod mirror;
 mod monitor;
+mod output;
 mod set;
 mod status;
 mod top;
@@ -51,9 +54,6 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("athctl: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => output::failed(&error),
     }
 }

@@ -7,6 +7,7 @@ use crate::cli::{Add, Remove};
 use crate::documents::Member;
 use crate::drain::{Look, wait};
 use crate::error::Error;
+use crate::output;
 
 /// Adds a member, and prints its name.
 pub fn add(api: &Api, options: &Add) -> Result<(), Error> {
@@ -17,8 +18,7 @@ pub fn add(api: &Api, options: &Add) -> Result<(), Error> {
     let path = members_path(&options.farm);
     let answer = api.send("POST", &path, None, &Value::Object(fields).to_string())?;
     let member: Member = answer.document()?;
-    println!("{}/{}", options.farm, member.name);
-    Ok(())
+    output::line(format_args!("{}/{}", options.farm, member.name))
 }
 
 /// Removes a member, which drains first unless forced.
@@ -27,8 +27,10 @@ pub fn remove(api: &Api, options: &Remove) -> Result<(), Error> {
     let force = if options.force { "?force=1" } else { "" };
     let answer = api.send("DELETE", &format!("{path}{force}"), None, "")?;
     if answer.status == DRAINS && !options.wait {
-        println!("{} drains, and is removed then", options.target);
-        return Ok(());
+        return output::line(format_args!(
+            "{} drains, and is removed then",
+            options.target
+        ));
     }
     if answer.status == DRAINS {
         wait(&options.target, options.most, || {
@@ -42,8 +44,7 @@ pub fn remove(api: &Api, options: &Remove) -> Result<(), Error> {
             }
         })?;
     }
-    println!("{} is removed", options.target);
-    Ok(())
+    output::line(format_args!("{} is removed", options.target))
 }
 
 /// Accepted: it drains.

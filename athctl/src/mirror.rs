@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::api::{Api, FARMS, member_path, members_path};
 use crate::cli::{Mirror, Server};
 use crate::error::Error;
+use crate::output;
 
 /// What is mirrored as lines: farms first, since a member may be turned off with its farm.
 const PATHS: [&str; 2] = ["/mirror/farm/", "/mirror/phys/"];
@@ -76,7 +77,7 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
     if !options.watch {
         let done = step(&from, &to)?;
         if done.sent > 0 || done.left.is_empty() {
-            println!("{}", told(done.sent));
+            output::line(told(done.sent))?;
         }
         return match done.left.as_slice() {
             [] => Ok(()),
@@ -89,12 +90,12 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
         let wait = match step(&from, &to) {
             Ok(done) => {
                 if done.sent > 0 {
-                    println!("{}", told(done.sent));
+                    output::line(told(done.sent))?;
                 } else if failures > 0 {
-                    println!("both sides answer again");
+                    output::line("both sides answer again")?;
                 }
                 if done.left != left && !done.left.is_empty() {
-                    eprintln!("athctl: {}", unknown(&done.left));
+                    output::complain(unknown(&done.left));
                 }
                 left = done.left;
                 failures = 0;
@@ -103,7 +104,7 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
             Err(error) => {
                 let wait = backoff(failures);
                 failures += 1;
-                eprintln!("athctl: {error}; again in {} s", wait.as_secs());
+                output::complain(format_args!("{error}; again in {} s", wait.as_secs()));
                 wait
             }
         };

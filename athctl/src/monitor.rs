@@ -9,6 +9,7 @@ use crate::api::Api;
 use crate::cli::Monitor;
 use crate::documents::{Farm, Member};
 use crate::error::Error;
+use crate::output;
 
 /// How bad it is; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +61,13 @@ impl Threshold {
 /// Prints the line; the exit code says the same.
 pub fn run(api: &Api, options: &Monitor) -> ExitCode {
     let (severity, line) = verdict(api.farms(options.farm.as_deref()), options);
-    println!("{line}");
+    let severity = output::line(line).map_or_else(
+        |error| {
+            output::failed(&error);
+            Severity::Unknown
+        },
+        |()| severity,
+    );
     ExitCode::from(severity as u8)
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::api::{Api, farm_path};
 use crate::cli::{Set, Target, Word};
 use crate::error::Error;
+use crate::output;
 
 /// A document as its fields.
 type Document = BTreeMap<String, Value>;
@@ -25,8 +26,7 @@ pub fn run(api: &Api, options: &Set) -> Result<(), Error> {
     let fields = fields(&options.target, &values)?;
     if let [target] = targets.as_slice() {
         let (before, after) = patch(api, target, &fields)?;
-        tell("", &fields, &before, &after);
-        return Ok(());
+        return output::text(&told("", &fields, &before, &after));
     }
     together(api, &targets, &fields)
 }
@@ -52,15 +52,11 @@ fn together(api: &Api, targets: &[Target], fields: &Map<String, Value>) -> Resul
     let body = json!({"members": each.collect::<Map<_, _>>()}).to_string();
     let after = api.send("PATCH", &path, before.tag.as_deref(), &body)?;
     let (before, after): (Farm, Farm) = (before.document()?, after.document()?);
-    for name in members {
-        tell(
-            &format!("{name} "),
-            fields,
-            &before.member(name),
-            &after.member(name),
-        );
-    }
-    Ok(())
+    let each = members.into_iter().map(|name| {
+        let (before, after) = (before.member(name), after.member(name));
+        told(&format!("{name} "), fields, &before, &after)
+    });
+    output::text(&each.collect::<String>())
 }
 
 /// A farm, with its members' documents.
@@ -77,12 +73,13 @@ impl Farm {
     }
 }
 
-/// Prints what the fields were and are.
-fn tell(of: &str, fields: &Map<String, Value>, before: &Document, after: &Document) {
-    for key in fields.keys() {
+/// What the fields were and are, a line each.
+fn told(of: &str, fields: &Map<String, Value>, before: &Document, after: &Document) -> String {
+    let each = fields.keys().map(|key| {
         let shown = |of: &Document| of.get(key).map_or_else(String::new, plain);
-        println!("{of}{key}: {} -> {}", shown(before), shown(after));
-    }
+        format!("{of}{key}: {} -> {}\n", shown(before), shown(after))
+    });
+    each.collect()
 }
 
 /// Changes what has been read just now; the documents before and after.

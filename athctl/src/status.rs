@@ -10,32 +10,28 @@ use crate::cli::Status;
 use crate::documents::{Farm, Member};
 use crate::error::Error;
 use crate::look;
+use crate::output;
 
 /// Prints what the options ask for.
 pub fn run(api: &Api, options: &Status) -> Result<(), Error> {
     let farm = options.farm.as_deref();
     if options.json {
         let path = farm.map_or_else(|| FARMS.to_owned(), farm_path);
-        println!("{}", api.get(&path)?.text.trim_end());
-        return Ok(());
+        return output::line(api.get(&path)?.text.trim_end());
     }
     if let Some(format) = &options.format {
         let query = query(farm, format);
         let path = format!("/status/{}/?{query}", options.of.path());
-        print!("{}", api.get(&path)?.text);
-        return Ok(());
+        return output::text(&api.get(&path)?.text);
     }
     let farms = look::farms(api, options.board.as_deref(), farm)?;
-    for (number, farm) in farms.iter().enumerate() {
-        if number > 0 {
-            println!();
-        }
-        println!("{}\n{}", headline(farm), table(farm));
-    }
     if farms.is_empty() {
-        println!("This engine has no farms.");
+        return output::line("This engine has no farms.");
     }
-    Ok(())
+    let each = farms
+        .iter()
+        .map(|farm| format!("{}\n{}\n", headline(farm), table(farm)));
+    output::text(&each.collect::<Vec<_>>().join("\n"))
 }
 
 /// What the engine's status path is asked, with all of it escaped.
