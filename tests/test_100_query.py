@@ -236,6 +236,18 @@ def test_an_error_names_position_and_reason(httpd, query, error):
     assert line.startswith(error)
 
 
+def test_a_farm_may_be_called_as_a_key_is(httpd):
+    server = httpd("event", conf="".join(farm([DEAD], name=name) for name in ("f", "key")))
+    assert ask(server, f"{BALANCE}?f,f=%h") == ask(server, f"{BALANCE}?key,key=x,f=%h") == ["127.0.0.1:9"]
+
+
+def test_a_body_has_a_limit_of_its_own(httpd):
+    server = httpd("event", conf=farm([DEAD]))
+    post = {"method": "POST", "body": b"h=127.0.0.1:9\n" * 20_001}
+    (line,) = ask(server, PHYS, 400, **post)
+    assert line == f"position {20_000 * 14 + 1}: more than 20000 requests in one body"
+
+
 def test_a_query_may_not_be_longer_than_8192_bytes(httpd):
     server = httpd("event", conf="LimitRequestLine 20000\n" + farm([DEAD]))
     assert ask(server, f"{BALANCE}?{'x' * 8192}", 404)

@@ -34,9 +34,12 @@ pub enum Reason {
     /// A control character.
     #[error("a control character")]
     Control,
-    /// More requests than allowed.
+    /// More requests than a query may have.
     #[error("more than {0} requests (AthMaxEmbed)")]
     TooMany(usize),
+    /// More requests than a body may have.
+    #[error("more than {0} requests in one body")]
+    TooManyInBody(usize),
     /// More items than a request may have.
     #[error("more than {0} items in one request")]
     TooLong(usize),

@@ -47,7 +47,7 @@ pub const BODY_REQUESTS_MAX: usize = 20_000;
 /// What one query may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// `AthMaxEmbed`: most requests.
+    /// Most requests: `AthMaxEmbed` in a query, [`BODY_REQUESTS_MAX`] in a body.
     pub requests: usize,
     /// `AthAllowDiverseMulti`: requests of different kinds.
     pub diverse: bool,

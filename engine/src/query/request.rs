@@ -63,7 +63,12 @@ impl<'t> Request<'t> {
         if own != kind && !diverse {
             return Err(wrong(Reason::Diverse));
         }
-        no_repeats(&raw.items)?;
+        let keys = match raw.items.as_slice() {
+            // A farm may be called as a key is.
+            [Item { value: None, .. }, keys @ ..] if own == Kind::Balance => keys,
+            keys => keys,
+        };
+        no_repeats(keys)?;
         match own {
             Kind::Balance => Balance::of(raw).map(Self::Balance),
             Kind::Status(of) => Status::of(of, raw).map(Self::Status),

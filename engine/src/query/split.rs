@@ -102,7 +102,12 @@ pub fn requests<'t>(text: &'t Text<'_>, most: usize) -> Result<Vec<Raw<'t>>, Que
         let alone = text.as_str().is_empty();
         if !empty || alone {
             if requests.len() == most {
-                return Err(QueryError::new(at, Reason::TooMany(most)));
+                let reason = if text.has_lines() {
+                    Reason::TooManyInBody(most)
+                } else {
+                    Reason::TooMany(most)
+                };
+                return Err(QueryError::new(at, reason));
             }
             requests.push(raw);
         } else if !text.has_lines() {

@@ -233,8 +233,38 @@ fn as_many_requests_as_allowed() {
         refused(PHYS, &query(17)),
         "position 65: more than 16 requests (AthMaxEmbed)"
     );
+    let body = query(17).replace('&', "\n");
+    let text = Text::of_body(body.as_bytes()).unwrap();
+    assert_eq!(
+        parse(PHYS, &text, LIMITS).unwrap_err().to_string(),
+        "position 65: more than 16 requests in one body"
+    );
     let items: Vec<_> = (0..65).map(|n| format!("k{n}=1")).collect();
     assert!(refused(PHYS, &items.join(",")).contains("more than 64 items in one request"));
+}
+
+#[test]
+fn a_farm_may_be_called_as_a_key_is() {
+    for (query, farm, key) in [
+        ("f,key=1,f=%h", "f", Some("1")),
+        ("key,f=%h,key=1", "key", Some("1")),
+        ("f,f=%h", "f", None),
+    ] {
+        let text = Text::of_query(query.as_bytes()).unwrap();
+        let requests = parse(Kind::Balance, &text, LIMITS).unwrap();
+        let [Request::Balance(balance)] = requests.as_slice() else {
+            panic!("{query}");
+        };
+        assert_eq!((&*balance.farm, balance.key.as_deref()), (farm, key));
+        assert!(balance.format.is_some(), "{query}");
+    }
+    for (query, error) in [
+        ("f,f=%h,f=%h", "position 8: f= stands twice in one request"),
+        ("key,f", "position 5: \"f\" has no value"),
+        ("f=%h,f=%h", "position 6: f= stands twice in one request"),
+    ] {
+        assert_eq!(refused(Kind::Balance, query), error);
+    }
 }
 
 #[test]
