@@ -7,7 +7,6 @@ use std::ffi::c_int;
 use std::ptr;
 use std::time::Duration;
 
-use athena_engine::FarmId;
 use athena_engine::agent::Address;
 use athena_engine::board::{Board, FarmLock};
 use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
@@ -19,7 +18,7 @@ use crate::conf::ServerConf;
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::naming::text;
-use crate::{account, events, ffi, forward, method, refresh, runtime, sticky};
+use crate::{account, added, events, ffi, forward, method, refresh, runtime, sticky};
 
 /// How long people wait for another change of a farm.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -159,17 +158,22 @@ fn later(reason: String) -> Refusal {
     Refusal::new(ffi::HTTP_SERVICE_UNAVAILABLE, reason)
 }
 
-/// Locks the farms of all wishes, in the order that everybody keeps to.
+/// Locks the farms of all wishes, in the order that everybody keeps to, and takes in whom others have
+/// added to them.
 fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
     let board = current()?;
-    let mut farms: Vec<FarmId> = wishes.iter().map(|wish| wish.farm.seat.id).collect();
-    farms.sort_unstable();
-    farms.dedup();
-    let lock = |farm| board.lock(farm, PATIENCE);
-    let held = farms.into_iter().map(lock).collect::<Result<_, _>>();
+    let mut farms: Vec<&Farm> = wishes.iter().map(|wish| wish.farm).collect();
+    farms.sort_unstable_by_key(|farm| farm.seat.id);
+    farms.dedup_by_key(|farm| farm.seat.id);
+    let lock = |farm: &&Farm| board.lock(farm.seat.id, PATIENCE);
+    let held = farms.iter().map(lock).collect::<Result<Vec<_>, _>>();
     let held = held.map_err(|error| later(error.to_string()))?;
     // Nor has it become one while this waited.
-    current().map(|_| held)
+    current()?;
+    for (farm, held) in farms.iter().zip(&held) {
+        added::catch_up(farm, held);
+    }
+    Ok(held)
 }
 
 /// Whether farms forward to farms that exist, and not in a circle, after these steps.

@@ -1,10 +1,12 @@
 """Members that people add over the API and remove again, while requests run."""
 
 import json
+import time
 from urllib.parse import urlencode
 
 import pytest
 from harness.api import Api
+from harness.board import board_locked
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -288,3 +290,59 @@ def test_the_location_leads_to_the_member(httpd, backends):
     assert answer.status == 201
     found = fetch(server.port, answer.header("Location"))
     assert found.status == 200 and json.loads(found.body)["url"] == url
+
+
+def children(server, count=4):
+    """Clients that each keep a child of prefork, none of which has heard of what comes now."""
+    kept = [Client(server.port) for _ in range(count)]
+    assert {client.get("/server-status").status for client in kept} == {404}
+    return kept
+
+
+def test_a_farms_tag_knows_in_every_child_who_was_added(httpd, backends):
+    members = backends(2)
+    server = start(httpd, members.urls[:1], "prefork")
+    api = Api(server)
+    kept = children(server, 6)
+    before = api.ask("GET", FARM).header("ETag")
+    add(api, members.urls[1])
+    path = f"/athena/api/v1{FARM}"
+
+    def change(client, tag):
+        headers = {"Content-Type": "application/json", "If-Match": tag}
+        return client.request("PATCH", path, headers, b'{"on": true}').status
+
+    after = kept[0].get(path).header("ETag")
+    assert after != before
+    assert [change(client, before) for client in kept[1:3]] == [412] * 2
+    assert [change(client, after) for client in kept[3:]] == [200] * 3
+    for client in kept:
+        client.close()
+
+
+def test_a_member_that_is_added_within_a_change_is_seen_by_it(httpd, backends):
+    members = backends(2)
+    server = start(httpd, members.urls[:1], "prefork")
+    api = Api(server)
+    before = api.ask("GET", FARM).header("ETag")
+    with Client(server.port) as slow:
+        slow.send(f"PATCH /athena/api/v1{FARM} HTTP/1.1\r\nHost: localhost\r\nIf-Match: {before}\r\n"
+                  "Content-Type: application/json\r\nContent-Length: 12\r\n\r\n".encode())
+        time.sleep(0.2)
+        add(api, members.urls[1])
+        slow.send(b'{"on": true}')
+        assert slow.answer().status == 412
+
+
+def test_what_is_pushed_about_a_new_member_waits_for_it(httpd, backends):
+    members = backends(2)
+    server = start(httpd, members.urls[:1], "prefork")
+    kept = children(server, 1)[0]
+    add(Api(server), members.urls[1], name="late")
+    # Another child takes it in, or somebody changes the farm.
+    with board_locked(server):
+        kept.send(b"GET /athena/update/phys/?h=late,load=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.1)
+    assert kept.answer().status == 200
+    kept.close()
+    assert Engine(server).column("stats") == [{}, {"load": 1.0}]

@@ -9,7 +9,7 @@ use super::{etag, header};
 use crate::body;
 use crate::change::{self, Author, Change, Refusal, Wish};
 use crate::farm::{Farm, Member};
-use crate::{ffi, growth, paths};
+use crate::{ffi, paths};
 
 const TYPES: [&str; 2] = ["application/merge-patch+json", "application/json"];
 /// What a farm's change has beside [`FarmChange::KEYS`]: changes of members, by their names.
@@ -62,8 +62,6 @@ fn each<'a>(farm: &'a Farm, members: &Value) -> Result<Vec<(&'a Member, MemberCh
             "{MEMBERS}: must be an object, changes by members' names"
         )));
     };
-    // This child may have served no request since a member was added.
-    growth::look(farm);
     members
         .iter()
         .map(|(name, fields)| {

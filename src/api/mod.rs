@@ -210,6 +210,8 @@ fn resource(path: &[u8]) -> Result<Resource, Refusal> {
             return Err(Refusal::new(ffi::HTTP_CONFLICT, reason));
         }
     };
+    // This child may have served no request since a member was added.
+    growth::look(farm);
     if behind.is_empty() {
         return Ok(Resource::Farm(farm));
     }
@@ -218,8 +220,6 @@ fn resource(path: &[u8]) -> Result<Resource, Refusal> {
     }
     // A member's name may have a path.
     let name = behind.strip_prefix("members/").ok_or_else(nothing)?;
-    // This child may have served no request since a member was added.
-    growth::look(farm);
     if let Some(member) = farm.members.iter().find(|member| member.name == name) {
         return Ok(Resource::Member(farm, member));
     }

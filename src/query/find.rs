@@ -38,7 +38,7 @@ pub fn members(select: &Selection<'_>) -> Result<Vec<(&'static Farm, &'static Me
     let mut found = Vec::new();
     for farm in farms {
         // This child may have served no request since a member was added.
-        growth::follow(farm);
+        growth::look(farm);
         let members = farm.members.iter();
         let named = members.filter(|member| name.is_none_or(|name| member.name == name));
         found.extend(named.map(|member| (farm, member)));
