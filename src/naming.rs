@@ -42,12 +42,35 @@ pub fn read_text(field: &[c_char]) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// `main`, or the virtual host's name and port; numbered where that is not unique.
-pub unsafe fn server_name(
-    s: *mut ffi::server_rec,
-    main: *mut ffi::server_rec,
-    taken: &mut HashMap<String, u32>,
-) -> String {
+/// All servers as httpd lists them, with their names: `main`, or the virtual host's name and port, numbered
+/// where that is not unique.
+///
+/// # Safety
+/// `main` is the first of httpd's list.
+pub unsafe fn servers(main: *mut ffi::server_rec) -> Vec<(*mut ffi::server_rec, String)> {
+    let mut servers = Vec::new();
+    let mut s = main;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while !s.is_null() {
+            servers.push((s, server_name(s, main)));
+            s = (*s).next;
+        }
+    }
+    let mut taken = HashMap::new();
+    // httpd lists the last virtual host first. Numbered from the first, none is called otherwise when
+    // another comes behind it.
+    for (_, name) in servers.iter_mut().rev() {
+        let count = taken.entry(name.clone()).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            *name = format!("{name}#{count}");
+        }
+    }
+    servers
+}
+
+unsafe fn server_name(s: *mut ffi::server_rec, main: *mut ffi::server_rec) -> String {
     if s == main {
         return "main".to_owned();
     }
@@ -65,13 +88,7 @@ pub unsafe fn server_name(
         format!("{host}:{port}")
     };
     name.truncate(name.floor_char_boundary(80));
-    let count = taken.entry(name.clone()).or_insert(0);
-    *count += 1;
-    if *count > 1 {
-        format!("{name}#{count}")
-    } else {
-        name
-    }
+    name
 }
 
 /// The name behind `balancer://`.

@@ -551,3 +551,30 @@ def test_keys_are_read(make_httpd, backends):
     assert "must stand in a file" in server.refuses(conf + "AthUpdateKey secret\n")
     assert "cannot be read" in server.refuses(conf + "AthUpdateKey file:nosuch\n")
     assert "must be 16 to 128" in server.refuses(conf + "AthUpdateKey file:short\n")
+
+
+def test_the_first_of_a_name_stays_the_first(httpd, backends, directory):
+    """Servers of one name are numbered in the configuration's order: one more moves nobody's changes."""
+    url, extra = backends(1).urls[0], directory / "last.conf"
+
+    def host(name):
+        return f"""
+            <VirtualHost *:${{ATH_PORT}}>
+              ServerName v.test
+              {served([url], name=name)}
+            </VirtualHost>"""
+
+    extra.write_text(host("two"))
+    server = httpd("event", balancer=False, conf=host("one") + f'\nInclude "{extra}"\n')
+
+    def servers():
+        return {one["name"]: one["server"] for one in Engine(server).farms()}
+
+    name = f"v.test:{server.port}"
+    assert servers() == {"one": name, "two": f"{name}#2"}
+    Api(server).patch(f"/farms/two@{name}%232", on=False)
+    extra.write_text(host("two") + host("three"))
+    server.graceful()
+    assert servers() == {"one": name, "two": f"{name}#2", "three": f"{name}#3"}
+    assert {one["name"]: one["on"] for one in Engine(server).farms()} \
+        == {"one": True, "two": False, "three": True}

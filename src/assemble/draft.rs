@@ -14,7 +14,7 @@ use crate::farm::{Farm, Member, Members, Roll};
 use crate::ffi;
 use crate::front::front;
 use crate::growth::{self, Copied, Growth, Slot};
-use crate::naming::{self, check_names, farm_name, name_members, server_name, text};
+use crate::naming::{self, check_names, farm_name, name_members, text};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;
 use crate::sticky::Sessions;
@@ -60,12 +60,9 @@ pub unsafe fn all(
     let mut drafts: Vec<Draft> = Vec::new();
     let mut by_members: HashMap<*mut ffi::apr_array_header_t, usize> = HashMap::new();
     let mut tables: Tables = Vec::new();
-    let mut server_names: HashMap<String, u32> = HashMap::new();
-    let mut s = main;
     // SAFETY: httpd's list of servers and mod_proxy's list of balancers.
     unsafe {
-        while !s.is_null() {
-            let server_name = server_name(s, main, &mut server_names);
+        for (s, server_name) in naming::servers(main) {
             let mut names = Vec::new();
             for balancer in proxy::elements::<ffi::proxy_balancer>((*proxy.conf(s)).balancers) {
                 let workers = (*balancer).workers;
@@ -92,7 +89,6 @@ pub unsafe fn all(
                 names.push((name, index, balancer));
             }
             tables.push((s, names));
-            s = (*s).next;
         }
         for draft in &mut drafts {
             draft.slots = growth::free_slots(&draft.copies);
