@@ -1,7 +1,7 @@
 //! Members' agents: what they say comes in here, pushed or asked for ([`crate::rounds`]).
 //!
-//! As `HAProxy` does: connect, read one line or to the end, close. An agent that does not answer
-//! changes nothing; that it does not is logged once.
+//! Connect, read one line or to the end, close. An agent that does not answer, or not to the end of its
+//! line, changes nothing; that it does not is logged once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -91,12 +91,13 @@ impl Errand for Question {
         heard.contains(&b'\n') || heard.len() >= ANSWER_MAX
     }
 
-    fn end(self: Box<Self>, heard: &[u8], _end: End) {
+    fn end(self: Box<Self>, heard: &[u8], end: End) {
         // A restart may have taken its line meanwhile: this child is an old one then.
         if !self.member.is_current() || !agent::is_asked(&self.member.record().admin) {
             return;
         }
-        let silent = heard.is_empty();
+        // Of a line that is not over, the rest may say otherwise.
+        let silent = heard.is_empty() || end == End::Late;
         if !silent {
             hear(self.farm, self.member, &Words::read(heard));
         }

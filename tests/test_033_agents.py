@@ -13,11 +13,12 @@ from harness.waiting import wait_until
 
 
 class Agent:
-    """Tells everybody who connects the same line; None: keeps silent."""
+    """Tells everybody who connects the same line, and closes unless it `hangs`; None: keeps silent."""
 
     def __init__(self):
         self.line = b"up 100%\n"
         self.asked = 0
+        self.hangs = False
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.held = []
@@ -30,11 +31,12 @@ class Agent:
             except OSError:
                 return
             self.asked += 1
-            if self.line is None:
+            if self.line is not None:
+                client.sendall(self.line)
+            if self.line is None or self.hangs:
                 self.held.append(client)
-                continue
-            client.sendall(self.line)
-            client.close()
+            else:
+                client.close()
 
     def stop(self):
         self.socket.close()
@@ -101,6 +103,19 @@ def test_a_silent_agent_changes_nothing_and_holds_nobody_up(httpd, backends, age
     silent.line = b"up\n"
     wait_until(lambda: engine.column("in") == [True, True], what="in again")
     assert len(server.lines("ATH0302")) == 1
+
+
+def test_a_line_that_does_not_end_is_no_answer(httpd, backends, agents):
+    one, other = agents
+    server = httpd("event", balancer=False, conf=farm_of(backends(2), agents))
+    server.expect("ATH0304: farm farm_one: member .* its agent at 127.0.0.1:.* does not answer")
+    engine = Engine(server)
+    one.hangs = other.hangs = True
+    one.line, other.line = b"maxconn:3", b"maxconn:30\n"
+    wait_until(lambda: server.lines("ATH0304"), what="given up")
+    assert engine.column("agent") == [None, "up ready 100% maxconn:30"]
+    one.hangs = False
+    wait_until(lambda: engine.column("agent")[0] == "up ready 100% maxconn:3", what="heard")
 
 
 def test_what_an_agent_said_outlives_a_graceful_restart(httpd, backends, agents):

@@ -73,7 +73,7 @@ pub struct Words {
     up: Option<bool>,
     /// `ready`, `drain`, `maint`.
     service: Option<Service>,
-    /// `75%`: of the weight that people set.
+    /// `75%`: of the weight that people set, which is the most there is.
     percent: Option<u32>,
     /// `maxconn:30`.
     max_conn: Option<u32>,
@@ -129,15 +129,13 @@ impl Words {
             text.parse::<u32>().ok().filter(|_| digits)
         };
         if let Some(percent) = word.strip_suffix('%').and_then(number) {
-            if percent <= 100 {
-                self.percent = Some(percent);
-                return true;
-            }
+            self.percent = Some(percent.min(100));
         } else if let Some(most) = word.strip_prefix("maxconn:").and_then(number) {
             self.max_conn = Some(most);
-            return true;
+        } else {
+            return false;
         }
-        false
+        true
     }
 
     /// The first word that no agent says. An answer is taken without it, as in `HAProxy`; whoever

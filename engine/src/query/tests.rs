@@ -164,7 +164,7 @@ const ERRORS: &[(Kind, &str, &str)] = &[
     (MIRROR, "h=a,w=1", "position 1: a line of a state: the first line must be v=1"),
     (MIRROR, "h=a&v=1&h=a,w=1", "position 9: a line of a state: the first line must be v=1"),
     (MIRROR, "v=2&h=a,w=1", "position 1: v= must be 1"),
-    (UPDATE, "h=a,agent=\"up 101%\"", "position 5: agent=up 101%: must be words among up, down, ready, drain, maint, 75% and maxconn:30"),
+    (UPDATE, "h=a,agent=\"up 1x%\"", "position 5: agent=up 1x%: must be words among up, down, ready, drain, maint, 75% and maxconn:30"),
     (UPDATE, "h=a,agent=\"# why\"", "position 5: agent=# why: must be words among up, down, ready, drain, maint, 75% and maxconn:30"),
     (MIRROR, "v=1,h=a", "position 1: \"v\" is no key of this request"),
 ];
