@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::net::IpAddr;
+use std::ptr;
 
 use athena_engine::config::host;
 use athena_engine::config::trust::Trust;
@@ -158,7 +159,10 @@ unsafe fn may(r: *mut ffi::request_rec) -> Result<(), String> {
         let default = Trust::default();
         let trust = ServerConf::of((*r).server).and_then(|conf| conf.trust.as_ref());
         let trust = trust.unwrap_or(&default);
-        for ip in [(*r).useragent_ip, (*(*r).connection).client_ip] {
+        let connection = &*(*r).connection;
+        // mod_remoteip takes away the header that it goes by.
+        let told = !ptr::eq((*r).useragent_addr, connection.client_addr);
+        for (ip, told) in [((*r).useragent_ip, told), (connection.client_ip, false)] {
             let text = if ip.is_null() {
                 ""
             } else {
@@ -171,6 +175,11 @@ unsafe fn may(r: *mut ffi::request_rec) -> Result<(), String> {
                 return Err(format!("{address} is not among the networks of AthTrust"));
             }
             if address.to_canonical().is_loopback() && !trust.is_all() {
+                if told {
+                    return Err(format!(
+                        "{address} is what a proxy says, and the request is not loopback's"
+                    ));
+                }
                 for header in [c"Forwarded", c"X-Forwarded-For", c"Via"] {
                     if !ffi::apr_table_get((*r).headers_in, header.as_ptr()).is_null() {
                         return Err(format!(

@@ -106,6 +106,25 @@ def test_effective_address_must_be_trusted_too(httpd):
     assert fetch(server.port, FARMS).status == 200
 
 
+@pytest.mark.parametrize("proxy, client, status", [
+    ("Internal", "127.0.0.1", 403), ("Internal", "::1", 403), ("Internal", "192.0.2.1", 200),
+    ("Trusted", "192.0.2.1", 200), ("Trusted", "127.0.0.1", 403),
+])
+def test_loopback_is_not_what_a_proxy_says(httpd, proxy, client, status):
+    """mod_remoteip takes the header away when it has gone by it."""
+    server = httpd("event", modules=["remoteip"], conf=farm(["http://127.0.0.1:9"]) + f"""
+        RemoteIPHeader X-Forwarded-For
+        RemoteIP{proxy}Proxy 127.0.0.1
+        AthTrust 127.0.0.0/8 ::1 192.0.2.0/24
+        <Location "/athena">
+          Require all granted
+        </Location>
+    """)
+    server.expect(r"\[client")
+    assert fetch(server.port, FARMS, headers={"X-Forwarded-For": client}).status == status
+    assert fetch(server.port, FARMS).status == 200
+
+
 def own_address():
     """An address of this machine that is not loopback, if it has one. Sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
