@@ -22,9 +22,9 @@ use crate::{athena_module_ptr, ffi};
 /// to offer this request.
 const ATTEMPTS_MAX: usize = 32;
 
-/// Farms one request may be handed on to. Loops are refused when they are made: this bounds what a
+/// Farms one request, or query, may be handed on to. Loops are refused when they are made: this bounds what a
 /// change in the middle of a request can do.
-const HANDOVERS_MAX: u8 = 16;
+pub const HANDOVERS_MAX: u8 = 16;
 
 /// What this request is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -110,6 +110,18 @@ def test_a_farm_that_forwards(httpd):
         == ["127.0.0.1:10", "http://app.example/", "three,2"]
 
 
+def test_a_query_is_forwarded_as_far_as_a_request(httpd, backends):
+    members = backends(1)
+    hops = "".join(farm([DEAD], name=f"c{n}", each="status=+D", settings=f"forward=c{n + 1}")
+                   for n in range(18))
+    server = httpd("event", conf=hops + farm(members.urls, name="c18") + "".join(
+        f'ProxyPass "/{n}/" "http://c{n}/"\n' for n in (1, 2)))
+    server.expect("ATH0281|ATH0251|ATH0112")
+    for n, status in ((2, 200), (1, 503)):
+        assert fetch(server.port, f"/{n}/x").status == status
+        assert fetch(server.port, f"{BALANCE}?c{n}").status == status
+
+
 def test_a_hash_farm_goes_by_the_key(httpd):
     server = httpd("event", conf=farm([f"http://127.0.0.1:{port}" for port in range(9, 13)],
                                       settings="lbmethod=hash hashkey=query:id"))

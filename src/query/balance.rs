@@ -18,11 +18,9 @@ use crate::change::Refusal;
 use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::log::{self, Level};
+use crate::record::HANDOVERS_MAX;
 use crate::rule::Asked;
 use crate::{elect, forward, pool, random, sticky, unusable};
-
-/// Farms that a query is forwarded to, one after the other.
-const HOPS_MAX: usize = 8;
 
 /// A request whose farm is found.
 pub struct Ready<'q> {
@@ -79,7 +77,7 @@ impl<'q> Ready<'q> {
     unsafe fn told(&self, r: *mut ffi::request_rec) -> Told {
         let mut farm = self.farm;
         let mut fallback = None;
-        for _ in 0..HOPS_MAX {
+        for _ in 0..=HANDOVERS_MAX {
             // SAFETY: the caller's promise.
             if let Some(member) = unsafe { self.elect(r, farm) } {
                 member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
