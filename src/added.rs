@@ -384,7 +384,7 @@ pub fn remove(
 ) -> Result<bool, Refusal> {
     if member.tenure == 0 {
         let reason = format!(
-            "member {} is configured: take its line out of the configuration, or drain it",
+            "member {} was not added over the API: take its line out if it is configured, or drain it",
             member.name
         );
         return Err(Refusal::new(ffi::HTTP_CONFLICT, reason));

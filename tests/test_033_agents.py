@@ -114,6 +114,7 @@ def test_a_line_that_does_not_end_is_no_answer(httpd, backends, agents):
     one.line, other.line = b"maxconn:3", b"maxconn:30\n"
     wait_until(lambda: server.lines("ATH0304"), what="given up")
     assert engine.column("agent") == [None, "up ready 100% maxconn:30"]
+    assert engine.column("maxconn") == [None, None], "people's value is left alone"
     one.hangs = False
     wait_until(lambda: engine.column("agent")[0] == "up ready 100% maxconn:3", what="heard")
 

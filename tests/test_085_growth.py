@@ -2,6 +2,7 @@
 
 import pytest
 from harness import manager
+from harness.api import Api
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -47,6 +48,10 @@ def test_a_new_member_is_disabled_until_somebody_enables_it(httpd, backends):
     manager.edit(server.port, b_wyes=1, b_nwrkr=members.urls[2])
     engine = Engine(server)
     wait_until(lambda: engine.column("on") == [True, True, False], what="a third member, disabled")
+    name = engine.column("name")[2]
+    said = Api(server).refused(f"/farms/farm_one/members/{name}", None, 409, method="DELETE")
+    assert said == (f"member {name} was not added over the API: take its line out if it is configured, "
+                    "or drain it")
     shared(server, members, [5, 5, 0])
 
 
