@@ -163,7 +163,8 @@ impl Walk {
                     self.findings.marked = true;
                 }
                 self.look_for_strangers(node, &lower, around.server);
-                if !(*node).first_child.is_null() && lower != "<virtualhost" {
+                let holds = !(*node).first_child.is_null() || lower == "<proxy";
+                if holds && lower != "<virtualhost" {
                     self.section(node, &lower, around);
                 }
                 node = next;

@@ -125,10 +125,14 @@ def test_unwritable_board_for_a_plain_file(make_httpd, directory):
     assert "AthSHMFile" in said and f"{directory}/athena.board" in said
 
 
-def test_empty_farm_is_a_warning(httpd):
-    server = httpd("event", conf='<Proxy "balancer://farm_none">\n</Proxy>\n' + served([A]))
+def test_empty_farm_is_a_warning(httpd, balancer):
+    """And what it says happens: its name is no host's."""
+    server = httpd("event", balancer=balancer,
+                   conf='<Proxy "balancer://farm_none">\n</Proxy>\n' + served([A])
+                   + 'ProxyPass "/none/" "http://farm_none/"\n')
     assert server.lines(r"ATH0020: .*farm_none")
-    server.expect(r"ATH0020: .*farm_none")
+    server.expect(r"ATH0020: .*farm_none|ATH0112: farm farm_none")
+    assert fetch(server.port, "/none/x").status == 503
 
 
 def test_a_target_that_looks_like_a_farm_is_a_warning(httpd):
