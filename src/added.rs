@@ -71,11 +71,12 @@ impl Seats {
     }
 }
 
-/// How many seats a farm of a server has. With the engine off, nobody could add any.
-pub fn wanted(s: *const ffi::server_rec, engine: bool) -> u32 {
+/// How many seats a farm of a server has. With the engine off as well: those that were added wait
+/// there until it is on again.
+pub fn wanted(s: *const ffi::server_rec) -> u32 {
     let allowed = ServerConf::of(s).and_then(|conf| conf.allowed.as_ref());
     let some = allowed.is_some_and(|allowed| !allowed.is_none());
-    if engine && some { SEATS } else { 0 }
+    if some { SEATS } else { 0 }
 }
 
 /// Follows who was added and removed, by whichever child. Costs a load and a branch where nobody may

@@ -143,7 +143,11 @@ unsafe fn assemble(
         let may_wait = half_of_workers();
         let specs = drafts.iter().map(|draft| draft.spec(engine, may_wait));
         let specs: Vec<FarmSpec> = specs.collect();
-        let (board, seats) = open_board(pool, main, &specs)?;
+        let (board, mut seats) = open_board(pool, main, &specs)?;
+        if !engine {
+            // Who was added keeps its seat on the board, and serves when the engine is on again.
+            seats.iter_mut().for_each(|seat| seat.seats.clear());
+        }
         let spares = seats.iter().map(|seat| seat.seats.len()).sum();
         let generation = share_workers(&drafts, spares)?;
         let slots: Vec<Slot> = generation.iter().flat_map(Generation::spares).collect();

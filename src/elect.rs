@@ -171,7 +171,7 @@ pub fn election<'a>(
         method: asked.method(),
         tried,
         probes: true,
-        leaves: 0,
+        leaves: farm.gives_places().then_some(0),
         force,
         half_life: farm.half_life(),
         affinity: affinity::of(asked),

@@ -230,9 +230,16 @@ impl Farm {
         self.seat.plan.capacity().table != 0
     }
 
-    /// Share of the members' places that requests of a class leave to others, in percent.
-    pub fn leaves(&self, class: ClassId) -> u8 {
-        self.classes.get(class).map_or(0, |class| class.leaves)
+    /// `maxconn` holds: with the engine off, places are not ours to give.
+    pub fn gives_places(&self) -> bool {
+        !self.observed
+    }
+
+    /// Share of the members' places that requests of a class leave to others, in percent; `None`
+    /// where they need none.
+    pub fn leaves(&self, class: ClassId) -> Option<u8> {
+        let leaves = self.classes.get(class).map_or(0, |class| class.leaves);
+        self.gives_places().then_some(leaves)
     }
 
     /// `queuetimeout`.

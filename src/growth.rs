@@ -219,7 +219,6 @@ fn take(
         return Ok(false);
     };
     let name = naming::newcomers_name(worker, farm);
-    let max_conn = farm.params.members.max_conn.filter(|_| !farm.observed);
     // SAFETY: the worker's shared part is a slot of this generation.
     let extras = unsafe { extras(worker, &farm.params.members) };
     // SAFETY: as above.
@@ -233,7 +232,7 @@ fn take(
             weight: usual.weight,
             flags: usual.flags,
             lbset: usual.lbset,
-            max_conn: max_conn.unwrap_or(0),
+            max_conn: farm.params.members.max_conn.unwrap_or(0),
             stored: Some(Member::settings_of((*worker).s)),
         }
     };

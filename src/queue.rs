@@ -176,7 +176,7 @@ fn call(farm: &Farm, may: impl Fn(u8) -> bool) {
 }
 
 fn has_room(member: &Member, leaves: u8) -> bool {
-    room::is_left(leaves, member.record(), clock::now())
+    room::is_left(Some(leaves), member.record(), clock::now())
 }
 
 fn gate(farm: &Farm) -> Gate<'static> {

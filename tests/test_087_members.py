@@ -347,3 +347,36 @@ def test_what_is_pushed_about_a_new_member_waits_for_it(httpd, backends):
     assert kept.answer().status == 200
     kept.close()
     assert Engine(server).column("stats") == [{}, {"load": 1.0}]
+
+
+@pytest.mark.parametrize("restart", ["graceful", "restart"])
+def test_the_engine_off_for_a_while_keeps_what_people_changed(httpd, backends, restart):
+    """The way back and forth: members that were added, and maxconn set at run time."""
+    members = backends(3)
+    server = start(httpd, members.urls[:2], each="maxconn=5", balancer=True)
+    api, engine = Api(server), Engine(server)
+    add(api, members.urls[2], weight=2, maxconn=9)
+    api.patch(f"{MEMBERS}/{names(server)[0]}", maxconn=7)
+    keys = ("name", "url", "weight", "maxconn", "added")
+    before = [[one[key] for key in keys] for one in engine.members()]
+    assert [one[3] for one in before] == [7, 5, 9]
+    server.conf = server.conf.replace("http://farm_one/", "balancer://farm_one/")
+    for engine_is in ("off", "on"):
+        server.engine = engine_is
+        getattr(server, restart)()
+        answers = [fetch(server.port, "/farm/x").member for _ in range(8)]
+        # mod_proxy_balancer's members are those of the configuration.
+        assert set(answers) == ({0, 1} if engine_is == "off" else {0, 1, 2})
+    assert [[one[key] for key in keys] for one in engine.members()] == before
+    assert server.lines("ATH0385") == server.lines("ATH0380") == []
+
+
+def test_maxconn_does_not_hold_with_the_engine_off(httpd, backends):
+    """Places are not ours to give then: mod_proxy_balancer never runs out of them."""
+    members = backends(1)
+    server = httpd("event", engine="off", conf=farm(
+        members.urls, each="maxconn=1", settings="lbmethod=leastconn")
+        + 'ProxyPass "/farm/" "balancer://farm_one/"\n')
+    with Load(server.port, lambda n: ("GET", "/farm/x?delay_ms=100"), rate=100, clients=8) as load:
+        wait_until(lambda: len(load.results) > 30, what="load")
+    assert load.failed() == []

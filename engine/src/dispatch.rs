@@ -69,8 +69,9 @@ pub struct Election<'a> {
     pub tried: &'a [MemberId],
     /// A member in error may be given its probe: what becomes of the request will be known.
     pub probes: bool,
-    /// Share of a member's places that the request's class leaves to others, in percent.
-    pub leaves: u8,
+    /// Share of a member's places that the request's class leaves to others, in percent; `None`: it
+    /// needs no place.
+    pub leaves: Option<u8>,
     /// `forcerecovery`, asked when nothing else is left.
     pub force: &'a dyn Fn() -> bool,
     /// `halflife`.

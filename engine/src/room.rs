@@ -17,8 +17,13 @@ pub fn limit(member: &MemberRecord, now: impl FnOnce() -> Micros) -> Option<u32>
 }
 
 /// The same for a request whose class leaves so many percent of the places to others, rounded down;
-/// at least one is left to it.
-pub fn limit_for(leaves: u8, member: &MemberRecord, now: impl FnOnce() -> Micros) -> Option<u32> {
+/// at least one is left to it. `None`: for one that needs no place.
+pub fn limit_for(
+    leaves: Option<u8>,
+    member: &MemberRecord,
+    now: impl FnOnce() -> Micros,
+) -> Option<u32> {
+    let leaves = leaves?;
     let left = |limit| {
         let percent = u64::from(leaves.min(99));
         u32::try_from(u64::from(limit) * percent / 100).unwrap_or(0)
@@ -27,7 +32,7 @@ pub fn limit_for(leaves: u8, member: &MemberRecord, now: impl FnOnce() -> Micros
 }
 
 /// There is a place for such a request.
-pub fn is_left(leaves: u8, member: &MemberRecord, now: Micros) -> bool {
+pub fn is_left(leaves: Option<u8>, member: &MemberRecord, now: Micros) -> bool {
     limit_for(leaves, member, || now).is_none_or(|limit| member.hot.inflight.count() < limit.into())
 }
 
@@ -55,19 +60,23 @@ mod tests {
             (1_000_000, 99, 10_000),
         ];
         for (limit, leaves, expected) in table {
-            assert_eq!(limit_for(leaves, &member(limit), || 1), Some(expected));
+            assert_eq!(
+                limit_for(Some(leaves), &member(limit), || 1),
+                Some(expected)
+            );
         }
-        assert_eq!(limit_for(99, &member(0), || 1), None);
+        assert_eq!(limit_for(Some(99), &member(0), || 1), None);
+        assert_eq!(limit_for(None, &member(1), || 1), None);
     }
 
     #[test]
     fn room_is_left_until_the_limit() {
         let full = member(2);
         for left in [true, true, false] {
-            assert_eq!(is_left(0, &full, 1), left);
+            assert_eq!(is_left(Some(0), &full, 1), left);
             full.hot.inflight.take(None);
         }
-        assert!(is_left(0, &member(0), 1));
+        assert!(is_left(Some(0), &member(0), 1) && is_left(None, &full, 1));
     }
 
     #[test]

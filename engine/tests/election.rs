@@ -61,7 +61,7 @@ impl Members {
             method: by_name("roundrobin").expect("a method of the menu"),
             tried: &[],
             probes: true,
-            leaves: 0,
+            leaves: Some(0),
             force: &|| true,
             half_life: SECOND,
             affinity: Affinity::default(),
@@ -172,7 +172,7 @@ fn a_full_member_is_passed_over_and_waited_for() {
     let random = &mut fastrand::Rng::with_seed(1);
     let gold = members.election(&farm, NOW);
     let bronze = Election {
-        leaves: 50,
+        leaves: Some(50),
         ..members.election(&farm, NOW)
     };
     members.0[0].hot.inflight.take(None);

@@ -200,14 +200,14 @@ impl Draft {
     }
 
     pub fn spec(&self, engine: bool, may_wait: usize) -> FarmSpec {
-        let members = self.members.iter().map(|member| member.spec(engine));
+        let members = self.members.iter().map(MemberDraft::spec);
         FarmSpec {
             server: self.server.clone(),
             name: self.name.clone(),
             members: members.collect(),
             spares: u32::try_from(self.slots.len()).unwrap_or(0),
             waiters: u32::try_from(if engine { may_wait } else { 0 }).unwrap_or(u32::MAX),
-            seats: added::wanted(self.server_rec, engine),
+            seats: added::wanted(self.server_rec),
             extras: self.extras(),
             hashed: matches!(self.provider.1, Rule::Menu(method) if method.wants_key()),
         }
@@ -278,9 +278,7 @@ impl Draft {
 }
 
 impl MemberDraft {
-    pub fn spec(&self, engine: bool) -> MemberSpec {
-        // With the engine off, places are not ours to give.
-        let max_conn = self.params.max_conn.filter(|_| engine);
+    pub fn spec(&self) -> MemberSpec {
         // SAFETY: a worker of a configuration that has been read.
         unsafe {
             let (configured, stored) = stored::settings_of(self.worker);
@@ -292,7 +290,7 @@ impl MemberDraft {
                 weight: configured.weight,
                 flags: configured.flags,
                 lbset: configured.lbset,
-                max_conn: max_conn.unwrap_or(0),
+                max_conn: self.params.max_conn.unwrap_or(0),
                 stored,
             }
         }

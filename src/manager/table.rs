@@ -297,7 +297,7 @@ fn farm_actions(forms: &Forms<'_>, id: &str, shown: &Shown, view: &FarmView) -> 
     let tag = etag::of(shown.farm, None);
     html! {
         div .actions {
-            @if added::wanted(shown.farm.server_rec, true) > 0 {
+            @if added::wanted(shown.farm.server_rec) > 0 {
                 details id={ (id) "-add" } name="open" {
                     summary { "Add a member" span .hidden { " to farm " (shown.name) } }
                     div .panel {

@@ -59,7 +59,7 @@ impl Farm {
             method,
             tried: &tried,
             probes: true,
-            leaves: 0,
+            leaves: Some(0),
             force: &|| force,
             half_life: 10_000_000,
             affinity: Affinity::default(),

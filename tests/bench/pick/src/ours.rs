@@ -195,7 +195,7 @@ impl Picker<'_> {
             method: self.method,
             tried: &[],
             probes: true,
-            leaves: 0,
+            leaves: Some(0),
             force: &|| false,
             half_life: HALF_LIFE,
             affinity: Affinity {
