@@ -337,6 +337,19 @@ def test_bytes_decide(httpd, backends, balancer, method):
     assert fetch(server.port, "/farm/x").member == loaded
 
 
+def test_bytraffic_shares_requests_without_bodies(httpd, backends, balancer):
+    """As stock httpd does, which counts headers: not all of them go to the one that is behind."""
+    members = backends(2)
+    server = httpd("event", balancer=balancer, conf=served(
+        members.urls, settings="lbmethod=bytraffic", weights=[1, 2]))
+    assert fetch(server.port, "/farm/x?size=700").member == 0
+    members.reset()
+    for _ in range(30):
+        fetch(server.port, "/farm/x", method="HEAD")
+    light, heavy = members.requests()
+    assert 8 <= light <= 10 and heavy == 30 - light
+
+
 def test_bytraffic_begins_anew_with_a_start(httpd, backends):
     """As in stock httpd, or a member that is added would get everything for days."""
     members = backends(2)

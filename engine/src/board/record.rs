@@ -59,7 +59,8 @@ pub struct MemberHot {
     pub slow_until: AtomicU64,
     /// Attempts that ended without an answer.
     pub failed: AtomicU64,
-    /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it).
+    /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it); for
+    /// `bytraffic`, how many requests it had.
     pub lbstatus: AtomicI64,
     /// Recent traffic ([`crate::traffic`]): the bits of an `f64`, in bytes.
     pub traffic: AtomicU64,
