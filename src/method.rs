@@ -41,13 +41,27 @@ pub fn put(farm: &Farm, name: &str) {
         // SAFETY: balancers and their shared parts live as long as the configuration; the pointer is
         // replaced whole, as mod_proxy_balancer does, under the balancer's thread lock.
         unsafe {
-            (*copy.balancer).lbmethod = provider;
-            let shared = (*copy.balancer).s;
-            naming::write(&mut (*shared).lbpname, name);
+            give(copy.balancer, provider, name);
             if is_shared(copy.balancer) {
-                (*shared).wupdated = ffi::apr_time_now();
+                (*(*copy.balancer).s).wupdated = ffi::apr_time_now();
             }
         }
+    }
+}
+
+/// A balancer goes by the method of that name.
+///
+/// # Safety
+/// A live balancer that nobody else changes now, and a provider that lives as long.
+pub unsafe fn give(
+    balancer: *mut ffi::proxy_balancer,
+    provider: *mut ffi::proxy_balancer_method,
+    name: &str,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*balancer).lbmethod = provider;
+        naming::write(&mut (*(*balancer).s).lbpname, name);
     }
 }
 

@@ -31,7 +31,7 @@ type ServerId = usize;
 pub struct Findings {
     /// Farms that `AthFarm` or `LBServerCluster` declared: these may have a dot in their name.
     pub declared: BTreeSet<String>,
-    /// Farms without a member.
+    /// Farms without a member, as texts for the log.
     pub empty: BTreeSet<String>,
     /// Some `ProxyPassReverse` line is marked ([`mark`]).
     pub marked: bool,
@@ -187,7 +187,7 @@ impl Walk {
                     }
                     inner.proxy = (lower == "<proxy").then_some(first).flatten();
                     let farm = inner.proxy.as_deref().and_then(balancer_name);
-                    if farm.is_some_and(|farm| self.findings.empty.contains(&farm)) {
+                    if farm.is_some_and(|farm| !self.has_members(&farm, around.server)) {
                         // mod_proxy makes no balancer of a section with nothing in it.
                         self.first_child(node, "ProxySet", "nofailover=Off");
                     }
@@ -221,18 +221,25 @@ impl Walk {
                     take(line, &args, section, named).or(taken)
                 }
             };
-            let taken = match taken {
+            let mut taken = match taken {
                 Ok(taken) => taken,
                 Err(error) => return self.refuse(node, &error.to_string()),
             };
             if let Some(text) = self.unknown_method(line.shown(), &taken.native(line)) {
                 return self.refuse(node, &text);
             }
+            let farm = taken.farm.clone();
+            let defined = farm.map(|farm| (self.defines(&farm, around.server), farm));
+            if self.engine && defined.as_ref().is_some_and(|(id, _)| *id != around.server) {
+                // A farm has one rule, whoever inherits it.
+                taken.lift(line, section, "lbmethod");
+            }
             if taken.kept != args {
                 (*node).args = pool::text(self.pool, &taken.kept);
             }
-            let Some(farm) = taken.farm else { return };
-            let server = self.defines(&farm, around.server);
+            let Some((server, farm)) = defined else {
+                return;
+            };
             if !taken.for_farm.is_empty() {
                 let url = words::quote(&format!("balancer://{farm}"));
                 let set = pairs(&taken.for_farm);
@@ -272,27 +279,6 @@ impl Walk {
         let declared = |name: &str| self.findings.declared.contains(name);
         let name = target::farm_name(&target, declared)?.into_owned();
         self.known(&name, server).then_some(name)
-    }
-
-    fn known(&self, farm: &str, server: ServerId) -> bool {
-        let defines = |id: ServerId| {
-            self.servers
-                .get(id)
-                .is_some_and(|server| server.farms.contains_key(farm))
-        };
-        defines(server) || defines(0)
-    }
-
-    /// The server whose farm a server means by a name: its own, or the main one's. A ProxyPass to
-    /// an inherited farm makes none of its own (merge_balancers in mod_proxy.c).
-    fn defines(&self, farm: &str, server: ServerId) -> ServerId {
-        let lines = |id: ServerId| {
-            self.servers
-                .get(id)
-                .and_then(|server| server.farms.get(farm))
-        };
-        let own = lines(server).is_some_and(|lines| lines.member.is_some()) || lines(0).is_none();
-        if own { server } else { 0 }
     }
 
     /// Targets that look like a farm and name none: each request would end in a failed look-up.

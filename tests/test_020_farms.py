@@ -207,3 +207,81 @@ def test_what_never_selects_a_farm(httpd, backends):
     assert fetch(server.port, "/x", headers={"Host": "farm_one"}).status == 404
     assert members.requests() == [0]
     assert fetch(server.port, "/dotbal/x").status == 200
+
+
+def methods(server):
+    return {one["name"]: one["method"] for one in Engine(server).farms()}
+
+
+@pytest.mark.parametrize("lines", [
+    'ProxyPass "/farm/" "balancer://farm_one/" hashkey=uri lbmethod=hash',
+    '<Proxy "balancer://farm_one" lbmethod=hash>\nProxySet hashkey=uri\n</Proxy>\n'
+    'ProxyPass "/farm/" "balancer://farm_one/"',
+    '<Proxy "balancer://farm_one">\nProxySet lbmethod=hash hashkey=uri\n</Proxy>\n'
+    'ProxyPass "/farm/" "balancer://farm_one/"',
+    'AthFarm farm_one lbmethod=hash hashkey=uri\nProxyPass "/farm/" "balancer://farm_one/"',
+    'ProxyPass "/farm/" "http://farm_one/" lbmethod=hash hashkey=uri',
+    'ProxyPass "/farm/" "balancer://farm_one/"\n</VirtualHost>\n<VirtualHost *>\nServerName x.example\n'
+    'ProxyPass "/farm/" "balancer://farm_one/" lbmethod=hash hashkey=uri',
+], ids=["ProxyPass", "section", "ProxySet", "AthFarm", "by name", "another"])
+def test_a_virtual_hosts_lbmethod_is_the_farms(httpd, backends, balancer, lines):
+    """A farm has one method, in whatever server's lines, and requests go by what is told."""
+    members = backends(3)
+    server = httpd("event", balancer=balancer, conf=farm(members.urls) + f"""
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName localhost
+          {lines}
+        </VirtualHost>
+    """)
+    assert methods(server) == {"farm_one": "hash"}
+    for n in range(20):
+        assert len({fetch(server.port, f"/farm/{n}").member for _ in range(3)}) == 1
+    assert sum(count > 0 for count in members.requests()) > 1
+
+
+def test_a_virtual_hosts_lbmethod_is_checked(make_httpd):
+    said = make_httpd("event").refuses(farm(["http://127.0.0.1:9"]) + """
+        <VirtualHost *:${ATH_PORT}>
+          ServerName localhost
+          ProxyPass "/farm/" "balancer://farm_one/" lbmethod=stats
+        </VirtualHost>
+    """)
+    assert "farm farm_one: lbmethod=stats needs score=" in said, said
+
+
+def test_names_that_a_request_fills_in_are_no_farms(httpd, backends, balancer):
+    members = backends(2)
+    server = httpd("event", balancer=balancer, conf=farm(members.urls) + """
+        ProxyPassMatch "^/one(/.*)$" "balancer://farm_one$1" stickysession=sid
+        ProxyPassMatch "^/(farm_[a-z]+)/(.*)$" "balancer://$1/$2"
+        ProxyPass "/who/" "balancer://${NOBODY}/" interpolate
+    """)
+    server.expect("AH00111")  # what is no variable of the configuration
+    for path in ("/one/x", "/farm_one/x"):
+        assert {fetch(server.port, path).member for _ in range(4)} == {0, 1}
+    assert set(methods(server)) == {"farm_one"}
+    assert server.lines("ATH0020") == []
+    assert b'farm="farm_one$1' not in fetch(server.port, "/athena/metrics").body
+
+
+def test_a_name_that_a_request_fills_in_takes_no_parameters_of_ours(make_httpd):
+    said = make_httpd("event").refuses(farm(["http://127.0.0.1:9"]) + (
+        'ProxyPassMatch "^(/.*)$" "balancer://farm_one$1" hashkey=uri\n'))
+    assert "hashkey is for farms and their members, and balancer://farm_one$1 is none" in said, said
+
+
+@pytest.mark.parametrize("target, said", [
+    ("balancer://farm_one/", "ATH0020: farm farm_one of virtual host alone.example has no members"),
+    ("http://farm_one/", "ATH0021: .* no farm here is called farm_one"),
+])
+def test_a_virtual_host_that_inherits_nothing_is_told_so(httpd, target, said):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"]) + f"""
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName alone.example
+          BalancerInherit Off
+          ProxyPassInherit Off
+          ProxyPass "/farm/" "{target}"
+        </VirtualHost>
+    """)
+    assert server.lines(said)
+    server.expect(said)

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use athena_engine::board::{FarmExtras, FarmSeat, FarmSpec, MemberExtras, MemberSpec};
 use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::config::qos::Classes;
+use athena_engine::config::target::is_filled_in;
 
 use crate::added::{self, Seats};
 use crate::conf::ServerConf;
@@ -18,7 +19,7 @@ use crate::naming::{self, check_names, farm_name, name_members, text};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;
 use crate::sticky::Sessions;
-use crate::{outcome, provider, stored};
+use crate::{method, outcome, provider, stored};
 
 /// A farm on its way: what mod_proxy has of it.
 pub struct Draft {
@@ -74,9 +75,15 @@ pub unsafe fn all(
                                 server: s,
                                 balancer,
                             });
+                            if engine {
+                                // mod_proxy's merge gives it httpd's default.
+                                let (provider, rule) = draft.provider;
+                                method::give(balancer, provider.cast_mut(), &rule.name());
+                            }
                         }
                         *index
                     }
+                    None if is_filled_in(&name) && is_empty(workers) => continue,
                     None => {
                         let Some(rule) = chosen_rule(balancer, &name, engine)? else {
                             continue;
@@ -95,6 +102,13 @@ pub unsafe fn all(
         }
     }
     Ok((drafts, tables))
+}
+
+/// Whether a balancer has no members: mod_proxy also makes one of `balancer://farm$1`, whose requests
+/// then go to others.
+unsafe fn is_empty(workers: *mut ffi::apr_array_header_t) -> bool {
+    // SAFETY: null, or a live balancer's list of workers.
+    unsafe { workers.as_ref() }.is_none_or(|workers| workers.nelts == 0)
 }
 
 /// The rule of a balancer: what `lbmethod=` names, or httpd's default. With the engine off, only

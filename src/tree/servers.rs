@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use athena_engine::config::target::balancer_name;
+use athena_engine::config::target::{balancer_name, is_filled_in};
 use athena_engine::config::words;
 
 use super::nodes::each;
-use super::{Node, Walk};
+use super::{Node, ServerId, Walk};
 use crate::naming::text;
 
 /// One server's lines.
@@ -26,6 +26,14 @@ pub(super) struct Server {
 pub(super) struct Inherits {
     pub(super) balancers: Option<bool>,
     pub(super) passes: Option<bool>,
+}
+
+impl Server {
+    fn inherits(&self, main: &Self) -> bool {
+        let or = |own: Option<bool>, base: Option<bool>| own.or(base).unwrap_or(true);
+        or(self.inherits.balancers, main.inherits.balancers)
+            || or(self.inherits.passes, main.inherits.passes)
+    }
 }
 
 #[derive(Default)]
@@ -87,7 +95,9 @@ impl Walk {
                     }
                     "proxypass" | "proxypassmatch" => {
                         for word in words::split(&args) {
-                            if let Some(farm) = balancer_name(&word) {
+                            if let Some(farm) =
+                                balancer_name(&word).filter(|name| !is_filled_in(name))
+                            {
                                 server.farms.entry(farm).or_default();
                             }
                         }
@@ -110,10 +120,7 @@ impl Walk {
         };
         let mut hidden = Vec::new();
         for host in hosts {
-            let or = |own: Option<bool>, base: Option<bool>| own.or(base).unwrap_or(true);
-            let inherits = or(host.inherits.balancers, main.inherits.balancers)
-                || or(host.inherits.passes, main.inherits.passes);
-            for (farm, lines) in host.farms.iter().filter(|_| inherits) {
+            for (farm, lines) in host.farms.iter().filter(|_| host.inherits(main)) {
                 if let Some(node) = lines.member
                     && main.farms.contains_key(farm)
                 {
@@ -139,22 +146,50 @@ impl Walk {
     }
 
     pub(super) fn list_empty_farms(&mut self) {
-        let Some(main) = self.servers.first() else {
-            return;
-        };
-        let has_members = |server: &Server, farm: &str| {
-            server
-                .farms
-                .get(farm)
-                .is_some_and(|lines| lines.member.is_some())
-        };
-        for server in &self.servers {
+        for (id, server) in self.servers.iter().enumerate() {
             for farm in server.farms.keys() {
-                if !has_members(server, farm) && !has_members(main, farm) {
-                    self.findings.empty.insert(farm.clone());
+                if !self.has_members(farm, id) {
+                    let own = self.farm_lines(farm, 0).is_some_and(|_| id != 0);
+                    let whose = match server.name.as_str() {
+                        name if own && !name.is_empty() => format!(" of virtual host {name}"),
+                        _ => String::new(),
+                    };
+                    self.findings.empty.insert(format!("{farm}{whose}"));
                 }
             }
         }
+    }
+
+    /// What a server says of a farm itself.
+    fn farm_lines(&self, farm: &str, server: ServerId) -> Option<&FarmLines> {
+        self.servers.get(server)?.farms.get(farm)
+    }
+
+    /// What the main server says of a farm that a server inherits by its name.
+    fn inherited(&self, farm: &str, server: ServerId) -> Option<&FarmLines> {
+        let main = self.servers.first()?;
+        let inherits = server != 0 && self.servers.get(server)?.inherits(main);
+        main.farms.get(farm).filter(|_| inherits)
+    }
+
+    /// The farm that a server means by a name has members.
+    pub(super) fn has_members(&self, farm: &str, server: ServerId) -> bool {
+        let lines = [self.farm_lines(farm, server), self.inherited(farm, server)];
+        lines.iter().flatten().any(|lines| lines.member.is_some())
+    }
+
+    /// A server has a farm of this name.
+    pub(super) fn known(&self, farm: &str, server: ServerId) -> bool {
+        self.farm_lines(farm, server).is_some() || self.inherited(farm, server).is_some()
+    }
+
+    /// The server whose farm a server means by a name: its own, or the main one's. A ProxyPass to
+    /// an inherited farm makes none of its own (merge_balancers in mod_proxy.c).
+    pub(super) fn defines(&self, farm: &str, server: ServerId) -> ServerId {
+        let own = self.farm_lines(farm, server);
+        let own = own.is_some_and(|lines| lines.member.is_some())
+            || self.inherited(farm, server).is_none();
+        if own { server } else { 0 }
     }
 }
 

@@ -53,6 +53,24 @@ impl Taken {
         self.farm.is_none() && words::split(&self.kept).any(farms)
     }
 
+    /// Takes a parameter off what is left to `mod_proxy`, for the farm itself ([`Self::for_farm`]).
+    /// `line` and `section` are those of [`take`].
+    pub fn lift(&mut self, line: Line, section: Option<&str>, key: &str) {
+        let (text, tail) = line.arguments(&self.kept);
+        let mut cuts = Vec::new();
+        for word in Parts::read(line, text, section).pairs {
+            if let Some((found, value)) = word.pair()
+                && found.eq_ignore_ascii_case(key)
+            {
+                self.for_farm.push((found.to_owned(), value.to_owned()));
+                cuts.push(word.span.start..word.next);
+            }
+        }
+        if !cuts.is_empty() {
+            self.kept = without(text, &cuts) + tail;
+        }
+    }
+
     /// The parameters that the `line` gives the farm or its member for `mod_proxy` to read.
     pub fn native(&self, line: Line) -> Vec<(String, String)> {
         if self.farm.is_none() {
@@ -209,7 +227,8 @@ pub fn take(
             ..Taken::default()
         });
     };
-    let balancer = balancer_name(subject);
+    let passes = matches!(line, Line::ProxyPass | Line::ProxyPassMatch);
+    let balancer = balancer_name(subject).filter(|name| !(passes && target::is_filled_in(name)));
     // Where the farm is not spelt balancer://, mod_proxy sees a worker.
     let seen_as_worker = balancer.is_none() && line != Line::BalancerMember;
     let mut taken = Taken {

@@ -100,6 +100,12 @@ pub fn balancer_name(url: &str) -> Option<String> {
         .then(|| target.host.to_ascii_lowercase())
 }
 
+/// Whether a target's name is known only when a request comes: `ProxyPassMatch` fills in what its
+/// pattern matched, `ProxyPass interpolate` a variable.
+pub fn is_filled_in(name: &str) -> bool {
+    name.contains('$')
+}
+
 /// Whether a `RewriteRule` proxies: `[P]` or `[proxy]` among its flags.
 pub fn rule_proxies(args: &str) -> bool {
     words::split(args).nth(2).is_some_and(|flags| {

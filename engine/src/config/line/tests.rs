@@ -584,3 +584,46 @@ fn values_are_looked_at_on_lines_of_farms() {
         assert_eq!(checked.err().as_deref(), said, "{args}");
     }
 }
+
+#[test]
+fn a_parameter_is_lifted_for_the_farm() {
+    for (line, args, section, kept) in [
+        (
+            Line::ProxyPass,
+            "/ balancer://farm/ lbmethod=hash timeout=3",
+            None,
+            "/ balancer://farm/ timeout=3",
+        ),
+        (
+            Line::Proxy,
+            "balancer://farm LBMethod=hash>",
+            None,
+            "balancer://farm>",
+        ),
+        (Line::ProxySet, "lbmethod=hash", Some("balancer://farm"), ""),
+    ] {
+        let mut taken = take(line, args, section, farm_of).unwrap();
+        taken.lift(line, section, "lbmethod");
+        assert_eq!(taken.kept, kept, "{args}");
+        let [(key, value)] = taken.for_farm.as_slice() else {
+            panic!("{args}: {:?}", taken.for_farm);
+        };
+        assert!(key.eq_ignore_ascii_case("lbmethod") && value == "hash");
+        let before = taken.clone();
+        taken.lift(line, section, "lbmethod");
+        assert_eq!(taken, before);
+    }
+}
+
+#[test]
+fn a_name_that_a_request_fills_in_is_no_farm() {
+    for target in ["balancer://farm$1", "balancer://${farm}/"] {
+        let pass = |params: &str| {
+            let args = format!("^(/.*)$ {target}{params}");
+            take(Line::ProxyPassMatch, &args, None, farm_of)
+        };
+        assert_eq!(pass(" stickysession=sid").unwrap().farm, None, "{target}");
+        let refused = pass(" hashkey=uri").unwrap_err();
+        assert!(matches!(refused, LineError::NoFarm { .. }), "{target}");
+    }
+}
