@@ -56,7 +56,10 @@ impl Allowed {
             [word] if word.eq_ignore_ascii_case("none") => Ok(Self::default()),
             many => many
                 .iter()
-                .map(|word| Entry::parse(word).ok_or_else(|| AllowError::Entry(word.to_string())))
+                .map(|word| {
+                    let entry = Entry::parse(word).filter(|_| !word.eq_ignore_ascii_case("none"));
+                    entry.ok_or_else(|| AllowError::Entry(word.to_string()))
+                })
                 .collect::<Result<_, _>>()
                 .map(Self),
         }
@@ -252,7 +255,8 @@ mod tests {
             "[::1",
             "::1",
             "user@host",
-            "none host:x",
+            "none 127.0.0.1",
+            "127.0.0.1 NONE",
         ] {
             let error = Allowed::parse(word).map(|_| word).unwrap_err();
             assert!(matches!(error, AllowError::Entry(_)), "{word}");
