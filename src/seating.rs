@@ -27,12 +27,7 @@ pub unsafe fn open_board(
         .unsigned_abs()
         .clamp(1, 20_000)
         .saturating_mul(SLOTS_PER_CHILD);
-    let failed = |error: BoardError| {
-        format!(
-            "AthSHMFile: {error}; name a file in a directory that httpd can write when it starts, \
-             or none"
-        )
-    };
+    let failed = |error: BoardError| format!("AthSHMFile: {error}{}", error.advice());
     let (board, attached) = match resume(main) {
         Some(mut board) => {
             if *board.storage() != storage {

@@ -125,6 +125,12 @@ def test_unwritable_board_for_a_plain_file(make_httpd, directory):
     assert "AthSHMFile" in said and f"{directory}/athena.board" in said
 
 
+def test_a_board_that_another_httpd_uses(make_httpd, httpd):
+    board = f'AthSHMFile "{httpd("event", conf=served([A])).directory}/athena.board"'
+    assert "in use by another httpd; stop that one, or name another file" in make_httpd(
+        "event").refuses(board)
+
+
 def test_empty_farm_is_a_warning(httpd, balancer):
     """And what it says happens: its name is no host's."""
     server = httpd("event", balancer=balancer,
@@ -151,7 +157,8 @@ def test_damaged_board_is_set_aside(httpd, backends, damage):
     board.write_bytes(damage)
     server.start()
     assert fetch(server.port, "/farm/x").status == 200
-    assert server.lines(r"ATH0011: .*athena\.board")
+    why = "not a board" if damage else "it is shorter than a board"
+    assert server.lines(rf"ATH0011: .*not usable \({why}\) .*athena\.board")
     server.expect(r"ATH0011: .*athena\.board")
 
 

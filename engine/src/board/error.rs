@@ -64,6 +64,27 @@ pub enum BoardError {
     Layout,
 }
 
+impl BoardError {
+    /// What can be done about it, behind its text; nothing where that is for the text to say.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::InUse(_) => "; stop that one, or name another file, or none",
+            Self::File { source, .. } if is_full(source) => {
+                "; make room there (a start needs room for two boards), or name a file elsewhere, or none"
+            }
+            Self::File { .. } | Self::NotRegular(_) => {
+                "; name a file in a directory that httpd can write when it starts, or none"
+            }
+            _ => "",
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), QuotaExceeded | StorageFull)
+}
+
 /// Something that went on well but belongs in the error log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -151,6 +172,36 @@ impl fmt::Display for Notice {
 mod tests {
     use super::super::record::flags;
     use super::*;
+
+    #[test]
+    fn advice_fits_what_went_wrong() {
+        let file = |errno: nix::errno::Errno| BoardError::File {
+            action: "make room in it",
+            path: "/x".into(),
+            source: errno.into(),
+        };
+        assert!(
+            file(nix::errno::Errno::ENOSPC)
+                .advice()
+                .contains("make room")
+        );
+        assert!(
+            file(nix::errno::Errno::EDQUOT)
+                .advice()
+                .contains("make room")
+        );
+        assert!(
+            file(nix::errno::Errno::EACCES)
+                .advice()
+                .contains("can write")
+        );
+        assert!(
+            BoardError::InUse("/x".into())
+                .advice()
+                .contains("stop that one")
+        );
+        assert_eq!(BoardError::Layout.advice(), "");
+    }
 
     #[test]
     fn a_notice_reads_as_the_configuration_is_written() {

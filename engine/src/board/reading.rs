@@ -101,7 +101,13 @@ impl Bytes {
     pub fn read(file: &mut (impl Read + Seek), offset: u64, length: usize) -> io::Result<Self> {
         let mut bytes = vec![0; length];
         file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(&mut bytes)?;
+        file.read_exact(&mut bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    io::Error::new(error.kind(), "it is shorter than a board")
+                }
+                _ => error,
+            })?;
         Ok(Self(bytes))
     }
 
