@@ -40,6 +40,8 @@ pub struct ServerConf {
     pub trust: Option<Trust>,
     /// `AthUpdateKey`.
     pub update_key: Option<String>,
+    /// `AthUpdateKey none`: the main server's is not this one's.
+    pub no_update_key: bool,
     /// `AthMemberAllow`.
     pub allowed: Option<Allowed>,
     /// `AthQos` lines; a virtual host's come behind the main server's.
@@ -120,7 +122,10 @@ impl ServerConf {
             board_file: self.board_file.clone(),
             path: own.path.or_else(|| self.path.clone()),
             trust: own.trust.or_else(|| self.trust.clone()),
-            update_key: own.update_key.or_else(|| self.update_key.clone()),
+            update_key: own
+                .update_key
+                .or_else(|| self.update_key.clone().filter(|_| !own.no_update_key)),
+            no_update_key: own.no_update_key,
             allowed: own.allowed.or_else(|| self.allowed.clone()),
             qos: self.qos.iter().cloned().chain(own.qos).collect(),
             cookie: own.cookie.or(&self.cookie),

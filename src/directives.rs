@@ -311,10 +311,15 @@ fn path(line: &Line) -> Reading {
         EnginePath::Off
     } else {
         let trimmed = word.trim_end_matches('/');
-        if !trimmed.starts_with('/') || trimmed.contains(['?', '#', '%']) {
+        // httpd resolves these before anybody sees a request's path.
+        let never = |segment: &str| matches!(segment, "" | "." | "..");
+        if !trimmed.starts_with('/')
+            || trimmed.contains(['?', '#', '%'])
+            || trimmed.split('/').skip(1).any(never)
+        {
             return Err(format!(
-                "AthPath {word}: must be none, or a path that begins with / and is not / alone, \
-                 such as /athena"
+                "AthPath {word}: must be none, or a path as requests have it, that begins with / \
+                 and is not / alone, such as /athena"
             ));
         }
         EnginePath::At(trimmed.to_owned())
@@ -324,9 +329,16 @@ fn path(line: &Line) -> Reading {
 }
 
 fn update_key(line: &Line) -> Reading {
-    let source = line.word("AthUpdateKey", "file:PATH")?;
+    let source = line.word("AthUpdateKey", "file:PATH or none")?;
+    let none = source.eq_ignore_ascii_case("none");
+    line.server()?.no_update_key = none;
+    if none {
+        line.server()?.update_key = None;
+        return Ok(());
+    }
     let path = source.strip_prefix("file:").filter(|path| !path.is_empty());
-    let path = path.ok_or("AthUpdateKey: the key must stand in a file, named as file:PATH")?;
+    let path =
+        path.ok_or("AthUpdateKey: the key must stand in a file, named as file:PATH; or none")?;
     let key = std::fs::read_to_string(line.path(path))
         .map_err(|error| format!("AthUpdateKey {source}: cannot be read: {error}"))?;
     let key = key.trim();

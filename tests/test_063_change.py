@@ -544,6 +544,22 @@ def test_a_get_with_the_key_changes_states(make_httpd, backends):
     assert Engine(server).column("on") == [False, True, True]
 
 
+def test_a_virtual_host_does_without_the_main_servers_key(make_httpd, backends):
+    members = backends(1)
+    server = make_httpd("event", conf=farm(members.urls) + "AthUpdateKey file:update.key\n" + "".join(
+        f"<VirtualHost *:${{ATH_PORT}}>\nServerName {name}\n{line}</VirtualHost>\n"
+        for name, line in (("localhost", ""), ("keyless.localhost", "AthUpdateKey none\n"))))
+    (server.directory / "update.key").write_text("correct-horse-battery\n")
+    server.start()
+    server.expect("ATH0280")
+    query = f"/athena/update/phys/?h=127.0.0.1:{members.ports[0]},s=off"
+    for key in ("", "correct-horse-battery"):
+        answer = fetch(server.port, f"{query},k={key}", headers={"Host": "keyless.localhost"})
+        assert answer.status in (400, 403), answer
+    assert Engine(server).column("on") == [True]
+    assert fetch(server.port, f"{query},k=correct-horse-battery").status == 200
+
+
 def test_keys_are_read(make_httpd, backends):
     conf = farm(backends(1).urls)
     server = make_httpd("event")
