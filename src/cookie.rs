@@ -13,7 +13,7 @@ use athena_engine::dispatch::{Elected, Election};
 use athena_engine::plan::index;
 
 use crate::conf::{self, ServerConf};
-use crate::farm::Farm;
+use crate::farm::{Farm, Member};
 use crate::record::Record;
 use crate::runtime::{self, FarmRef};
 use crate::{ffi, handover, pool};
@@ -126,14 +126,19 @@ unsafe fn keep(r: *mut ffi::request_rec, record: &Record, verified: Result<Claim
 /// The member that the request's cookie names, where it may serve the request: it comes before the
 /// session's.
 pub fn member(record: &Record, farm: &Farm, election: &Election<'_>) -> Option<Elected> {
-    listed(record.claims()?.member.as_deref()?, farm, election)
+    let id = named(record, farm)?.seat.id;
+    let reason = election.sticky(id)?;
+    Some(Elected::new(id, reason))
+}
+
+/// The same, whether it may or not.
+pub fn named<'a>(record: &Record, farm: &'a Farm) -> Option<&'a Member> {
+    listed(record.claims()?.member.as_deref()?, farm)
 }
 
 #[inline(never)]
-fn listed(name: &str, farm: &Farm, election: &Election<'_>) -> Option<Elected> {
+fn listed<'a>(name: &str, farm: &'a Farm) -> Option<&'a Member> {
     let mut listed = farm.listed_by(index::of_name(name.as_bytes()));
     let (_, member) = listed.find(|(_, member)| member.name == name)?;
-    let id = member.seat.id;
-    let reason = election.sticky(id)?;
-    Some(Elected::new(id, reason))
+    Some(member)
 }

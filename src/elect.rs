@@ -42,7 +42,7 @@ pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm
         }
     }
     let mut line = Line::of(record, farm);
-    let mut its_turn = record.attempts_here() > 0 || !line.as_ref().is_some_and(Line::has_others);
+    let mut its_turn = record.attempts_here() > 0 || line.as_ref().is_none_or(Line::is_its_turn);
     loop {
         let chosen = if its_turn {
             // SAFETY: the caller's promise.

@@ -1,17 +1,18 @@
 //! `queue=`: each member that could serve a request is full, and the request waits for a place
-//! ([`athena_engine::board::queue`]). It sleeps until somebody who gives a place back calls it, and
-//! looks up a few times a second: for its client, which may have gone, and, first in line, for a
-//! place that nobody gave back.
+//! ([`athena_engine::board::queue`]). It sleeps until it is called, by somebody who gives a place back,
+//! or for a place that those before it could not use. It looks up a few times a second: for its client,
+//! which may have gone, and, first in line, for a place that nobody gave back.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use athena_engine::board::queue::{Gate, Place, Queue, Wish};
+use athena_engine::board::queue::{Gate, Place, Queue, Reach, Wish};
+use athena_engine::board::record::flags;
 use athena_engine::{Micros, room};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::record::Record;
-use crate::{client, clock, ffi, futex, runtime};
+use crate::{client, clock, cookie, drain, ffi, futex, runtime, sticky};
 
 /// How long a waiting request sleeps at most.
 const TICK: Micros = 200_000;
@@ -37,9 +38,22 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Others are in line already: the request is not served before them.
-    pub fn has_others(&self) -> bool {
-        Queue::has_line(gate(self.farm))
+    /// The request is served before it has lined up: nobody waits, or none of those before it can use
+    /// what it can.
+    pub fn is_its_turn(&self) -> bool {
+        !Queue::has_line(gate(self.farm)) || self.may_pass()
+    }
+
+    #[cold]
+    fn may_pass(&self) -> bool {
+        let Some(runtime) = runtime::get() else {
+            return false;
+        };
+        let (farm, places) = (self.farm.seat.id, Places::left(self.farm));
+        places.has_one_for(self.reach())
+            && !runtime
+                .queue()
+                .precedes(farm, self.priority(), |reach| places.has_one_for(reach))
     }
 
     /// Waits for a place. True: it may elect again, now. False: the line is full, the time over, or
@@ -48,9 +62,9 @@ impl<'a> Line<'a> {
     /// # Safety
     /// `r` is live, and the record's.
     pub unsafe fn wait(&mut self, r: *mut ffi::request_rec) -> bool {
-        let until = |began: Micros| began.saturating_add(self.farm.queue_timeout());
-        let (place, until) = match &self.place {
-            Some(place) => (place, until(self.began)),
+        let (place, behind) = match &self.place {
+            // Called, or first, it has found nothing for itself.
+            Some(place) => (place, place.rank()),
             None => {
                 let Some(place) = self.enter() else {
                     self.explain(r, "the line is full");
@@ -63,12 +77,11 @@ impl<'a> Line<'a> {
                 if place.is_first() {
                     return true;
                 }
-                (
-                    &*place,
-                    self.began.saturating_add(self.farm.queue_timeout()),
-                )
+                (&*place, 0)
             }
         };
+        pass(self.farm, behind);
+        let until = self.began.saturating_add(self.farm.queue_timeout());
         loop {
             let left = until.saturating_sub(clock::now());
             if left == 0 {
@@ -90,14 +103,34 @@ impl<'a> Line<'a> {
 
     fn enter(&self) -> Option<Place<'static>> {
         let runtime = runtime::get()?;
-        let class = self.farm.classes.get(self.record.class.get());
         let wish = Wish {
             slot: *runtime.slot.get()?,
             farm: self.farm.seat.id,
-            priority: class.map_or(u16::MAX, |class| class.priority),
-            leaves: class.map_or(0, |class| class.leaves),
+            priority: self.priority(),
+            reach: self.reach(),
         };
         runtime.queue().enter(wish, gate(self.farm), self.most)
+    }
+
+    fn priority(&self) -> u16 {
+        let class = self.farm.classes.get(self.record.class.get());
+        class.map_or(u16::MAX, |class| class.priority)
+    }
+
+    /// The places that the request can use: who keeps its session serves it though it is draining.
+    fn reach(&self) -> Reach {
+        let (record, farm) = (self.record, self.farm);
+        let bit = |member: &Member| Reach::bit(member.seat.id);
+        let mut homes = cookie::named(record, farm).map_or(0, bit);
+        let session = record.session.get();
+        let bound = session.is_some_and(|session| {
+            sticky::homes(&session, record, farm, |member| homes |= bit(member))
+        });
+        Reach {
+            leaves: farm.leaves(record.class.get()),
+            homes,
+            bound,
+        }
     }
 
     fn explain(&self, r: *mut ffi::request_rec, end: &str) {
@@ -121,7 +154,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whatever became of the request, it leaves the line; a call that it has not used, and room that it
+/// Whatever became of the request, it leaves the line; a call that it has not used, and places that it
 /// left, are the next one's.
 impl Drop for Line<'_> {
     fn drop(&mut self) {
@@ -131,19 +164,12 @@ impl Drop for Line<'_> {
         }
         let queued = self.record.queued.get().saturating_add(waited);
         self.record.queued.set(queued);
-        let Some(place) = self.place.take() else {
-            return;
-        };
-        let called = place.answer();
-        drop(place);
-        let members = &self.farm.members;
-        if called {
-            // For whichever member had room: the request may have gone to another.
-            call(self.farm, |leaves| {
-                members.iter().any(|member| has_room(member, leaves))
-            });
-        } else if let Some(member) = self.record.member() {
-            given_back(self.farm, member);
+        let place = self.place.take();
+        if place.is_some() {
+            drop(place);
+            // After it has left: whoever has called it in vain gave his place back before.
+            fence(Ordering::SeqCst);
+            pass(self.farm, 0);
         }
     }
 }
@@ -164,19 +190,63 @@ pub fn given_back(farm: &Farm, member: &Member) {
     // After the place was given back: whoever has found the member full shows in the line.
     fence(Ordering::SeqCst);
     if Queue::has_line(gate(farm)) {
-        call(farm, |leaves| has_room(member, leaves));
+        let may = |reach| has_place(member, reach, clock::now());
+        let queue = runtime::get().map(runtime::Runtime::queue);
+        wake(queue.and_then(|queue| queue.call(farm.seat.id, gate(farm), may)));
     }
 }
 
-fn call(farm: &Farm, may: impl Fn(u8) -> bool) {
+/// Whatever places are left may be for those behind this rank.
+fn pass(farm: &Farm, behind: u64) {
+    let places = Places::left(farm);
+    let may = |reach| places.has_one_for(reach);
     let queue = runtime::get().map(runtime::Runtime::queue);
-    if let Some(word) = queue.and_then(|queue| queue.call(farm.seat.id, gate(farm), may)) {
+    wake(queue.and_then(|queue| queue.pass(farm.seat.id, gate(farm), behind, may)));
+}
+
+fn wake(called: Option<&AtomicU32>) {
+    if let Some(word) = called {
         futex::wake(word);
     }
 }
 
-fn has_room(member: &Member, leaves: u8) -> bool {
-    room::is_left(Some(leaves), member.record(), clock::now())
+/// The members of a farm that have a place left and can be given requests.
+struct Places<'a> {
+    members: Vec<&'a Member>,
+    now: Micros,
+}
+
+impl<'a> Places<'a> {
+    fn left(farm: &'a Farm) -> Self {
+        const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
+        let now = clock::now();
+        let serves = |member: &&Member| {
+            let record = member.record();
+            // In error, but due: there may be a probe for the request.
+            let works = record.health.retry_at.load(Ordering::Relaxed) <= now
+                || record.admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
+            let state = record.admin.state();
+            works
+                && state & KEPT_OUT == 0
+                && !(state & flags::DRAIN != 0 && drain::is_over(farm, member))
+                && member.serves(farm.observed)
+                && room::is_left(Some(0), record, now)
+        };
+        Self {
+            members: farm.members.iter().filter(serves).collect(),
+            now,
+        }
+    }
+
+    fn has_one_for(&self, reach: Reach) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| has_place(member, reach, self.now))
+    }
+}
+
+fn has_place(member: &Member, reach: Reach, now: Micros) -> bool {
+    let drains = member.record().admin.state() & flags::DRAIN != 0;
+    reach.has(member.seat.id, drains) && room::is_left(Some(reach.leaves), member.record(), now)
 }
 
 fn gate(farm: &Farm) -> Gate<'static> {

@@ -135,14 +135,35 @@ fn by_route(
     if let Some((_, elected)) = found {
         return Choice::Its(elected);
     }
-    let pinned = Settings::of(balancer).is_some_and(Settings::no_failover);
-    if !pinned || !has_route(farm, route) {
+    if !is_pinned(route, balancer, farm) {
         return Choice::Any;
     }
     let its: Vec<_> = farm.with_route(route).filter_map(seat).collect();
     election
         .forced_sticky(&its)
         .map_or_else(Choice::Nobody, Choice::Its)
+}
+
+/// `nofailover` keeps sessions of the route from all members but their own.
+fn is_pinned(route: &[u8], balancer: *mut ffi::proxy_balancer, farm: &Farm) -> bool {
+    Settings::of(balancer).is_some_and(Settings::no_failover) && has_route(farm, route)
+}
+
+/// The members that a session may be kept by, each told to `home`. True: it may go to no others.
+pub fn homes(
+    session: &Session,
+    record: &Record,
+    farm: &Farm,
+    mut home: impl FnMut(&Member),
+) -> bool {
+    let Some(route) = session.route() else {
+        return false;
+    };
+    sticky::member_of(farm, route, |at| {
+        farm.members.get(at).map(&mut home);
+        None::<()>
+    });
+    is_pinned(route, record.balancer(), farm)
 }
 
 /// The member that a session belongs to, when `forward=` says who serves its sessions instead.

@@ -1,5 +1,7 @@
 """queue: requests wait for a place, best class first, and none of them is lost."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from statistics import median
 
 import pytest
@@ -21,6 +23,32 @@ def peaks(members):
 
 def farm(members, settings="queue=300 queuetimeout=60000", each=f"maxconn={LIMIT}"):
     return served(members.urls, each=each, settings=settings)
+
+
+def sessions(members, each, settings):
+    """The two members, of the routes a and b."""
+    lines = "".join(f'BalancerMember "{url}" route={route} {one}\n' for url, route, one
+                    in zip(members.urls, "ab", each, strict=True))
+    return (f'<Proxy "balancer://farm_one">\n{lines}'
+            f'ProxySet lbmethod=leastconn stickysession=sid queuetimeout=60000 {settings}\n'
+            '</Proxy>\nProxyPass "/farm/" "http://farm_one/"\n')
+
+
+@contextmanager
+def asking(server, members):
+    """Asks in the background, in the order of the calls. In the end, the members answer."""
+    engine = Engine(server)
+    with ThreadPoolExecutor(16) as pool:
+        def ask(target="x", *, in_flight=None, queued=None):
+            asked = pool.submit(fetch, server.port, f"/farm/{target}")
+            wait_until(lambda: in_flight in (None, engine.in_flight())
+                       and queued in (None, engine.farm()["queued"]), what="it has come so far")
+            return asked
+        try:
+            yield ask
+        finally:
+            members.release()
+    engine.wait_idle()
 
 
 def many(server, count, target="/farm/x?delay=30"):
@@ -164,3 +192,70 @@ def test_streams_of_one_connection_wait_each_for_itself(httpd, backends):
     assert server.lines("ATH0341.*the client has gone")
     assert members.requests() == [63]
     engine.wait_idle()
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_sessions_of_a_draining_member_pass_who_waits_for_another(httpd, backends, mpm):
+    members = backends(2)
+    server = httpd(mpm, conf=sessions(members, ("maxconn=5 status=+N", "maxconn=1"), "queue=1"))
+    members.behave(1, hold=True)
+    with asking(server, members) as ask:
+        busy, waiter = ask(in_flight=1), ask(queued=1)
+        # The line is full, too; and it is none for these.
+        assert [fetch(server.port, "/farm/x?sid=1.a").member for _ in range(5)] == [0] * 5
+        assert fetch(server.port, "/farm/x").status == 503
+        assert not waiter.done()
+    assert [one.result().member for one in (busy, waiter)] == [1, 1]
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_a_session_that_waits_for_its_own_member_holds_up_nobody(httpd, backends, mpm):
+    members = backends(2)
+    server = httpd(mpm, children=8, conf=sessions(members, ("maxconn=1",) * 2, "queue=4 nofailover=On"))
+    members.hold()
+    with asking(server, members) as ask:
+        busy = [ask("x?sid=1.a", in_flight=1), ask(in_flight=2)]
+        pinned = ask("x?sid=2.a", queued=1)
+        others = [ask(queued=queued) for queued in (2, 3, 4)]
+        members.behave(1)
+        assert [one.result(10).member for one in others] == [1] * 3
+        assert [fetch(server.port, "/farm/x").member for _ in range(5)] == [1] * 5
+        assert not pinned.done()
+    assert [one.result().member for one in (*busy, pinned)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_a_class_has_its_places_while_another_waits(httpd, backends, mpm):
+    members = backends(1)
+    server = httpd(mpm, children=8, modules=["setenvif"], conf="""
+        AthQos gold priority=1
+        AthQos batch priority=9 reserve=50
+        SetEnvIf Request_URI "/(gold|batch)" ATH_CLASS=$1
+        """ + farm(members, each="maxconn=4"))
+    members.hold()
+    with asking(server, members) as ask:
+        gold = [ask("gold", in_flight=1), ask("gold", in_flight=2), ask("gold", queued=1)]
+        batch = [ask("batch", in_flight=3), ask("batch", in_flight=4), ask("batch", queued=2)]
+    assert [one.result().status for one in gold + batch] == [200] * 6
+    assert peaks(members) == [4]
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_who_finds_nothing_passes_the_call_on(httpd, backends, mpm):
+    members = backends(2)
+    server = httpd(mpm, children=8, conf=farm(members, "lbmethod=first queue=9 retrybudget=100"
+                                              " queuetimeout=60000", "maxconn=1"))
+    server.expect("AH01102|AH00898")
+    members.behave(0, close="head")
+    members.behave(1, hold=True)
+    with asking(server, members) as ask:
+        # They have been to the first member, which is free, and so may only go to the other.
+        busy = ask()
+        wait_until(lambda: members.requests() == [1, 1], what="the other one is full")
+        been = [ask(queued=queued) for queued in (1, 2, 3)]
+        wait_until(lambda: members.requests()[0] == 4 and Engine(server).farm()["queued"] == 3,
+                   what="all have been there")
+        members.behave(0)
+        assert [fetch(server.port, "/farm/x").member for _ in range(5)] == [0] * 5
+        assert not any(one.done() for one in been)
+    assert [one.result().member for one in (busy, *been)] == [1] * 4

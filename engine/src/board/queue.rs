@@ -1,9 +1,10 @@
 //! Requests that wait: one list for all farms and children, and so no more of them than it has entries.
 //!
 //! A waiting request holds an entry, which says whose it is, and sleeps on its own word. Whoever
-//! gives a place back [`call`](Queue::call)s the first of those that wait for it: class before class,
-//! then in the order of arrival. A request that is called elects again, and waits on in its old
-//! place should it have come too late. One that leaves without a place passes its call on.
+//! gives a place back [`call`](Queue::call)s the first of those that can use it ([`Reach`]): class
+//! before class, then in the order of arrival. A request that is called elects again. Should it find
+//! nothing, it waits on in its old place, and [`pass`](Queue::pass)es the call on to those behind it:
+//! each of them tries once, and the call ends with the line. One that leaves passes it on to the first.
 //!
 //! Nothing is lost with a child that is killed: its parent gives its entries back
 //! ([`Queue::abandon`]). A call that was lost with it, a place that nobody gave back and a member
@@ -12,7 +13,7 @@
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::slots::SlotId;
-use crate::FarmId;
+use crate::{FarmId, MemberId};
 
 /// One waiting request.
 #[repr(C)]
@@ -26,16 +27,18 @@ pub struct Waiter {
     rank: AtomicU64,
     /// The farm it waits for.
     farm: AtomicU32,
-    /// Percent of a member's places that it leaves to others.
-    leaves: AtomicU32,
-    /// Room to keep entries within cache lines.
-    spare: AtomicU64,
+    /// Percent of a member's places that it leaves to others, and whether it is bound.
+    terms: AtomicU32,
+    /// As in [`Reach`].
+    homes: AtomicU64,
 }
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Waiter>() == 32);
 
 const CALLED: u32 = 1;
+/// Above the percent that it leaves.
+const BOUND: u32 = 1 << 8;
 /// Arrivals beyond this many bits come around; priorities stand above them.
 const ARRIVAL_BITS: u32 = 47;
 
@@ -48,8 +51,31 @@ pub struct Wish {
     pub farm: FarmId,
     /// Its class's priority: lower is served first.
     pub priority: u16,
+    /// The places that it can use.
+    pub reach: Reach,
+}
+
+/// Which places a request can use, as far as others can tell: it may find that it cannot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
     /// Percent of a member's places that its class leaves to others.
     pub leaves: u8,
+    /// Members that keep its session, each by its [bit](Self::bit), which it may share.
+    pub homes: u64,
+    /// It may go to no others.
+    pub bound: bool,
+}
+
+impl Reach {
+    /// A member among 64.
+    pub const fn bit(member: MemberId) -> u64 {
+        1 << (member.0 % u64::BITS)
+    }
+
+    /// It may go to this member, which is draining or not.
+    pub const fn has(self, member: MemberId, drains: bool) -> bool {
+        self.homes & Self::bit(member) != 0 || !(self.bound || drains)
+    }
 }
 
 /// The farm's own part: whether anybody may wait for it, and how many have so far.
@@ -84,7 +110,10 @@ impl<'a> Queue<'a> {
         let arrival = arrival & ((1 << ARRIVAL_BITS) - 1);
         entry.0.word.store(word, Ordering::Relaxed);
         entry.0.farm.store(wish.farm.0, Ordering::Relaxed);
-        entry.0.leaves.store(wish.leaves.into(), Ordering::Relaxed);
+        let bound = u32::from(wish.reach.bound) * BOUND;
+        let terms = u32::from(wish.reach.leaves) | bound;
+        entry.0.terms.store(terms, Ordering::Relaxed);
+        entry.0.homes.store(wish.reach.homes, Ordering::Relaxed);
         let rank = u64::from(wish.priority) << ARRIVAL_BITS | arrival;
         // Whoever sees the rank sees the rest.
         entry.0.rank.store(rank.max(1), Ordering::SeqCst);
@@ -103,33 +132,59 @@ impl<'a> Queue<'a> {
         take(self.entries, slot)
     }
 
-    /// Somebody may be in line for a farm: one that arrives now is not served before him.
+    /// Somebody may be in line for a farm.
     pub fn has_line(gate: Gate<'_>) -> bool {
         gate.waiting.load(Ordering::SeqCst) != 0
     }
 
-    /// Calls the first in line that may have a place, which depends on how many percent it
-    /// `leaves`. Returns the word it sleeps on.
+    /// One that waits, and comes before a request of this priority that arrives now, may have a place.
+    pub fn precedes(&self, farm: FarmId, priority: u16, may: impl Fn(Reach) -> bool) -> bool {
+        self.of(farm)
+            .any(|(rank, entry)| rank >> ARRIVAL_BITS <= u64::from(priority) && may(entry.reach()))
+    }
+
+    /// Calls the first in line that may have a place and is not called yet. Returns the word it sleeps
+    /// on.
     pub fn call(
         &self,
         farm: FarmId,
         gate: Gate<'_>,
-        may: impl Fn(u8) -> bool,
+        may: impl Fn(Reach) -> bool,
     ) -> Option<&'a AtomicU32> {
         loop {
-            let Some(first) = self.first(farm, &may) else {
+            let waits = |_, entry: &Waiter| !entry.is_called() && may(entry.reach());
+            let Some(first) = self.first(farm, waits) else {
                 self.close(farm, gate);
                 return None;
             };
-            let word = first.word.load(Ordering::Acquire);
-            let called = word & CALLED == 0
-                && first
-                    .word
-                    .compare_exchange(word, word | CALLED, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok();
             // Else it was called by another, or has left: the next one then.
-            if called {
+            if first.call() {
                 return Some(&first.word);
+            }
+        }
+    }
+
+    /// Calls the first behind this rank that may have a place, out of all that are left. Is it called
+    /// already, this is the same call: it, too, looks for all that are left, and nobody behind it is to
+    /// come first.
+    pub fn pass(
+        &self,
+        farm: FarmId,
+        gate: Gate<'_>,
+        behind: u64,
+        may: impl Fn(Reach) -> bool,
+    ) -> Option<&'a AtomicU32> {
+        loop {
+            let waits = |rank, entry: &Waiter| rank > behind && may(entry.reach());
+            let Some(next) = self.first(farm, waits) else {
+                self.close(farm, gate);
+                return None;
+            };
+            if next.is_called() {
+                return None;
+            }
+            if next.call() {
+                return Some(&next.word);
             }
         }
     }
@@ -167,14 +222,9 @@ impl<'a> Queue<'a> {
             .filter(move |(rank, entry)| *rank != 0 && entry.farm.load(Ordering::Relaxed) == farm.0)
     }
 
-    /// The first in line that is not called yet.
-    fn first(&self, farm: FarmId, may: impl Fn(u8) -> bool) -> Option<&'a Waiter> {
-        let waits = |(_, entry): &(u64, &Waiter)| {
-            let leaves = entry.leaves.load(Ordering::Relaxed);
-            entry.word.load(Ordering::Relaxed) & CALLED == 0
-                && may(u8::try_from(leaves).unwrap_or(0))
-        };
-        let in_line = self.of(farm).filter(waits);
+    /// The first in line of these.
+    fn first(&self, farm: FarmId, of: impl Fn(u64, &Waiter) -> bool) -> Option<&'a Waiter> {
+        let in_line = self.of(farm).filter(|(rank, entry)| of(*rank, entry));
         in_line
             .min_by_key(|(rank, _)| *rank)
             .map(|(_, entry)| entry)
@@ -192,6 +242,29 @@ impl<'a> Queue<'a> {
 }
 
 impl Waiter {
+    fn reach(&self) -> Reach {
+        let terms = self.terms.load(Ordering::Relaxed);
+        Reach {
+            leaves: u8::try_from(terms % BOUND).unwrap_or(0),
+            homes: self.homes.load(Ordering::Relaxed),
+            bound: terms & BOUND != 0,
+        }
+    }
+
+    fn is_called(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & CALLED != 0
+    }
+
+    /// False: another has called it, or it has left.
+    fn call(&self) -> bool {
+        let word = self.word.load(Ordering::Acquire);
+        word & CALLED == 0
+            && self
+                .word
+                .compare_exchange(word, word | CALLED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
     fn free(&self) {
         self.rank.store(0, Ordering::SeqCst);
         self.owner.store(0, Ordering::Release);
@@ -240,9 +313,14 @@ impl<'a> Place<'a> {
         self.entry.0.word.swap(self.waiting, Ordering::AcqRel) & CALLED != 0
     }
 
+    /// Where in line it is: those with a higher rank are behind it.
+    pub fn rank(&self) -> u64 {
+        self.entry.0.rank.load(Ordering::Relaxed)
+    }
+
     /// Nobody is before it.
     pub fn is_first(&self) -> bool {
-        let rank = self.entry.0.rank.load(Ordering::Relaxed);
+        let rank = self.rank();
         self.queue.of(self.farm).all(|(other, _)| other >= rank)
     }
 }
@@ -287,7 +365,10 @@ mod tests {
             slot: SlotId(u32::from(priority)),
             farm: FARM,
             priority,
-            leaves,
+            reach: Reach {
+                leaves,
+                ..Reach::default()
+            },
         }
     }
 
@@ -321,9 +402,105 @@ mod tests {
             let gate = list.gate();
             let first = queue.enter(wish(1, 30), gate, 8).unwrap();
             let second = queue.enter(wish(2, 0), gate, 8).unwrap();
-            assert!(queue.call(FARM, gate, |leaves| leaves < 30).is_some());
+            assert!(queue.call(FARM, gate, |reach| reach.leaves < 30).is_some());
             assert!(!first.answer() && second.answer());
         });
+    }
+
+    #[test]
+    fn a_call_is_passed_on_to_the_end_of_the_line_and_not_back() {
+        let list = List::new(8);
+        list.with(|queue| {
+            let gate = list.gate();
+            let line = [1, 2, 9].map(|priority| queue.enter(wish(priority, 0), gate, 8).unwrap());
+            let pass = |behind| queue.pass(FARM, gate, behind, |_| true).is_some();
+            let called = || line.each_ref().map(Place::answer);
+            assert!(queue.call(FARM, gate, |_| true).is_some());
+            for next in 1..3 {
+                assert!(pass(line[next - 1].rank()));
+                let expected: [bool; 3] =
+                    std::array::from_fn(|at| at == next || at == 0 && next == 1);
+                assert_eq!(called(), expected);
+            }
+            assert!(!pass(line[2].rank()));
+            assert_eq!(called(), [false; 3]);
+            assert!(pass(0));
+            assert_eq!(
+                called(),
+                [true, false, false],
+                "who leaves passes it on to the first"
+            );
+        });
+    }
+
+    #[test]
+    fn a_call_that_is_passed_on_overtakes_nobody() {
+        let list = List::new(8);
+        list.with(|queue| {
+            let gate = list.gate();
+            let enter = |leaves| queue.enter(wish(1, leaves), gate, 8).unwrap();
+            let line = [enter(0), enter(50), enter(0)];
+            let called = || line.each_ref().map(Place::answer);
+            // The second is called, and asks for what the others do not: it is in nobody's way.
+            assert!(queue.call(FARM, gate, |reach| reach.leaves == 50).is_some());
+            assert!(
+                queue
+                    .pass(FARM, gate, line[0].rank(), |reach| reach.leaves == 0)
+                    .is_some()
+            );
+            assert_eq!(called(), [false, true, true]);
+            // Called for a place, it is before the third also for what the first could not use.
+            assert!(queue.call(FARM, gate, |reach| reach.leaves == 50).is_some());
+            assert!(queue.pass(FARM, gate, line[0].rank(), |_| true).is_none());
+            assert_eq!(called(), [false, true, false]);
+        });
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_those_before_it_that_can_use_a_place() {
+        let list = List::new(8);
+        list.with(|queue| {
+            let gate = list.gate();
+            let _line = [(1, 50), (9, 0)].map(|(p, leaves)| queue.enter(wish(p, leaves), gate, 8));
+            let precedes =
+                |priority, leaves| queue.precedes(FARM, priority, |reach| reach.leaves == leaves);
+            assert!(precedes(1, 50) && precedes(9, 50) && precedes(9, 0));
+            assert!(!precedes(0, 50), "a better class");
+            assert!(
+                !precedes(8, 0),
+                "a better class than that of the one who could"
+            );
+            assert!(!precedes(u16::MAX, 7), "nobody could");
+        });
+    }
+
+    #[test]
+    fn a_request_reaches_its_own_members_and_unless_bound_all_that_do_not_drain() {
+        let (its, other) = (MemberId(70), MemberId(7));
+        let homes = Reach::bit(its);
+        for (bound, homes, expected) in [
+            (false, 0, [true, false, true, false]),
+            (false, homes, [true, true, true, false]),
+            (true, homes, [true, true, false, false]),
+        ] {
+            let reach = Reach {
+                leaves: 99,
+                homes,
+                bound,
+            };
+            let has = [(its, false), (its, true), (other, false), (other, true)]
+                .map(|(member, drains)| reach.has(member, drains));
+            assert_eq!(has, expected);
+            let list = List::new(1);
+            list.with(|queue| {
+                let wish = Wish {
+                    reach,
+                    ..wish(1, 0)
+                };
+                let _place = queue.enter(wish, list.gate(), 1).unwrap();
+                assert!(queue.precedes(FARM, 1, |listed| listed == reach));
+            });
+        }
     }
 
     #[test]
@@ -379,6 +556,96 @@ mod tests {
             queue.abandon_unless(|slot| slot != SlotId(2));
             assert_eq!(queue.len(FARM), 0);
             assert!(queue.enter(wish(5, 0), gate, 9).is_some());
+        });
+    }
+}
+
+#[cfg(loom)]
+#[cfg(test)]
+mod interleavings {
+    use super::*;
+    use crate::sync::fence;
+    use loom::sync::Arc;
+    use loom::thread::spawn;
+
+    const FARM: FarmId = FarmId(3);
+
+    #[derive(Default)]
+    struct Shared {
+        entries: [Waiter; 2],
+        waiting: AtomicU32,
+        arrivals: AtomicU64,
+        /// Places that are left.
+        left: AtomicU32,
+    }
+
+    impl Shared {
+        fn with<T>(&self, action: impl FnOnce(Queue<'_>, Gate<'_>) -> T) -> T {
+            let entries = self.entries.each_ref();
+            let gate = Gate {
+                waiting: &self.waiting,
+                arrivals: &self.arrivals,
+            };
+            action(Queue::new(&entries), gate)
+        }
+
+        /// A place is given back.
+        fn give_back(&self) {
+            self.left.store(1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            self.with(|queue, gate| {
+                if Queue::has_line(gate) {
+                    queue.call(FARM, gate, |_| true);
+                }
+            });
+        }
+
+        /// Somebody has lined up, or left.
+        fn pass(&self) {
+            fence(Ordering::SeqCst);
+            let left = self.left.load(Ordering::Relaxed) != 0;
+            self.with(|queue, gate| queue.pass(FARM, gate, 0, |_| left).is_some());
+        }
+    }
+
+    fn wish(priority: u16) -> Wish {
+        Wish {
+            slot: SlotId(0),
+            farm: FARM,
+            priority,
+            reach: Reach::default(),
+        }
+    }
+
+    #[test]
+    fn a_place_given_back_while_one_lines_up_is_not_lost() {
+        loom::model(|| {
+            let shared = Arc::new(Shared::default());
+            let theirs = Arc::clone(&shared);
+            let giver = spawn(move || theirs.give_back());
+            shared.with(|queue, gate| {
+                let place = queue.enter(wish(1), gate, 9).unwrap();
+                shared.pass();
+                giver.join().unwrap();
+                assert!(place.answer());
+            });
+        });
+    }
+
+    #[test]
+    fn a_call_for_one_that_leaves_is_the_next_ones() {
+        loom::model(|| {
+            let shared = Arc::new(Shared::default());
+            let theirs = Arc::clone(&shared);
+            shared.with(|queue, gate| {
+                let leaver = queue.enter(wish(1), gate, 9).unwrap();
+                let stayer = queue.enter(wish(2), gate, 9).unwrap();
+                let giver = spawn(move || theirs.give_back());
+                drop(leaver);
+                shared.pass();
+                giver.join().unwrap();
+                assert!(stayer.answer());
+            });
         });
     }
 }
