@@ -127,7 +127,7 @@ impl<'a> Line<'a> {
             sticky::homes(&session, record, farm, |member| homes |= bit(member))
         });
         Reach {
-            leaves: farm.leaves(record.class.get()),
+            leaves: farm.leaves(record.class.get()).unwrap_or(0),
             homes,
             bound,
         }

@@ -159,7 +159,8 @@ def test_the_second_server_of_a_name_has_farms_of_its_own(httpd):
     section = (f"<VirtualHost *:{port}>\nServerName v.example\n" + named([DEAD]) + "</VirtualHost>\n")
     server = httpd("event", conf=f"Listen 127.0.0.1:{port}\nAthMemberAllow http://127.0.0.1\n{section * 2}")
     second = f"farm_one@v.example:{port}#2"
-    farms = lambda key: [farm[key] for farm in Engine(server).farms()]
+    in_order = lambda: sorted(Engine(server).farms(), key=lambda farm: farm["server"])
+    farms = lambda key: [farm[key] for farm in in_order()]
     assert farms("server") == [f"v.example:{port}", f"v.example:{port}#2"]
     assert athctl(server, "set", second, "on=off") == "on: on -> off\n"
     assert farms("on") == [True, False]
