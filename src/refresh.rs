@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use athena_engine::board::{Board, FarmLock};
 use athena_engine::drain;
-use athena_engine::plan::{Count, Plan, PlanMember, compile, index, stale};
+use athena_engine::plan::{Count, Plan, PlanMember, carry, compile, index, stale};
 use athena_engine::probe;
 use athena_engine::slow_start;
 
@@ -97,7 +97,7 @@ fn note_probes(farm: &Farm) {
 pub fn publish(farm: &Farm) {
     let now = clock::now();
     method::follow(farm);
-    let members: Vec<PlanMember> = farm
+    let mut members: Vec<PlanMember> = farm
         .members
         .iter()
         .map(|member| {
@@ -115,14 +115,14 @@ pub fn publish(farm: &Farm) {
         .collect();
     // People may have put one back in service that was due while it was not.
     note_probes(farm);
+    let before = farm.seat.plan.read(farm.seat.record);
+    carry::settle(&mut members, before.as_ref(), farm.seat.record);
     let compiled = compile(&members, farm.seat.plan.capacity());
-    // A plan that says the same stays in force: a new one would begin the rotation anew.
-    if farm
-        .seat
-        .plan
-        .read(farm.seat.record)
-        .is_none_or(|plan| !plan.says(&compiled))
-    {
+    // A plan that says the same stays in force: nobody has to read another.
+    if before.is_none_or(|plan| !plan.says(&compiled)) {
         farm.seat.plan.publish(farm.seat.record, &compiled);
+        for (member, listed) in farm.members.iter().zip(&members) {
+            carry::keep(member.record(), listed);
+        }
     }
 }

@@ -5,7 +5,9 @@ from collections import Counter
 
 import pytest
 from harness.client import fetch
+from harness.engine import Engine
 from harness.httpd import CONNECT_FAILED
+from harness.manager import CONF, NONCE, edit
 from harness.waiting import wait_until
 
 # What a site of mod_proxy_balancer has: sets, a spare, a standby, sessions, failonstatus.
@@ -91,6 +93,41 @@ def test_two_lines_change_no_answer(httpd, backends, mpm):
     for one, other in zip(before["close"], after["close"], strict=True):
         apart = {key: (one[key], other[key]) for key in one | other}
         assert all(abs(a - b) <= 1 for a, b in apart.values()), apart
+
+
+TEN = CONF + f"""
+<Proxy "balancer://farm_one">
+  ProxySet {NONCE} lbmethod={{method}}
+  {{members}}
+</Proxy>
+ProxyPass "/balancer-manager" "!"
+ProxyPass "/farm/" "balancer://farm_one/"
+"""
+
+
+def while_one_changes(httpd, members, engine, method, what):
+    """Who answers, while somebody changes the last member again and again."""
+    section = "\n".join(f'BalancerMember "{url}"' for url in members.urls)
+    server = httpd(engine=engine, conf=TEN.format(method=method, members=section))
+    answers = []
+    for step in range(12):
+        answers += [fetch(server.port, "/farm/x").member for _ in range(5)]
+        value = 1 - step % 2
+        field, key, shown = {"off": ("w_status_D", "on", not value),
+                             "drain": ("w_status_N", "drain", bool(value)),
+                             "weight": ("w_lf", "weight", value + 1)}[what]
+        edit(server.port, w=members.urls[-1], **{field: value + (what == "weight")})
+        if engine == "on":
+            wait_until(lambda: Engine(server).members()[-1][key] == shown, what="the change")
+    server.stop()
+    return answers
+
+
+@pytest.mark.parametrize("what", ["off", "weight"])
+def test_a_rotation_goes_on_whatever_changes(httpd, backends, what):
+    answers = while_one_changes(httpd, backends(10), "on", "roundrobin", what)
+    others = [Counter(answers)[n] for n in range(9)]
+    assert max(others) - min(others) <= 1, others
 
 
 def test_the_way_back_with_parameters_where_a_farm_is_a_host_again(httpd, backends):

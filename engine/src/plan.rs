@@ -5,10 +5,13 @@
 //! `modules/proxy/proxy_util.c`); in which order they take turns follows `is_best_byrequests`
 //! (`modules/proxy/balancers/mod_lbmethod_byrequests.c`). See [`turns`] for the latter.
 
+pub mod carry;
 pub mod index;
 pub mod stale;
 pub mod table;
 pub mod turns;
+
+use rustc_hash::FxHashMap;
 
 use crate::MemberId;
 use crate::board::record::{FarmRecord, MemberRecord, flags};
@@ -32,7 +35,7 @@ pub struct Plan<'a> {
     pub weight: u64,
     /// How many members there are, in which state.
     pub count: Count,
-    /// The farm's ticket at publication: the cycle starts there.
+    /// The farm's ticket at publication: the cycle starts there, with whom the plan before owes most ([`carry`]).
     pub base: u64,
 }
 
@@ -81,7 +84,7 @@ impl Plan<'_> {
         self.count.members == now.members && self.count != now
     }
 
-    /// Whether this is what was compiled.
+    /// Whether this is what was compiled, from whatever turn on: the rotation need not go on elsewhere.
     pub fn says(&self, compiled: &Compiled) -> bool {
         let equal = |published: &[AtomicU32], wanted: &[u32]| {
             published.len() == wanted.len()
@@ -93,10 +96,22 @@ impl Plan<'_> {
         self.weight == compiled.weight
             && self.count == compiled.count
             && equal(self.eligible, &compiled.eligible)
-            && equal(self.turns, &compiled.turns)
+            && same_turns(self.turns, &compiled.turns)
             && equal(self.table, &compiled.table)
             && equal(self.index, &compiled.index)
     }
+}
+
+/// Whether each member has as many turns in both lists.
+fn same_turns(published: &[AtomicU32], wanted: &[u32]) -> bool {
+    let mut counts: FxHashMap<u32, i64> = FxHashMap::default();
+    for turn in wanted {
+        *counts.entry(*turn).or_default() += 1;
+    }
+    for turn in published {
+        *counts.entry(read(turn).0).or_default() -= 1;
+    }
+    counts.values().all(|count| *count == 0)
 }
 
 /// What the compiler needs to know of one member.
@@ -120,6 +135,8 @@ pub struct PlanMember {
     pub name: u64,
     /// Hash of its route ([`index::of_route`]); 0 for none.
     pub route: u64,
+    /// What the rotation owes it ([`carry`]): when its farm's plan was published, or, settled, now.
+    pub owed: i64,
 }
 
 impl PlanMember {
@@ -136,6 +153,7 @@ impl PlanMember {
             ejected: health::cause(&record.health) == Cause::Ejected,
             name: 0,
             route: 0,
+            owed: admin.owed.load(Ordering::Relaxed),
         }
     }
 
@@ -185,7 +203,8 @@ pub fn compile(members: &[PlanMember], capacity: Capacity) -> Compiled {
     let eligible = eligible(members);
     let weights: Vec<u32> = eligible.iter().map(|member| member.weight).collect();
     let ids: Vec<u32> = eligible.iter().map(|member| member.id.0).collect();
-    let turns = turns::cycle(&weights, capacity.turns)
+    let owed: Vec<i64> = eligible.iter().map(|member| member.owed).collect();
+    let turns = turns::cycle(&weights, &owed, capacity.turns)
         .into_iter()
         .filter_map(|index| ids.get(index).copied())
         .collect();
@@ -261,6 +280,7 @@ mod tests {
             ejected: false,
             name: 0,
             route: 0,
+            owed: 0,
         }
     }
 

@@ -173,8 +173,10 @@ pub struct MemberAdmin {
     pub agent_asked: AtomicU32,
     /// Room to keep the next field aligned.
     pub pad: AtomicU32,
+    /// What the rotation owed it when its farm's plan was published ([`crate::plan::carry`]).
+    pub owed: AtomicI64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 3],
+    pub spare: [AtomicU64; 2],
 }
 
 /// What people set at run time beside [`MemberAdmin`], in place of what the configuration says.

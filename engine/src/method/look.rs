@@ -133,10 +133,12 @@ impl<'a> Look<'a> {
 pub fn drawn<'a>(plan: &'a Plan<'_>, ticket: usize) -> impl Iterator<Item = MemberId> + use<'a> {
     let eligible = plan.eligible;
     let places = (eligible.len() > ALL).then(|| {
-        let seed = plan.base.wrapping_add(ticket as u64);
+        let drawn_for = plan.base.wrapping_add(ticket as u64);
         // Seeds that are nearly the same give first draws that are alike, and so these seed another.
-        let mut random = fastrand::Rng::with_seed(seed).fork();
-        sample(eligible.len(), ticket, &mut random)
+        let mut random = fastrand::Rng::with_seed(drawn_for).fork();
+        // Not the plan's: plans may be short-lived, and no part of the list is to be drawn from more often.
+        let place = usize::try_from(drawn_for).unwrap_or_default();
+        sample(eligible.len(), place, &mut random)
     });
     let places = places.into_iter().flatten();
     places.filter_map(|place| eligible.get(place).map(read))

@@ -14,25 +14,31 @@
 //! **Cost.** Equal weights are the list itself. The rule costs members × turns, which is kept
 //! below [`EXACT_STEPS`]; beyond, `interleave` gives the same counts per cycle, evenly spread, by
 //! one sort.
+//!
+//! **Where a rotation goes on**, balances begin with what members are owed ([`super::carry`]), and a
+//! member that has had its weight in turns gets none before the next cycle: so the cycle repeats.
+
+use super::carry::TURN;
 
 /// Steps (members × turns) that a compilation may take with the rule itself: some milliseconds.
 pub const EXACT_STEPS: usize = 4_000_000;
 
-/// The turns of one cycle, as indices into `weights` (hundredths, clamped to 1..=10,000).
+/// The turns of one cycle, as indices into `weights` (hundredths, clamped to 1..=10,000), for members
+/// that are `owed` so much.
 ///
 /// `capacity` is the longest cycle allowed. Empty if that is less than one turn for each.
-pub fn cycle(weights: &[u32], capacity: usize) -> Vec<usize> {
+pub fn cycle(weights: &[u32], owed: &[i64], capacity: usize) -> Vec<usize> {
     if weights.len() > capacity {
         return Vec::new();
     }
     let weights = fit(&reduce(weights), capacity);
     let length = weights.iter().sum::<usize>();
     if length == weights.len() {
-        (0..length).collect()
+        in_order(owed)
     } else if length.saturating_mul(weights.len()) <= EXACT_STEPS {
-        smooth(&weights)
+        smooth(&weights, owed)
     } else {
-        interleave(&weights)
+        interleave(&weights, owed)
     }
 }
 
@@ -98,22 +104,50 @@ fn fit(weights: &[usize], capacity: usize) -> Vec<usize> {
     scaled.into_iter().map(|(_, weight)| weight).collect()
 }
 
+/// The rule for equal weights: who is owed most comes first.
+fn in_order(owed: &[i64]) -> Vec<usize> {
+    let mut order: Vec<(i64, usize)> = (0..)
+        .zip(owed)
+        .map(|(index, owed)| (owed.saturating_neg(), index))
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, index)| index).collect()
+}
+
+/// A member in [`smooth`].
+struct Running {
+    weight: i64,
+    balance: i64,
+    /// Turns of this cycle.
+    left: usize,
+}
+
 /// The rule itself: members × turns steps.
-fn smooth(weights: &[usize]) -> Vec<usize> {
-    let weights: Vec<i64> = weights.iter().map(|&weight| signed(weight)).collect();
-    let sum: i64 = weights.iter().sum();
-    let mut balances = vec![0_i64; weights.len()];
-    (0..sum)
+fn smooth(weights: &[usize], owed: &[i64]) -> Vec<usize> {
+    let length: usize = weights.iter().sum();
+    let sum = signed(length);
+    let mut members: Vec<Running> = weights
+        .iter()
+        .zip(owed)
+        .map(|(&left, owed)| Running {
+            weight: signed(left).saturating_mul(TURN),
+            balance: owed.saturating_mul(sum),
+            left,
+        })
+        .collect();
+    (0..length)
         .filter_map(|_| {
-            let mut best: Option<(usize, &mut i64)> = None;
-            for (index, (balance, weight)) in balances.iter_mut().zip(&weights).enumerate() {
-                *balance += weight;
-                if best.as_ref().is_none_or(|(_, most)| *balance > **most) {
-                    best = Some((index, balance));
+            let mut best: Option<(usize, &mut Running)> = None;
+            for (index, member) in members.iter_mut().enumerate() {
+                member.balance = member.balance.saturating_add(member.weight);
+                let beats = |best: &Running| member.balance > best.balance;
+                if member.left > 0 && best.as_ref().is_none_or(|(_, best)| beats(best)) {
+                    best = Some((index, member));
                 }
             }
-            best.map(|(index, balance)| {
-                *balance -= sum;
+            best.map(|(index, member)| {
+                member.balance = member.balance.saturating_sub(sum.saturating_mul(TURN));
+                member.left -= 1;
                 index
             })
         })
@@ -122,17 +156,19 @@ fn smooth(weights: &[usize]) -> Vec<usize> {
 
 /// Members of equal weight form one stream of evenly spaced turns, taken round robin; the streams
 /// are merged by due time. Turn `k` of the member at `rank` among `m` members of weight `w` is due
-/// at `(k + (rank + 1/2) / m) / w` of the cycle.
-fn interleave(weights: &[usize]) -> Vec<usize> {
+/// at `(k + (rank + 1/2) / m) / w` of the cycle, and earlier by `owed / w`.
+fn interleave(weights: &[usize], owed: &[i64]) -> Vec<usize> {
     let mut by_weight: Vec<(usize, usize)> = weights.iter().copied().enumerate().collect();
     by_weight.sort_by_key(|&(index, weight)| (weight, index));
-    let mut due: Vec<(u64, usize)> = Vec::with_capacity(weights.iter().sum());
+    let mut due: Vec<(i64, usize)> = Vec::with_capacity(weights.iter().sum());
     for class in by_weight.chunk_by(|a, b| a.1 == b.1) {
         for (rank, &(index, weight)) in class.iter().enumerate() {
             let spacing = 2 * class.len() * weight;
+            let owed = owed.get(index).copied().unwrap_or_default();
+            let sooner = owed.saturating_mul(WHOLE / TURN) / signed(weight);
             due.extend((0..weight).map(|turn| {
                 let step = 2 * (turn * class.len() + rank) + 1;
-                (fraction(step, spacing), index)
+                (fraction(step, spacing).saturating_sub(sooner), index)
             }));
         }
     }
@@ -140,9 +176,12 @@ fn interleave(weights: &[usize]) -> Vec<usize> {
     due.into_iter().map(|(_, index)| index).collect()
 }
 
-/// `part / whole` in units of 2⁻³², for a part below the whole, which is far below 2³².
-fn fraction(part: usize, whole: usize) -> u64 {
-    ((part as u64) << 32) / (whole as u64)
+/// The whole of a cycle in [`interleave`], where times are fractions of it.
+const WHOLE: i64 = 1 << 32;
+
+/// `part / whole`, for a part below the whole, which is far below [`WHOLE`].
+fn fraction(part: usize, whole: usize) -> i64 {
+    signed(part) * WHOLE / signed(whole)
 }
 
 fn signed(weight: usize) -> i64 {
@@ -154,6 +193,19 @@ fn signed(weight: usize) -> i64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Rotations that begin.
+    fn cycle(weights: &[u32], capacity: usize) -> Vec<usize> {
+        super::cycle(weights, &vec![0; weights.len()], capacity)
+    }
+
+    fn smooth(weights: &[usize]) -> Vec<usize> {
+        super::smooth(weights, &vec![0; weights.len()])
+    }
+
+    fn interleave(weights: &[usize]) -> Vec<usize> {
+        super::interleave(weights, &vec![0; weights.len()])
+    }
 
     fn counts(turns: &[usize], members: usize) -> Vec<usize> {
         let mut counts = vec![0; members];
