@@ -17,6 +17,7 @@ use athena_engine::config::addition;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::MemberParams;
 use athena_engine::drain;
+use athena_engine::method::Anew;
 use athena_engine::stats::expect;
 use serde::Serialize;
 
@@ -470,6 +471,6 @@ pub fn let_go(farm: &Farm) {
 /// The farm has other members now.
 fn settle(farm: &Farm, tag: &str, member: &Member, said: &str, author: &Author) {
     refresh::request(farm);
-    farm.start_anew();
+    farm.start_anew(Anew::Return);
     change::tell(tag, farm, Some(member), said, author);
 }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use athena_engine::board::FarmSpec;
 use athena_engine::config::farms::Farms;
-use athena_engine::method;
+use athena_engine::method::{self, Anew};
 use athena_engine::plan::stale;
 
 use crate::conf::{self, ServerConf};
@@ -167,7 +167,7 @@ unsafe fn assemble(
                 agent::begin(farm, member);
                 member.push();
                 account::begin_in_error(farm, member);
-                method::start_anew(member.record());
+                method::start_anew(member.record(), Anew::Method);
             }
             refresh::publish(farm);
             // A child of the generation before may have been publishing its own at this moment.

@@ -13,6 +13,7 @@ use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
 use athena_engine::config::allow::Allowed;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::Fallback;
+use athena_engine::method::Anew;
 
 use crate::conf::ServerConf;
 use crate::farm::{Farm, Member};
@@ -109,13 +110,18 @@ pub fn apply_if(
     steps.in_order.iter().try_for_each(Step::check)?;
     check_forwards(&steps)?;
     let said: Vec<_> = steps.in_order.iter().map(Step::put).collect();
+    let mut started = HashSet::new();
+    for (farm, why) in steps.in_order.iter().flat_map(Step::starts_anew) {
+        if started.insert((farm.seat.id, why)) {
+            farm.start_anew(why);
+        }
+    }
     drop(held);
     let mut changed = HashSet::new();
     for (wish, said) in wishes.iter().zip(&said) {
         if let Some(said) = said {
             if changed.insert(wish.farm.seat.id) {
                 refresh::request(wish.farm);
-                wish.farm.start_anew();
             }
             let member = match wish.change {
                 Change::Farm(_) => None,
@@ -316,6 +322,20 @@ impl<'a> Step<'a> {
                 let ended = *error == Error::Ends && account::end_error(member);
                 let ended = ended.then(|| "error ended".to_owned());
                 after.difference(before).or(ended)
+            }
+        }
+    }
+
+    /// Which running figures of stock httpd's rules start anew.
+    fn starts_anew(&self) -> Vec<(&'a Farm, Anew)> {
+        match self {
+            Self::Farm(farm, before, after) => {
+                let why = after.starts_anew(before).into_iter();
+                why.map(|why| (*farm, why)).collect()
+            }
+            Self::Member(farm, _, before, after, _) => {
+                let why = after.starts_anew(before);
+                why.map(|why| (*farm, why)).collect()
             }
         }
     }

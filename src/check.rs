@@ -9,6 +9,7 @@ use athena_engine::Micros;
 use athena_engine::board::Board;
 use athena_engine::board::record::flags;
 use athena_engine::check::{Check, CheckParams, Turn};
+use athena_engine::method::Anew;
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -172,5 +173,7 @@ fn turn(farm: &Farm, member: &Member, fault: Option<&str>) {
     log::server(level, farm.server_rec, &text);
     events::note(farm, Some(member), what, "check", "health");
     refresh::request(farm);
-    farm.start_anew();
+    if fault.is_none() {
+        farm.start_anew(Anew::Return);
+    }
 }

@@ -16,7 +16,7 @@ use athena_engine::change::FarmState;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::{Fallback, FarmParams};
 use athena_engine::config::qos::{ClassId, Classes};
-use athena_engine::method::{self, Method};
+use athena_engine::method::{self, Anew, Method};
 use athena_engine::plan::{PlanMember, index};
 use athena_engine::{MemberId, Micros};
 
@@ -73,11 +73,10 @@ unsafe impl Sync for Member {}
 unsafe impl Send for Farm {}
 
 impl Farm {
-    /// Starts the running figures of stock's rules anew after a change of members: these rules
-    /// compare totals, and a member that was away would be flooded.
-    pub fn start_anew(&self) {
+    /// Starts running figures of stock httpd's rules anew.
+    pub fn start_anew(&self, why: Anew) {
         for member in &self.members {
-            method::start_anew(member.record());
+            method::start_anew(member.record(), why);
         }
     }
 

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 use std::time::Duration;
 
-use athena_engine::method::{self, MENU};
+use athena_engine::method::{self, Anew, MENU};
 
 use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
@@ -207,14 +207,15 @@ fn follow_members(farm: &Farm) {
     }
 }
 
-/// mod_proxy_balancer's method changed, or somebody put a member back in service.
+/// mod_proxy_balancer's method changed; or it learned of other members, after somebody put one back in
+/// service.
 unsafe extern "C" fn reset(
     balancer: *mut ffi::proxy_balancer,
     _s: *mut ffi::server_rec,
 ) -> ffi::apr_status_t {
     guard!("reset", APR_SUCCESS, {
         if let Some(farm) = runtime::farm_of_balancer(balancer) {
-            farm.start_anew();
+            farm.start_anew(Anew::Method);
         }
         APR_SUCCESS
     })

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use athena_engine::Micros;
+use athena_engine::method::Anew;
 use athena_engine::stats::expect::{self, Look};
 use athena_engine::stats::{Refused, Report};
 
@@ -64,7 +65,7 @@ pub fn heard_from(farm: &Farm, member: &Member, now: Micros) {
             "statistics",
         );
         refresh::request(farm);
-        farm.start_anew();
+        farm.start_anew(Anew::Return);
     }
 }
 

@@ -7,10 +7,12 @@
 //! that misses a change. It tells of members that have drained long enough, and takes over what nobody
 //! else has: other modules' edits.
 
+use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
 use athena_engine::board::record::flags;
+use athena_engine::method::Anew;
 use athena_engine::plan::stale;
 
 use crate::farm::Farm;
@@ -140,7 +142,6 @@ fn take_over_farm(farm: &Farm, patience: Duration) {
         );
         log::server(Level::Info, farm.server_rec, &text);
         refresh::request(farm);
-        farm.start_anew();
     }
 }
 
@@ -161,7 +162,9 @@ pub fn pull(farm: &Farm, patience: Duration) -> usize {
         return 0;
     };
     let who = "balancer-manager or a health check";
+    let mut anew = BTreeSet::new();
     if let Some(said) = method::pull(farm) {
+        anew.insert(Anew::Method);
         events::note(farm, None, &said, who, "mod_proxy");
     }
     let mut changed = 0;
@@ -174,12 +177,16 @@ pub fn pull(farm: &Farm, patience: Duration) -> usize {
             continue;
         }
         changed += 1;
+        anew.extend(after.starts_anew(&before));
         let checked = || match after.settings.flags & flags::CHECK_FAILED {
             0 => "check=passed (was failed)".to_owned(),
             _ => "check=failed (was passed)".to_owned(),
         };
         let said = after.difference(&before).unwrap_or_else(checked);
         events::note(farm, Some(member), &said, who, "mod_proxy");
+    }
+    for why in anew {
+        farm.start_anew(why);
     }
     changed
 }

@@ -123,6 +123,14 @@ def while_one_changes(httpd, members, engine, method, what):
     return answers
 
 
+@pytest.mark.parametrize("what", ["off", "drain", "weight"])
+def test_a_member_that_people_change_again_and_again(httpd, backends, what):
+    members = backends(10)
+    stock, ours = (while_one_changes(httpd, members, engine, "byrequests", what)
+                   for engine in ("stock", "on"))
+    assert ours == stock
+
+
 @pytest.mark.parametrize("what", ["off", "weight"])
 def test_a_rotation_goes_on_whatever_changes(httpd, backends, what):
     answers = while_one_changes(httpd, backends(10), "on", "roundrobin", what)

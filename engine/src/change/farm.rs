@@ -6,6 +6,7 @@ use crate::board::record::FarmRecord;
 use crate::config::forward::Forward;
 use crate::config::param::{Fallback, ParamError};
 use crate::config::value;
+use crate::method::Anew;
 use crate::sync::Ordering;
 
 /// Longest name of a method, in bytes (httpd: `PROXY_MAX_PROVIDER_NAME_SIZE` and its NUL).
@@ -86,6 +87,11 @@ impl FarmState {
             .off
             .store(u32::from(!self.on), Ordering::Relaxed);
         self.extras.store(&record.changed, configured);
+    }
+
+    /// Which running figures of stock httpd's rules start anew.
+    pub fn starts_anew(&self, before: &Self) -> Option<Anew> {
+        (self.extras.method != before.extras.method).then_some(Anew::Method)
     }
 
     /// What became different, in words; `None`: nothing.

@@ -7,6 +7,7 @@ use crate::board::{MemberExtras, Settings};
 use crate::config::forward::Forward;
 use crate::config::param::ParamError;
 use crate::config::value::{self, Must};
+use crate::method::Anew;
 use crate::sync::Ordering;
 
 /// Longest route, in bytes (httpd: `PROXY_WORKER_MAX_ROUTE_SIZE` and its NUL).
@@ -161,6 +162,15 @@ impl MemberState {
         admin.lbset.store(lbset, Ordering::Relaxed);
         admin.max_conn.store(max_conn, Ordering::Relaxed);
         self.extras.store(&record.changed, configured);
+    }
+
+    /// Which running figures of stock httpd's rules start anew.
+    pub fn starts_anew(&self, before: &Self) -> impl Iterator<Item = Anew> + use<> {
+        let (was, is) = (before.settings, self.settings);
+        let is_out = |settings: Settings| settings.flags & flags::NOT_ELIGIBLE != 0;
+        let weight = (was.weight != is.weight).then_some(Anew::Weight);
+        let back = (is_out(was) && !is_out(is)).then_some(Anew::Return);
+        weight.into_iter().chain(back)
     }
 
     /// What became different, in words; `None`: nothing.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::board::record::flags;
 use crate::board::{FarmExtras, Settings};
+use crate::method::Anew;
 use proptest::prelude::*;
 
 fn member(fields: &[(&str, &str)]) -> Result<MemberChange, String> {
@@ -190,4 +191,39 @@ proptest! {
         prop_assert!((1..=10_000).contains(&after.weight) && after.lbset <= 99);
         prop_assert_eq!(after.flags & !0xff, 0);
     }
+}
+
+#[test]
+fn only_weights_methods_and_returns_start_figures_anew() {
+    let anew = |fields: &[(&str, &str)], before: u32| {
+        let before = state(before);
+        let after = member(fields).unwrap().after(&before);
+        after.starts_anew(&before).collect::<Vec<_>>()
+    };
+    assert_eq!(anew(&[("weight", "3")], 0), [Anew::Weight]);
+    assert_eq!(anew(&[("on", "on")], flags::STOPPED), [Anew::Return]);
+    assert_eq!(
+        anew(&[("drain", "off"), ("weight", "2")], flags::DRAIN),
+        [Anew::Weight, Anew::Return]
+    );
+    for (fields, before) in [
+        (&[("drain", "on")], 0),
+        (&[("on", "off")], 0),
+        (&[("on", "on")], flags::DISABLED | flags::DRAIN),
+        (&[("route", "a")], 0),
+        (&[("lbset", "1")], 0),
+    ] {
+        assert_eq!(anew(fields, before), [], "{fields:?}");
+    }
+    let farm = |method: &str, on| FarmState {
+        on,
+        extras: FarmExtras {
+            method: method.to_owned(),
+            ..FarmExtras::default()
+        },
+    };
+    let before = farm("byrequests", true);
+    let another = farm("leastconn", true);
+    assert_eq!(another.starts_anew(&before), Some(Anew::Method));
+    assert_eq!(farm("byrequests", false).starts_anew(&before), None);
 }

@@ -193,11 +193,33 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     MENU.iter().map(|method| method.name())
 }
 
-/// Starts the running figures of stock httpd's rules anew for a member: the balance of its rotation,
-/// the bytes that `bytraffic` compares. What httpd's own providers do in `reset`.
-pub fn start_anew(member: &MemberRecord) {
+/// Why running figures of stock httpd's rules start anew, for all members of a farm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Anew {
+    /// Another weight: the balances of the rotation, each with the member's weight, as in stock.
+    Weight,
+    /// A member is put back in service, or joins: the bytes that `bytraffic` compares. It would be
+    /// flooded else. Balances stay, as in stock: with each change, the first members would have the first
+    /// turns again.
+    Return,
+    /// The start, or another method: all of them, as in the `reset` of httpd's own providers.
+    Method,
+}
+
+/// Starts a member's running figures anew.
+pub fn start_anew(member: &MemberRecord, why: Anew) {
     let (hot, admin) = (&member.hot, &member.admin);
-    hot.lbstatus.store(0, Ordering::Relaxed);
+    let balance = match why {
+        Anew::Method => Some(0),
+        Anew::Weight => Some(weight(member).into()),
+        Anew::Return => None,
+    };
+    if let Some(balance) = balance {
+        hot.lbstatus.store(balance, Ordering::Relaxed);
+    }
+    if why == Anew::Weight {
+        return;
+    }
     for (count, from) in [
         (&hot.bytes_in, &admin.bytes_in_from),
         (&hot.bytes_out, &admin.bytes_out_from),

@@ -113,3 +113,24 @@ fn bybusyness_of_idle_members_is_a_weighted_rotation() {
         [100, 200, 500]
     );
 }
+
+/// As stock's `recalc_factors` and `reset` have it; and a member that comes back changes no balance.
+#[test]
+fn what_starts_balances_anew() {
+    let farm = Farm::new(&[100, 300]);
+    let balances = || {
+        let of = |member: &MemberRecord| member.hot.lbstatus.load(Ordering::Relaxed);
+        farm.members.iter().map(of).collect::<Vec<_>>()
+    };
+    farm.pick("byrequests");
+    for (why, expected) in [
+        (Anew::Return, [100, -100]),
+        (Anew::Weight, [100, 300]),
+        (Anew::Method, [0, 0]),
+    ] {
+        for member in &farm.members {
+            start_anew(member, why);
+        }
+        assert_eq!(balances(), expected, "{why:?}");
+    }
+}

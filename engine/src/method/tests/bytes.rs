@@ -76,7 +76,14 @@ fn bytraffic_counts_from_where_it_began() {
     let farm = Farm::new(&[100; 2]);
     farm.carried(&[(1_000, 90_000), (0, 0)]);
     assert_eq!(farm.pick("bytraffic"), Some(1));
-    farm.members.iter().for_each(start_anew);
+    let anew = |why| {
+        for member in &farm.members {
+            start_anew(member, why);
+        }
+    };
+    anew(Anew::Weight);
+    assert_eq!(farm.pick("bytraffic"), Some(1));
+    anew(Anew::Return);
     assert_eq!(farm.pick("bytraffic"), Some(0));
     farm.carried(&[(1_000, 90_500), (0, 100)]);
     assert_eq!(farm.pick("bytraffic"), Some(1));
