@@ -215,8 +215,8 @@ fn files_that_cannot_be_trusted_are_set_aside() {
     newer[8] = 9;
     let short = &good[..good.len() - 1];
     for (bytes, aside, reason) in [
-        (&b""[..], "athena.board.damaged", "failed to fill"),
-        (b"<html>", "athena.board.damaged", "failed to fill"),
+        (&b""[..], "athena.board.damaged", "shorter than a board"),
+        (b"<html>", "athena.board.damaged", "shorter than a board"),
         (&[0; 9000], "athena.board.damaged", "not a board"),
         (short, "athena.board.damaged", "shorter"),
         (&newer, "athena.board.v9", "layout version 9"),
