@@ -59,8 +59,7 @@ pub struct MemberHot {
     pub slow_until: AtomicU64,
     /// Attempts that ended without an answer.
     pub failed: AtomicU64,
-    /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it); for
-    /// `bytraffic`, how many requests it had.
+    /// Stock httpd's running balance of a weighted rotation (`bybusyness` breaks ties by it).
     pub lbstatus: AtomicI64,
     /// Recent traffic ([`crate::traffic`]): the bits of an `f64`, in bytes.
     pub traffic: AtomicU64,
@@ -175,8 +174,10 @@ pub struct MemberAdmin {
     pub pad: AtomicU32,
     /// What the rotation owed it when its farm's plan was published ([`crate::plan::carry`]).
     pub owed: AtomicI64,
+    /// Where `elected` stood when `bytraffic` began to count.
+    pub elected_from: AtomicU64,
     /// Room for later versions.
-    pub spare: [AtomicU64; 2],
+    pub spare: [AtomicU64; 1],
 }
 
 /// What people set at run time beside [`MemberAdmin`], in place of what the configuration says.

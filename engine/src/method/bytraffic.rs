@@ -3,9 +3,8 @@
 //! equals, the first in the configuration's order.
 //!
 //! Stock counts the headers of requests, and the status line of answers. The board counts bodies:
-//! without the rest, all requests that have none would go to one member. So each request counts
-//! as [`HEAD`] bytes more, from its election on; a farm by `bytraffic` counts them where others keep
-//! their balance (`lbstatus`).
+//! without the rest, all requests that have none would go to one member. So each request that a member
+//! was elected for counts as [`HEAD`] bytes more.
 //!
 //! Stock counts from the last restart on, and anew when somebody puts a member back in service in
 //! balancer-manager. The counters of the board survive both, so the count starts where they stood
@@ -28,38 +27,23 @@ impl Method for ByTraffic {
     }
 
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
-        let (id, member) = sight
+        sight
             .taking_part(random)
             // Of equals, `min_by_key` takes the first.
-            .min_by_key(|(_, member)| traffic(member))?;
-        count(member);
-        Some(id)
+            .min_by_key(|(_, member)| traffic(member))
+            .map(|(id, _)| id)
     }
-
-    fn passed_over(
-        &self,
-        _usable: &mut dyn Iterator<Item = &MemberRecord>,
-        _eligible: usize,
-        went_to: &MemberRecord,
-    ) {
-        count(went_to);
-    }
-}
-
-fn count(member: &MemberRecord) {
-    member.hot.lbstatus.fetch_add(1, Ordering::Relaxed);
 }
 
 fn traffic(member: &MemberRecord) -> u64 {
     let factor = u64::from(weight(member));
-    let requests = member.hot.lbstatus.load(Ordering::Relaxed);
-    let heads = u64::try_from(requests).unwrap_or(0).saturating_mul(HEAD);
-    let per_weight = |count: &AtomicU64, from: &AtomicU64| {
+    let since = |count: &AtomicU64, from: &AtomicU64| {
         let (count, from) = (count.load(Ordering::Relaxed), from.load(Ordering::Relaxed));
-        count.saturating_sub(from) / factor
+        count.saturating_sub(from)
     };
     let (hot, admin) = (&member.hot, &member.admin);
-    per_weight(&hot.bytes_in, &admin.bytes_in_from)
-        .saturating_add(per_weight(&hot.bytes_out, &admin.bytes_out_from))
+    let heads = since(&hot.elected, &admin.elected_from).saturating_mul(HEAD);
+    (since(&hot.bytes_in, &admin.bytes_in_from) / factor)
+        .saturating_add(since(&hot.bytes_out, &admin.bytes_out_from) / factor)
         .saturating_add(heads / factor)
 }

@@ -223,6 +223,7 @@ pub fn start_anew(member: &MemberRecord, why: Anew) {
     for (count, from) in [
         (&hot.bytes_in, &admin.bytes_in_from),
         (&hot.bytes_out, &admin.bytes_out_from),
+        (&hot.elected, &admin.elected_from),
     ] {
         from.store(count.load(Ordering::Relaxed), Ordering::Relaxed);
     }
