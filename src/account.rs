@@ -1,30 +1,22 @@
 //! Counting: an attempt opens on the board when it begins and is settled there once, whatever
-//! becomes of it; what it came to moves the member's estimate and health.
+//! becomes of it; what it came to moves the member's estimate, and its health ([`judge`]).
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use athena_engine::attempt::{Outcome, Verdict, verdict};
+use athena_engine::attempt::Outcome;
 use athena_engine::board::inflight;
 use athena_engine::board::limit::Limit;
-use athena_engine::board::record::{MemberHealth, flags};
-use athena_engine::dispatch::{Lineup, Reason};
-use athena_engine::health::{self, Cause};
-use athena_engine::plan::stale;
-use athena_engine::{Micros, ejection, ewma, probe, room, waiting};
+use athena_engine::dispatch::Reason;
+use athena_engine::{Micros, ewma, room, waiting};
 
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
 use crate::guard::guard;
-use crate::log::{self, Level};
 use crate::record::Record;
 use crate::rule::Asked;
 use crate::serve::Call;
-use crate::{clock, connection, events, filter, outcome, proxy, queue, refresh, runtime};
-
-/// The farm's lock is held for moments; an ejection is worth no longer a wait.
-const PATIENCE: Duration = Duration::from_millis(10);
+use crate::{clock, connection, filter, judge, outcome, proxy, queue, runtime};
 
 /// Opens an attempt of the record's at a member on the board ([`inflight::open`]). False when the
 /// member has as many as it may, or as its election holds for.
@@ -170,7 +162,7 @@ pub unsafe fn settle(
     let rule = unsafe { Asked::by(r, farm, record.balancer()) };
     rule.settled(member, record, outcome, bytes, now);
     if !farm.observed {
-        judge(record, farm, member, outcome, now);
+        judge::attempt(record, farm, member, outcome, now);
     }
 }
 
@@ -242,225 +234,13 @@ fn estimate(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now
         Outcome::Answered(101) | Outcome::ClientGone | Outcome::NotTheMember(_) => {}
         Outcome::TurnedAway | Outcome::Broken { fresh: false } => {}
         Outcome::Answered(status) if status < 500 => {
-            if still_probes(record, &member.record().health) {
+            if judge::still_probes(record, &member.record().health) {
                 ewma::forget(hot);
             } else {
                 ewma::observe(hot, elapsed as f64, now, farm.half_life());
             }
         }
         _ => ewma::penalise(hot, elapsed as f64, now, farm.half_life()),
-    }
-}
-
-/// The attempt is a probe that has not shown how the member is.
-fn still_probes(record: &Record, health: &MemberHealth) -> bool {
-    record.reason.get().is_probe()
-        && record.began.get() >= health.recovered_at.load(Ordering::Relaxed)
-}
-
-/// An answer begins. If the attempt is a probe, that brings the member back, however long the rest takes.
-pub fn probed(record: &Record, status: c_int) {
-    if !record.reason.get().is_probe() {
-        return;
-    }
-    let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
-        return;
-    };
-    let health = &member.record().health;
-    if farm.observed || !still_probes(record, health) || !member.is_current() {
-        return;
-    }
-    let outcome = Outcome::Answered(u16::try_from(status).unwrap_or(0));
-    let good = match verdict(outcome, outcome::rules(farm)) {
-        Verdict::Good => true,
-        Verdict::Failure => answers_again(health, outcome),
-        Verdict::Silent | Verdict::Out(_) => false,
-    };
-    if good {
-        ewma::forget(&member.record().hot);
-        recovered(farm, member, clock::now());
-    }
-}
-
-/// Moves the member's health by what the attempt says about it.
-fn judge(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, now: Micros) {
-    let health = &member.record().health;
-    let ignore = member.record().admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
-    let probe = still_probes(record, health);
-    match verdict(outcome, outcome::rules(farm)) {
-        Verdict::Silent if probe => {
-            // The next request is to find out.
-            health::give_probe_back(health, now);
-            probe::note(&farm.seat.record.hot, now);
-        }
-        Verdict::Silent => {}
-        Verdict::Good => {
-            health::success(health);
-            ejection::good(health);
-            if probe {
-                recovered(farm, member, now);
-            }
-        }
-        Verdict::Out(_) if ignore => {}
-        // An attempt from before the member came back says nothing new.
-        Verdict::Out(_) if record.began.get() < health.recovered_at.load(Ordering::Relaxed) => {}
-        Verdict::Out(cause) => out(farm, member, cause, member.retry(), now),
-        Verdict::Failure => {
-            let streak = health::failure(health);
-            if probe && answers_again(health, outcome) {
-                recovered(farm, member, now);
-            } else if probe {
-                stays_out(farm, member, now);
-            } else if let Some(after) = farm.params.eject_after
-                && ejection::fails(member.record(), streak, after, now)
-                && !ignore
-            {
-                eject(farm, member, now);
-            }
-        }
-    }
-}
-
-/// A member that went out because nobody could connect to it is back when it answers at all; one
-/// that was ejected for its answers has to give a good one.
-fn answers_again(health: &MemberHealth, outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Answered(_))
-        && matches!(
-            health::cause(health),
-            Cause::Connect | Cause::Timeout | Cause::Configured
-        )
-}
-
-#[cold]
-fn recovered(farm: &Farm, member: &Member, now: Micros) {
-    let health = &member.record().health;
-    let was_ejected = health::cause(health) == Cause::Ejected;
-    if health::recover(health, now) {
-        if let Some(after) = farm.params.eject_after.filter(|_| was_ejected) {
-            ejection::on_probation(health, after);
-        }
-        log::server(
-            Level::Notice,
-            farm.server_rec,
-            &format!(
-                "ATH0111: farm {}: member {} is back in service",
-                farm.name, member.name
-            ),
-        );
-        events::note(farm, Some(member), "up=on (was off)", "an answer", "health");
-    }
-    member.mirror_error(false);
-    refresh::request(farm);
-}
-
-/// A member configured with `status=+E` begins in error; one that was in error before a graceful
-/// restart still is, and mod_proxy's new shared part does not know yet.
-pub fn begin_in_error(farm: &Farm, member: &Member) {
-    let health = &member.record().health;
-    if farm.observed {
-        // Errors are mod_proxy's own: one of a run with the engine on would never end.
-        health::recover(health, clock::now());
-        return;
-    }
-    let in_error = member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
-    if in_error {
-        let (now, retry) = (clock::now(), member.retry());
-        health::fail(health, Cause::Configured, now, retry);
-        probe::note(&farm.seat.record.hot, now.saturating_add(retry));
-    }
-    if !health::healthy(health) {
-        member.mirror_error(true);
-    }
-}
-
-/// Ends an error because people say so. True when there was one.
-pub fn end_error(member: &Member) -> bool {
-    let ended = health::recover(&member.record().health, clock::now());
-    member.mirror_error(false);
-    ended
-}
-
-/// Puts the member in error for `time`; the first to find out says so.
-#[cold]
-fn out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
-    let health = &member.record().health;
-    let before = health::cause(health);
-    if health::fail(health, cause, now, time) {
-        taken_out(farm, member, cause, time, now);
-    } else if time > 0 {
-        probe::note(&farm.seat.record.hot, now.saturating_add(time));
-        member.mirror_error(true);
-        if health::cause(health) != before {
-            // The plan counts those that are ejected.
-            refresh::request(farm);
-        }
-    }
-}
-
-fn taken_out(farm: &Farm, member: &Member, cause: Cause, time: Micros, now: Micros) {
-    probe::note(&farm.seat.record.hot, now.saturating_add(time));
-    member.mirror_error(true);
-    log::server(
-        Level::Warning,
-        farm.server_rec,
-        &format!(
-            "ATH0110: farm {}: member {} is out of service for {} s: {}. One request will probe \
-             it then",
-            farm.name,
-            member.name,
-            time / 1_000_000,
-            cause.word()
-        ),
-    );
-    events::note(
-        farm,
-        Some(member),
-        "up=off (was on)",
-        cause.word(),
-        "health",
-    );
-    refresh::request(farm);
-}
-
-/// The probe of a member failed: out again, an ejected one for longer.
-#[cold]
-fn stays_out(farm: &Farm, member: &Member, now: Micros) {
-    let health = &member.record().health;
-    let cause = health::cause(health);
-    if cause == Cause::Ejected {
-        let before = health.ejections.fetch_add(1, Ordering::Relaxed);
-        let time = ejection::ejection_time(farm.eject_base(), before);
-        out(farm, member, cause, time, now);
-    }
-}
-
-/// Outlier ejection, while `maxeject` allows it and another member is there to take over. Under the
-/// farm's lock: two children must not each eject the one that the other one counts on.
-#[cold]
-fn eject(farm: &Farm, member: &Member, now: Micros) {
-    let health = &member.record().health;
-    if !health::healthy(health) {
-        return;
-    }
-    let lock = runtime::board().and_then(|board| board.lock(farm.seat.id, PATIENCE).ok());
-    // Without the lock, the next failure tries again.
-    let Some(lock) = lock else { return };
-    let count = refresh::current(farm, &lock).count;
-    let allowed = ejection::allowed(count.members as usize, farm.params.max_eject);
-    let others = count
-        .usable
-        .saturating_sub(farm.listed(member).usable().into());
-    let done = (count.ejected as usize) < allowed
-        && others > 0
-        && ejection::eject(health, now, farm.eject_base());
-    if done {
-        // Whoever has the lock next counts anew.
-        stale::mark(&farm.seat.record.cold);
-    }
-    drop(lock);
-    if done {
-        let time = farm.retry(member.seat.id);
-        taken_out(farm, member, Cause::Ejected, time, now);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
 use crate::seating::open_board;
 use crate::tree::Findings;
-use crate::{account, added, agent, environment, forward, manager, refresh, stats, watch, worker};
+use crate::{added, agent, environment, forward, judge, manager, refresh, stats, watch, worker};
 use draft::{Draft, Tables};
 
 /// What pre_config found in this configuration pass.
@@ -166,7 +166,7 @@ unsafe fn assemble(
             for member in &farm.members {
                 agent::begin(farm, member);
                 member.push();
-                account::begin_in_error(farm, member);
+                judge::begin_in_error(farm, member);
                 method::start_anew(member.record(), Anew::Method);
             }
             refresh::publish(farm);

@@ -19,7 +19,7 @@ use crate::conf::ServerConf;
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
 use crate::naming::text;
-use crate::{account, added, events, ffi, forward, method, refresh, runtime, sticky};
+use crate::{added, events, ffi, forward, judge, method, refresh, runtime, sticky};
 
 /// How long people wait for another change of a farm.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -319,7 +319,7 @@ impl<'a> Step<'a> {
             }
             Self::Member(_, member, before, after, error) => {
                 member.put(after);
-                let ended = *error == Error::Ends && account::end_error(member);
+                let ended = *error == Error::Ends && judge::end_error(member);
                 let ended = ended.then(|| "error ended".to_owned());
                 after.difference(before).or(ended)
             }

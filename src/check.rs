@@ -16,7 +16,7 @@ use crate::log::{self, Level};
 use crate::naming::text;
 use crate::rounds::{End, Errand};
 use crate::worker::Draft;
-use crate::{account, clock, events, outcome, refresh, runtime};
+use crate::{clock, events, judge, outcome, refresh, runtime};
 
 /// The farm's lock is held for moments; should it be held for longer, the next check tries again.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -162,7 +162,7 @@ fn turn(farm: &Farm, member: &Member, fault: Option<&str>) {
         ),
         None => {
             // Whatever it was in error for: it has just answered.
-            account::end_error(member);
+            judge::end_error(member);
             (
                 Level::Notice,
                 format!("ATH0371: farm {of}: member {name} is up again: its check passed"),

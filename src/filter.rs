@@ -12,7 +12,7 @@ use crate::ffi;
 use crate::guard::guard;
 use crate::head::Head;
 use crate::record::{Answer, Kind, Record};
-use crate::{account, clock, cookie, elect, outcome, reverse, sticky};
+use crate::{account, clock, cookie, elect, judge, outcome, reverse, sticky};
 
 static FILTER: Filter = Filter::new();
 
@@ -187,7 +187,7 @@ unsafe extern "C" fn output(
                     record.answer.set(Answer::Discarded);
                 } else {
                     record.answer.set(Answer::Passed);
-                    account::probed(record, (*r).status);
+                    judge::probed(record, (*r).status);
                     restore_keepalives(r, record);
                     reverse::answered(r, record);
                     sticky::set_cookie(r, record);

@@ -4,7 +4,7 @@
 //! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] ([`naming`],
 //!   [`front`], [`seating`]) → [`runtime`]
 //! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`connection`] → [`outcome`] →
-//!   [`account`]; [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the
+//!   [`account`] and [`judge`]; through a [`remote`], with what was [`prefetched`]; [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the
 //!   first byte and takes back a [`head`], [`reverse`] maps URLs and cookies back; [`forward`] and
 //!   [`handover`] lead to other farms, [`patience`] and [`unusable`] are for when nothing is left,
 //!   [`client`] may have gone by then
@@ -53,6 +53,7 @@ mod growth;
 mod guard;
 mod handover;
 mod head;
+mod judge;
 mod log;
 mod manager;
 mod memory;
