@@ -131,7 +131,7 @@ pub unsafe fn classify(
         }
     };
     // A member that has begun to answer had not closed.
-    let broken = Outcome::Broken {
+    let broken = || Outcome::Broken {
         fresh: !connection.reused(member.protocol) || note(c"proxy-status").is_some(),
     };
     match record.answer.get() {
@@ -147,7 +147,7 @@ pub unsafe fn classify(
             };
         }
         Answer::Passed => return Outcome::Answered(status),
-        Answer::CutOff => return broken,
+        Answer::CutOff => return broken(),
         Answer::Awaited | Answer::Page => {}
     }
     // An answer that httpd replaces by its own page (ProxyErrorOverride) never meets the filter.
@@ -161,7 +161,7 @@ pub unsafe fn classify(
         if unsafe { waited_out(r, record, member) } {
             Outcome::TimedOut
         } else {
-            broken
+            broken()
         }
     };
     // "… Reason: <strong>COMPLAINT</strong> …"
