@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from harness.client import Client, fetch
+from harness.client import Client, break_off, fetch
 from harness.engine import Engine
 from harness.farms import farm, served
 from harness.httpd import CONNECT_FAILED, ONE_CHILD
@@ -149,10 +149,7 @@ def test_uploads_that_clients_break_off(httpd, backends, balancer):
     server = httpd("event", balancer=balancer, conf=served(members.urls, settings="ejectafter=2"))
     server.expect(r"AH01095|AH01097|AH02608")
     for _ in range(6):
-        with Client(server.port) as client:
-            client.send(b"POST /farm/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
-                        + bytes(30_000))
-            client.abort()
+        break_off(server.port, "/farm/x")
     engine = Engine(server)
     engine.wait_idle()
     assert engine.column("failed") == [0, 0] and engine.column("usable") == [True, True]

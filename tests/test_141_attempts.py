@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness.api import Api
-from harness.client import Client, Closed, fetch
+from harness.client import Client, Closed, break_off, fetch
 from harness.engine import Engine
 from harness.farms import served
 from harness.hostile import Hostile
@@ -124,10 +124,7 @@ def test_uploads_that_clients_break_off(farm):
     server, _ = farm("answer", "answer", settings="ejectafter=2")
     server.expect("AH03382")
     for _ in range(6):
-        with Client(server.port) as client:
-            client.send(b"POST /farm/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
-                        + bytes(30_000))
-            client.abort()
+        break_off(server.port, "/farm/x")
     engine = Engine(server)
     engine.wait_idle()
     assert engine.column("failed") == [0, 0] and engine.column("usable") == [True, True]

@@ -182,3 +182,11 @@ def fetch(port, target="/", *, method="GET", headers=None, body=None, host="127.
     """One request on a connection of its own."""
     with Client(port, host) as client:
         return client.request(method, target, {"Connection": "close", **(headers or {})}, body)
+
+
+def break_off(port, target):
+    """A client that breaks its upload off."""
+    with Client(port) as client:
+        client.send(f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n".encode()
+                    + bytes(30_000))
+        client.abort()
