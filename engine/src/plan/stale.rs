@@ -12,7 +12,8 @@ const COMPILING: u32 = 2;
 
 /// Something that the plan is made of has changed. Called after that.
 pub fn mark(farm: &FarmCold) {
-    farm.stale.store(MARKED, Ordering::SeqCst);
+    // Not a store: in one order with `begin` and `end`, each of which sees the one before.
+    farm.stale.swap(MARKED, Ordering::SeqCst);
 }
 
 /// Whether the plan in force may be out of date.
