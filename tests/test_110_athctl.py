@@ -81,7 +81,7 @@ def test_the_board_tells_while_httpd_cannot(httpd, backends):
     assert figures(athctl(9, "status", *board)) == told
     other = bytearray((server.directory / "athena.board").read_bytes())
     other[8] += 1
-    for content, said in [(other, "layout version"), (b"", "failed to fill"), (b"x" * 9999, "not a board")]:
+    for content, said in [(other, "layout version"), (b"", "shorter than a board"), (b"x" * 9999, "not a board")]:
         board[1].write_bytes(content)
         assert said in athctl(9, "status", *board, code=1)
 
