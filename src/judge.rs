@@ -57,8 +57,10 @@ pub fn attempt(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, 
     let ignore = member.record().admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
     let probe = still_probes(record, health);
     match verdict(outcome, outcome::rules(farm)) {
-        Verdict::Silent if probe => {
-            // The next request is to find out.
+        // The member was not asked: the next request is to find out. (Who waited in vain has asked.)
+        Verdict::Silent
+            if probe && matches!(outcome, Outcome::NotTheMember(_) | Outcome::TurnedAway) =>
+        {
             health::give_probe_back(health, now);
             probe::note(&farm.seat.record.hot, now);
         }

@@ -218,7 +218,6 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     fn left(farm: &'a Farm) -> Self {
-        const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
         let now = clock::now();
         let serves = |member: &&Member| {
             let record = member.record();
@@ -227,7 +226,7 @@ impl<'a> Places<'a> {
                 || record.admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
             let state = record.admin.state();
             works
-                && state & KEPT_OUT == 0
+                && state & flags::NOT_FOR_SESSIONS == 0
                 && !(state & flags::DRAIN != 0 && drain::is_over(farm, member))
                 && member.serves(farm.observed)
                 && room::is_left(Some(0), record, now)

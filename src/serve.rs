@@ -128,7 +128,8 @@ pub unsafe extern "C" fn post_request(
     })
 }
 
-/// What stays the same over the attempts of one request.
+/// What stays the same over the attempts of one request; the proxy only where mod_proxy_balancer steers
+/// ([`Remote`] for farms).
 pub struct Call {
     pub r: *mut ffi::request_rec,
     pub conf: *mut ffi::proxy_server_conf,

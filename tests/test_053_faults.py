@@ -77,6 +77,20 @@ def test_a_probe_that_showed_nothing_is_the_next_requests(httpd, backends, balan
     assert engine.column("up") == [True]
 
 
+def test_a_probe_that_waits_in_vain_is_the_only_one_of_its_time(httpd, backends, balancer):
+    members = backends(1, apart=True)
+    server = httpd("event", balancer=balancer, conf=served(
+        members.urls, settings="trytimeout=300 forcerecovery=Off", each="retry=3"))
+    server.expect(CONNECT_FAILED + "|ATH0112|AH01102|AH00898")
+    members.kill(0)
+    assert fetch(server.port, "/farm/x").status == 503
+    members.restart(0)
+    members.behave(0, hold=True)
+    wait_until(lambda: fetch(server.port, "/farm/x").status == 504, 10, "the probe")
+    assert [fetch(server.port, "/farm/x").status for _ in range(3)] == [503] * 3
+    members.release()
+
+
 def test_a_probe_goes_by_the_head_of_its_answer(httpd, backends, balancer):
     """However long the rest takes; and what is old when it ends says nothing new."""
     members = backends(1, apart=True)

@@ -229,9 +229,8 @@ impl Election<'_> {
 
     /// Serves its sessions, if it works: one that drains still does, until it has `drained`.
     fn keeps(&self, member: Known<'_>) -> bool {
-        const KEPT_OUT: u32 = flags::NOT_ELIGIBLE & !flags::DRAIN;
         let state = member.record.admin.state();
-        state & KEPT_OUT == 0
+        state & flags::NOT_FOR_SESSIONS == 0
             && !self.tried.contains(&member.id)
             && member.serves
             && !(state & flags::DRAIN != 0 && self.lineup.drained(member.id))

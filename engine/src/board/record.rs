@@ -220,6 +220,8 @@ pub mod flags {
     pub const OUT: u32 = 1 << 31;
     /// Any of these and the member is not chosen by a method.
     pub const NOT_ELIGIBLE: u32 = DISABLED | STOPPED | DRAIN | CHECK_FAILED | DOWN | OUT;
+    /// Any of these keeps a member from its sessions as well.
+    pub const NOT_FOR_SESSIONS: u32 = NOT_ELIGIBLE & !DRAIN;
 }
 
 /// What the member pushes about itself ([`crate::stats`]).
