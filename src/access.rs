@@ -22,7 +22,7 @@ pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
     guard!("map_to_storage", ffi::HTTP_FORBIDDEN, {
         // SAFETY: httpd calls with a live request.
         unsafe {
-            if (*r).proxyreq != ffi::PROXYREQ_REVERSE || (*r).filename.is_null() {
+            if (*r).proxyreq != ffi::PROXYREQ_REVERSE {
                 return DECLINED;
             }
             let Some(farms) = runtime::farms_of((*r).server) else {
@@ -37,9 +37,7 @@ pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
             let Some((found, rest)) = canon::find_farm(r, url) else {
                 return DECLINED;
             };
-            let Some(record) = Record::for_farm(r, found, rest) else {
-                return ffi::HTTP_INTERNAL_SERVER_ERROR;
-            };
+            let record = Record::for_farm(r, found, rest);
             record.walked.set((*r).filename);
             let Some(farm) = found.farm.as_ref() else {
                 return DECLINED;
@@ -231,7 +229,10 @@ fn refusal(status: c_int) -> c_int {
 impl ffi::request_rec {
     /// The proxy URL behind `proxy:` in the file name.
     pub fn filename_url(&self) -> Option<&CStr> {
-        // SAFETY: file names are NUL-terminated; checked for NULL by the caller.
+        if self.filename.is_null() {
+            return None;
+        }
+        // SAFETY: file names are NUL-terminated.
         unsafe { pool::behind(self.filename, b"proxy:").map(|url| CStr::from_ptr(url)) }
     }
 }

@@ -263,9 +263,8 @@ pub unsafe fn observe(
     let Some(proxy) = proxy::get() else {
         return DECLINED;
     };
-    let Some(record) = Record::observed(r, farm) else {
-        return DECLINED;
-    };
+    // SAFETY: the caller's promise.
+    let record = unsafe { Record::observed(r, farm) };
     let call = Call {
         r,
         conf,
@@ -274,7 +273,7 @@ pub unsafe fn observe(
     };
     record.member.set(member);
     record.reason.set(Reason::Method);
-    // SAFETY: the caller's promise.
+    // SAFETY: as above.
     unsafe {
         filter::begin(r, record, farm);
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);

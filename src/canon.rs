@@ -55,10 +55,8 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
             return OK;
         }
         // The file name is "proxy:" and this URL already (ap_proxy_canon_url in proxy_util.c).
-        match Record::for_farm(r, found, rest) {
-            Some(_) => OK,
-            None => ffi::HTTP_INTERNAL_SERVER_ERROR,
-        }
+        Record::for_farm(r, found, rest);
+        OK
     }
 }
 
@@ -77,7 +75,7 @@ pub unsafe fn taken_over<'a>(r: *mut ffi::request_rec) -> Option<&'a Record> {
             return None;
         }
         let (found, rest) = find_farm(r, (*r).filename_url()?)?;
-        Record::for_farm(r, found, rest)
+        Some(Record::for_farm(r, found, rest))
     }
 }
 
@@ -105,7 +103,8 @@ pub unsafe fn member_url(
     record: &Record,
     member: &Member,
 ) -> Result<*mut c_char, c_int> {
-    // SAFETY: raw_path was set by `canonicalise` and lives in the request's pool.
+    // SAFETY: the caller's promise: records of farms are made by `Record::for_farm` alone, with a path in
+    // memory that lives as long as the request.
     unsafe {
         url_for(
             r,

@@ -144,8 +144,12 @@ impl Traces {
 
     /// With a result of 503: nothing was sent for want of a free connection, or because the member may
     /// no longer serve: mod_proxy looks once more before it connects.
-    pub fn turned_away(self, r: *mut ffi::request_rec, member: &Member) -> bool {
-        let untold = member.protocol == Protocol::Ajp && outcome::has_chunked_body(r);
+    ///
+    /// # Safety
+    /// `r` is live.
+    pub unsafe fn turned_away(self, r: *mut ffi::request_rec, member: &Member) -> bool {
+        // SAFETY: the caller's promise.
+        let untold = member.protocol == Protocol::Ajp && unsafe { outcome::has_chunked_body(r) };
         !self.made && !self.written && !untold && (pool_is_full(member) || !member.serves(false))
     }
 }

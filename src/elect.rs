@@ -51,7 +51,8 @@ pub unsafe fn next_member(r: *mut ffi::request_rec, record: &Record, farm: &Farm
             Err(Nobody::Full)
         };
         its_turn = true;
-        match chosen.and_then(|chosen| take(r, record, farm, chosen)) {
+        // SAFETY: as above.
+        match chosen.and_then(|chosen| unsafe { take(r, record, farm, chosen) }) {
             Ok(()) => return true,
             // Its place went to another request in between: there may be others.
             Err(Nobody::Full) if chosen.is_ok() => {}
@@ -191,7 +192,10 @@ fn seated(farm: &Farm, elected: Elected, at: Micros) -> Result<Chosen, Nobody> {
 
 /// Makes a member the record's, with a place there. `Err`: it has none left, or the request has had
 /// its share of attempts.
-pub fn take(
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn take(
     r: *mut ffi::request_rec,
     record: &Record,
     farm: &Farm,
@@ -221,10 +225,11 @@ pub fn take(
     record.began.set(chosen.at);
     record.reason.set(elected.reason);
     if elected.reason != Reason::Method {
-        // SAFETY: called for a live request and its own record.
+        // SAFETY: the caller's promise.
         unsafe { Asked::by(r, farm, record.balancer()) }.passed_over(member);
     }
     member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
-    environment::elected(r, record);
+    // SAFETY: as above.
+    unsafe { environment::elected(r, record) };
     Ok(())
 }

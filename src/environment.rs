@@ -39,12 +39,15 @@ pub unsafe fn ready(pool: *mut ffi::apr_pool_t) {
 }
 
 /// A member was elected.
-pub fn elected(r: *mut ffi::request_rec, record: &Record) {
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn elected(r: *mut ffi::request_rec, record: &Record) {
     let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
         return;
     };
     let attempts = record.attempts();
-    // SAFETY: live request; the values live as long as the configuration or the request's pool.
+    // SAFETY: the caller's promise; the values live as long as the configuration or the request's pool.
     unsafe {
         let shared = record.balancer().as_ref().and_then(|b| b.s.as_ref());
         let values = [
@@ -109,9 +112,12 @@ fn c_word(reason: Reason) -> &'static CStr {
 
 /// The last attempt is over: `ATH_TTFB_US` when a first byte came, `ATH_QUEUE_US` where there is a
 /// queue.
-pub fn settled(r: *mut ffi::request_rec, record: &Record) {
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn settled(r: *mut ffi::request_rec, record: &Record) {
     let say = |name: &'static CStr, value| {
-        // SAFETY: live request; the name is static.
+        // SAFETY: the caller's promise; the name is static.
         unsafe { ffi::apr_table_addn((*r).subprocess_env, name.as_ptr(), number(r, value)) }
     };
     if record.attempts() == 0 {

@@ -240,7 +240,8 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
     // SAFETY: the caller's promise.
     let status = unsafe { (*r).status };
     let named = u16::try_from(status).is_ok_and(|status| retry_on.contains(&status));
-    if !named || !outcome::request(r, record).may_replay() {
+    // SAFETY: as above.
+    if !named || !unsafe { outcome::request(r, record) }.may_replay() {
         return false;
     }
     let (budget_of, percent) = (farm.seat.record, farm.retry_budget());

@@ -63,8 +63,11 @@ pub fn of(farm: &Farm) -> Option<Forward> {
 }
 
 /// The farm of that name that a request's server can reach.
-pub fn reachable(r: *mut ffi::request_rec, name: &str) -> Option<FarmRef> {
-    // SAFETY: called for a live request.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn reachable(r: *mut ffi::request_rec, name: &str) -> Option<FarmRef> {
+    // SAFETY: the caller's promise.
     let farms = runtime::farms_of(unsafe { (*r).server })?;
     farms.by_name.named(name).copied()
 }

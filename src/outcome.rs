@@ -64,13 +64,17 @@ pub fn timeout(balancer: *mut ffi::proxy_balancer) -> Option<Micros> {
 }
 
 /// What the request allows. With its answer on the way, nobody asks what else could be done.
-pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
+///
+/// # Safety
+/// `r` is live and `record` its own.
+pub unsafe fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
     let committed = matches!(
         record.answer.get(),
         Answer::Passed | Answer::CutOff | Answer::Page
     );
     Request {
-        replayable: !committed && is_idempotent(r) && !has_body(r),
+        // SAFETY: the caller's promise.
+        replayable: !committed && unsafe { is_idempotent(r) && !has_body(r) },
         replays: record.replays.get(),
         refreshed: record.refreshed.get(),
         committed,
@@ -78,8 +82,11 @@ pub fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
 }
 
 /// RFC 9110 §9.2.2.
-pub fn is_idempotent(r: *mut ffi::request_rec) -> bool {
-    // SAFETY: httpd sets the method of every request it serves.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn is_idempotent(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: the caller's promise; httpd sets the method of every request it serves.
     let method = unsafe { CStr::from_ptr((*r).method) }.to_bytes();
     matches!(
         method,
@@ -88,14 +95,20 @@ pub fn is_idempotent(r: *mut ffi::request_rec) -> bool {
 }
 
 /// A body of unknown length came or is on its way.
-pub fn has_chunked_body(r: *mut ffi::request_rec) -> bool {
-    // SAFETY: live request.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn has_chunked_body(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: the caller's promise.
     unsafe { !ffi::apr_table_get((*r).headers_in, c"Transfer-Encoding".as_ptr()).is_null() }
 }
 
 /// A body came or is on its way (`ap_request_has_body` of 2.4.62, for older ones too).
-pub fn has_body(r: *mut ffi::request_rec) -> bool {
-    // SAFETY: live request; header values are NUL-terminated.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn has_body(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: the caller's promise; header values are NUL-terminated.
     unsafe {
         if has_chunked_body(r) || !(*r).kept_body.is_null() {
             return true;
@@ -155,6 +168,8 @@ pub unsafe fn classify(
         return Outcome::Answered(u16::try_from(result).unwrap_or(status));
     }
     // SAFETY: the caller's promise.
+    let turned_away = || unsafe { connection.turned_away(r, member) };
+    // SAFETY: as above.
     let refused = || unsafe { connection.refused(r, member) };
     let failed = || {
         // SAFETY: the caller's promise.
@@ -175,7 +190,7 @@ pub unsafe fn classify(
         // No 100 (Continue) from a member that is not asked for one in a time of its own: any slow
         // answer to a client that expects it.
         ffi::HTTP_SERVICE_UNAVAILABLE if timed_out && !pings(member) => Outcome::TimedOut,
-        ffi::HTTP_SERVICE_UNAVAILABLE if connection.turned_away(r, member) => Outcome::TurnedAway,
+        ffi::HTTP_SERVICE_UNAVAILABLE if turned_away() => Outcome::TurnedAway,
         ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
         ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY
             if complains(b"DNS lookup failure") || complains(b"Error during SSL Handshake") =>
@@ -235,8 +250,11 @@ fn pings(member: &Member) -> bool {
 
 /// A client that got a part of an answer has to see that it ends there: mod_proxy_fcgi and
 /// mod_proxy_scgi would keep its connection open, and the next answer would go on in this one.
-pub fn cut_off(r: *mut ffi::request_rec) {
-    // SAFETY: live request.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn cut_off(r: *mut ffi::request_rec) {
+    // SAFETY: the caller's promise.
     unsafe { (*(*r).connection).keepalive = ffi::AP_CONN_CLOSE }
 }
 

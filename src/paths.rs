@@ -41,9 +41,10 @@ pub unsafe extern "C" fn translate_name(r: *mut ffi::request_rec) -> c_int {
     guard!("translate_name", DECLINED, {
         // SAFETY: httpd calls with a live request.
         unsafe {
-            if !is_ours(r) || Record::for_engine(r).is_none() {
+            if !is_ours(r) {
                 return DECLINED;
             }
+            Record::for_engine(r);
             (*r).filename =
                 pool::concat_bytes(r, &[b"athena:", CStr::from_ptr((*r).uri).to_bytes()]);
             OK
@@ -54,18 +55,25 @@ pub unsafe extern "C" fn translate_name(r: *mut ffi::request_rec) -> c_int {
 /// The `map_to_storage` hook: there is nothing of the path on disk.
 pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
     guard!("map_to_storage", DECLINED, {
-        if is_claimed(r) { OK } else { DECLINED }
+        // SAFETY: httpd calls with a live request.
+        if unsafe { is_claimed(r) } {
+            OK
+        } else {
+            DECLINED
+        }
     })
 }
 
 /// The `handler` hook.
 pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
     guard!("handler", ffi::HTTP_INTERNAL_SERVER_ERROR, {
-        if !is_claimed(r) {
-            return DECLINED;
-        }
         // SAFETY: httpd calls with a live request.
-        unsafe { answer(r) }
+        unsafe {
+            if !is_claimed(r) {
+                return DECLINED;
+            }
+            answer(r)
+        }
     })
 }
 
@@ -100,8 +108,9 @@ unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
     }
 }
 
-fn is_claimed(r: *mut ffi::request_rec) -> bool {
-    Record::of(r).is_some_and(|record| record.kind == Kind::Engine)
+unsafe fn is_claimed(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { Record::of(r) }.is_some_and(|record| record.kind == Kind::Engine)
 }
 
 /// The path the engine answers at in a server; `None` when it answers nowhere.

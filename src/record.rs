@@ -147,7 +147,10 @@ pub type Tried = [MemberId; ATTEMPTS_MAX];
 
 impl Record {
     /// The record of a request, when it has one.
-    pub fn of<'a>(r: *mut ffi::request_rec) -> Option<&'a Record> {
+    ///
+    /// # Safety
+    /// `r` is live as long as the result.
+    pub unsafe fn of<'a>(r: *mut ffi::request_rec) -> Option<&'a Record> {
         // SAFETY: only `create` stores under our module's index, in the same request's pool.
         unsafe {
             ffi::ath_shim_get_config((*r).request_config, athena_module_ptr())
@@ -157,41 +160,54 @@ impl Record {
     }
 
     /// Makes the record of a request to one of the engine's own paths.
-    pub fn for_engine<'a>(r: *mut ffi::request_rec) -> Option<&'a Record> {
-        Self::create(r, Kind::Engine, ptr::null(), ptr::null_mut(), ptr::null())
+    ///
+    /// # Safety
+    /// `r` is live as long as the result.
+    pub unsafe fn for_engine<'a>(r: *mut ffi::request_rec) -> &'a Record {
+        // SAFETY: the caller's promise.
+        unsafe { Self::create(r, Kind::Engine, ptr::null(), ptr::null_mut(), ptr::null()) }
     }
 
     /// Makes the record of a request to a farm; `raw_path` is the target behind the farm's name.
-    pub fn for_farm<'a>(
+    ///
+    /// # Safety
+    /// `r` is live as long as the result, and so is `raw_path`, which is NUL-terminated.
+    pub unsafe fn for_farm<'a>(
         r: *mut ffi::request_rec,
         found: FarmRef,
         raw_path: *const c_char,
-    ) -> Option<&'a Record> {
-        Self::create(r, Kind::Farm, found.farm, found.balancer, raw_path)
+    ) -> &'a Record {
+        // SAFETY: the caller's promise.
+        unsafe { Self::create(r, Kind::Farm, found.farm, found.balancer, raw_path) }
     }
 
     /// Makes the record of a request that mod_proxy_balancer steers.
-    pub fn observed<'a>(r: *mut ffi::request_rec, farm: &Farm) -> Option<&'a Record> {
-        // Its next attempt for the request goes on in the record of the first.
-        let earlier = Self::of(r).filter(|record| record.kind == Kind::Observed);
-        earlier.or_else(|| Self::create(r, Kind::Observed, farm, farm.balancer, ptr::null()))
+    ///
+    /// # Safety
+    /// `r` is live as long as the result.
+    pub unsafe fn observed<'a>(r: *mut ffi::request_rec, farm: &Farm) -> &'a Record {
+        // SAFETY: the caller's promise.
+        unsafe {
+            // Its next attempt for the request goes on in the record of the first.
+            let earlier = Self::of(r).filter(|record| record.kind == Kind::Observed);
+            let create = || Self::create(r, Kind::Observed, farm, farm.balancer, ptr::null());
+            earlier.unwrap_or_else(create)
+        }
     }
 
     /// Replaces the record that the request may have.
-    fn create<'a>(
+    unsafe fn create<'a>(
         r: *mut ffi::request_rec,
         kind: Kind,
         farm: *const Farm,
         balancer: *mut ffi::proxy_balancer,
         raw_path: *const c_char,
-    ) -> Option<&'a Record> {
-        // SAFETY: the pool gives aligned memory (8 bytes, enough for every field) or aborts.
+    ) -> &'a Record {
+        // SAFETY: the caller's promise; the pool gives aligned memory (8 bytes, enough for every field) or
+        // aborts.
         unsafe {
             const { assert!(align_of::<Record>() <= 8) };
             let record: *mut Record = ffi::apr_palloc((*r).pool, size_of::<Record>()).cast();
-            if record.is_null() {
-                return None;
-            }
             record.write(Record {
                 kind,
                 farm: Cell::new(farm),
@@ -237,13 +253,16 @@ impl Record {
                 head: Cell::new(None),
             });
             ffi::ath_shim_set_config((*r).request_config, athena_module_ptr(), record.cast());
-            record.as_ref()
+            &*record
         }
     }
 
     /// The request is none of ours after all. For one that no farm has begun to serve.
-    pub fn forget(r: *mut ffi::request_rec) {
-        // SAFETY: called for a live request; the slot is our module's own.
+    ///
+    /// # Safety
+    /// `r` is live.
+    pub unsafe fn forget(r: *mut ffi::request_rec) {
+        // SAFETY: the caller's promise; the slot is our module's own.
         unsafe {
             ffi::ath_shim_set_config((*r).request_config, athena_module_ptr(), ptr::null_mut());
         }

@@ -80,7 +80,8 @@ pub unsafe extern "C" fn scheme_handler(
     guard!("scheme_handler", ffi::HTTP_INTERNAL_SERVER_ERROR, {
         // SAFETY: mod_proxy calls with live structures.
         let observe = || unsafe { account::observe(r, worker, conf, url, proxy_name, proxy_port) };
-        let Some(record) = Record::of(r) else {
+        // SAFETY: as above.
+        let Some(record) = (unsafe { Record::of(r) }) else {
             // SAFETY: as above.
             unsafe { reverse::watch(r) };
             return observe();
@@ -120,7 +121,9 @@ pub unsafe extern "C" fn post_request(
     _conf: *mut ffi::proxy_server_conf,
 ) -> c_int {
     guard!("post_request", DECLINED, {
-        let Some(record) = Record::of(r).filter(|record| record.kind == Kind::Farm) else {
+        // SAFETY: mod_proxy calls with a live request.
+        let record = unsafe { Record::of(r) };
+        let Some(record) = record.filter(|record| record.kind == Kind::Farm) else {
             return DECLINED;
         };
         account::abandon(record);
@@ -184,7 +187,9 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
         // SAFETY: the caller's promise; the member belongs to the request's farm.
         let (status, outcome) = unsafe { attempt(call, record, farm, member, url) };
         let rules = outcome::rules(farm);
-        let mut next = attempt::next(outcome, outcome::request(r, record), rules);
+        // SAFETY: as above.
+        let request = unsafe { outcome::request(r, record) };
+        let mut next = attempt::next(outcome, request, rules);
         if next == Next::Replay && !replay_allowed(record, farm) {
             next = Next::Finish;
         }
@@ -195,7 +200,8 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
         explain(r, farm, member, record, outcome, next);
         match next {
             Next::Finish => {
-                environment::settled(r, record);
+                // SAFETY: as above.
+                unsafe { environment::settled(r, record) };
                 return outcome::for_client(record, outcome, status);
             }
             Next::Again => {
@@ -210,7 +216,8 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
                     Some(mut successor) => {
                         // It was chosen before the answer was thrown away.
                         successor.at = clock::now();
-                        elect::take(r, record, farm, successor).is_ok()
+                        // SAFETY: as above.
+                        unsafe { elect::take(r, record, farm, successor) }.is_ok()
                     }
                     None => false,
                 };
@@ -225,7 +232,8 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
                             unusable::during(call, record, farm)
                         };
                     }
-                    environment::settled(r, record);
+                    // SAFETY: as above.
+                    unsafe { environment::settled(r, record) };
                     return outcome::for_client(record, outcome, status);
                 }
             }
@@ -303,9 +311,12 @@ unsafe fn attempt(
 }
 
 /// No protocol module took a URL. To decline as well would have mod_proxy offer the front worker to them.
+///
+/// # Safety
+/// `r` is live, `url` NUL-terminated.
 #[cold]
-pub fn untaken(r: *mut ffi::request_rec, farm: &Farm, url: *const c_char) {
-    // SAFETY: a URL of ours or mod_proxy's in the request's pool.
+pub unsafe fn untaken(r: *mut ffi::request_rec, farm: &Farm, url: *const c_char) {
+    // SAFETY: the caller's promise.
     let url = unsafe { CStr::from_ptr(url) }.to_string_lossy();
     let scheme = url.split(':').next().unwrap_or_default();
     let text = format!(

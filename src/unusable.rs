@@ -151,7 +151,8 @@ unsafe fn refuse(
     farm: &Farm,
     instead: &Instead,
 ) -> c_int {
-    environment::settled(r, record);
+    // SAFETY: the caller's promise.
+    unsafe { environment::settled(r, record) };
     if let Instead::Redirect(target) = instead {
         note(r, record, farm, target);
         // SAFETY: the caller's promise.

@@ -88,7 +88,8 @@ impl<'q> Ready<'q> {
             fallback = farm.fallback().or(fallback);
             let next = match forward::of(farm) {
                 Some(Forward::Url(url)) => return Told::Url(url),
-                Some(Forward::Farm(name)) => forward::reachable(r, &name),
+                // SAFETY: as above.
+                Some(Forward::Farm(name)) => unsafe { forward::reachable(r, &name) },
                 None => None,
             };
             // SAFETY: farms live as long as the configuration.
