@@ -14,13 +14,14 @@ use crate::guard::guard;
 use crate::proxy::{self, Proxy};
 use crate::{ffi, runtime, worker};
 
+/// A pool that is used under its lock only.
+pub struct Locked(pub *mut ffi::apr_pool_t);
+
+// SAFETY: as it says.
+unsafe impl Send for Locked {}
+
 /// The pool whose allocator all share.
-struct Base(*mut ffi::apr_pool_t);
-
-// SAFETY: used under the lock only.
-unsafe impl Send for Base {}
-
-static BASE: Mutex<Option<Base>> = Mutex::new(None);
+static BASE: Mutex<Option<Locked>> = Mutex::new(None);
 
 /// A `child_init` hook, to run before mod_proxy_balancer makes all workers ready.
 pub unsafe extern "C" fn child_init(_pool: *mut ffi::apr_pool_t, s: *mut ffi::server_rec) {
@@ -70,7 +71,7 @@ pub unsafe fn initialise(
 }
 
 /// A pool with an allocator of its own, which threads may use.
-unsafe fn with_allocator(parent: *mut ffi::apr_pool_t) -> Option<Base> {
+unsafe fn with_allocator(parent: *mut ffi::apr_pool_t) -> Option<Locked> {
     let mut allocator = ptr::null_mut();
     let mut mutex = ptr::null_mut();
     let mut pool = ptr::null_mut();
@@ -90,14 +91,14 @@ unsafe fn with_allocator(parent: *mut ffi::apr_pool_t) -> Option<Base> {
         }
         ffi::apr_allocator_owner_set(allocator, pool);
     }
-    Some(Base(pool))
+    Some(Locked(pool))
 }
 
 /// Gives a worker its pools from the shared memory, unless it has some or there is none: mod_proxy
 /// makes what is missing.
 unsafe fn share(worker: *mut ffi::proxy_worker) {
     let Ok(base) = BASE.lock() else { return };
-    let Some(Base(base)) = *base else { return };
+    let Some(Locked(base)) = *base else { return };
     // SAFETY: the caller's promise; the lock is held, so that nobody else uses the base. Null and 0
     // are values of all fields. mod_proxy may be at the same worker, and looks at `cp` under a lock
     // that is its own: who loses has made pools in vain.

@@ -7,6 +7,7 @@ use std::ptr;
 use std::sync::Mutex;
 
 use crate::farm::Farm;
+use crate::memory::Locked;
 use crate::naming::{self, text};
 use crate::{ffi, memory, outcome, proxy};
 
@@ -17,8 +18,8 @@ const IO_BUFFER_MIN: usize = 8192;
 /// httpd's `HUGE_STRING_LEN`: what mod_proxy gives the lines of answers' headers.
 const RESPONSE_FIELD: usize = 8192;
 
-/// Memory for workers, this process's own: the configuration's pool is not for threads. `0`: none yet.
-static POOL: Mutex<usize> = Mutex::new(0);
+/// Memory for workers, this process's own: the configuration's pool is not for threads.
+static POOL: Mutex<Option<Locked>> = Mutex::new(None);
 
 /// Makes the pool, as a part of another.
 ///
@@ -27,7 +28,8 @@ static POOL: Mutex<usize> = Mutex::new(0);
 pub unsafe fn ready(parent: *mut ffi::apr_pool_t) {
     if let Ok(mut place) = POOL.lock() {
         // SAFETY: the caller's promise.
-        *place = unsafe { memory::sub_pool(parent) } as usize;
+        let pool = unsafe { memory::sub_pool(parent) };
+        *place = (!pool.is_null()).then_some(Locked(pool));
     }
 }
 
@@ -43,12 +45,12 @@ impl Draft {
     pub fn new(farm: &Farm, url: &str, native: &[(String, String)]) -> Result<Self, String> {
         let proxy = proxy::get().ok_or("mod_proxy is not loaded")?;
         let url = CString::new(url).map_err(|_| "the URL has a NUL")?;
-        let parent = POOL.lock().map_err(|_| "its memory is in use")?;
-        if *parent == 0 {
+        let locked = POOL.lock().map_err(|_| "its memory is in use")?;
+        let Some(Locked(parent)) = *locked else {
             return Err("this process has no memory for it".to_owned());
-        }
+        };
         // SAFETY: made by `ready`; the lock is held, so that nobody else uses the pool.
-        let pool = unsafe { memory::sub_pool(*parent as *mut ffi::apr_pool_t) };
+        let pool = unsafe { memory::sub_pool(parent) };
         if pool.is_null() {
             return Err("there is no memory for it".to_owned());
         }
@@ -67,7 +69,7 @@ impl Draft {
                 0,
             )
         };
-        drop(parent);
+        drop(locked);
         if !refused.is_null() || draft.worker.is_null() {
             return Err(text(refused));
         }
@@ -136,11 +138,12 @@ impl Drop for Draft {
 /// # Safety
 /// `worker` was shared by [`Draft::share`] in this process.
 pub unsafe fn initialise(worker: *mut ffi::proxy_worker, s: *mut ffi::server_rec) {
-    let (Some(proxy), Ok(parent)) = (proxy::get(), POOL.lock()) else {
+    let (Some(proxy), Ok(locked)) = (proxy::get(), POOL.lock()) else {
         return;
     };
+    let Some(Locked(pool)) = *locked else { return };
     // SAFETY: the caller's promise; the lock is held, so that nobody else uses the pool.
-    unsafe { memory::initialise(proxy, worker, s, *parent as *mut ffi::apr_pool_t) };
+    unsafe { memory::initialise(proxy, worker, s, pool) };
 }
 
 /// Sets one parameter. `None`: its value is none.
