@@ -129,19 +129,15 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// See [`Asked::method`].
+/// Only what [`Asked::method`] gives for other modules' rules.
 impl Method for Asked<'_> {
     fn name(&self) -> &'static str {
-        match self.rule {
-            Rule::Menu(method) => method.name(),
-            Rule::Extension(_) => "extension",
-            Rule::Foreign(_) => "foreign",
-        }
+        "foreign"
     }
 
-    fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
+    fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
         match self.rule {
-            Rule::Menu(method) => method.pick(sight, random),
+            Rule::Menu(_) => None,
             Rule::Extension(method) => extension::pick(method, self, sight),
             Rule::Foreign(provider) => foreign::pick(provider, self),
         }
