@@ -14,6 +14,7 @@ use crate::farm::{Farm, Member};
 use crate::ffi::{self, APR_SUCCESS, DECLINED};
 use crate::guard::guard;
 use crate::record::Record;
+use crate::remote::Remote;
 use crate::rule::Asked;
 use crate::serve::Call;
 use crate::{clock, connection, filter, judge, outcome, proxy, queue, runtime};
@@ -268,8 +269,10 @@ pub unsafe fn observe(
     let call = Call {
         r,
         conf,
-        proxy_name,
-        proxy_port,
+        remote: Some(Remote {
+            name: proxy_name,
+            port: proxy_port,
+        }),
     };
     record.member.set(member);
     record.reason.set(Reason::Method);

@@ -10,6 +10,7 @@ use crate::{ffi, proxy};
 const CREDENTIALS: &CStr = c"proxy-basic-creds";
 
 /// A forward proxy, or none.
+#[derive(Clone, Copy)]
 pub struct Remote {
     pub name: *const c_char,
     pub port: ffi::apr_port_t,

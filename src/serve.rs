@@ -102,8 +102,7 @@ pub unsafe extern "C" fn scheme_handler(
         let call = Call {
             r,
             conf,
-            proxy_name,
-            proxy_port,
+            remote: None,
         };
         // SAFETY: as above.
         let status = unsafe { serve(&call, record, url) };
@@ -131,13 +130,13 @@ pub unsafe extern "C" fn post_request(
     })
 }
 
-/// What stays the same over the attempts of one request; the proxy only where mod_proxy_balancer steers
-/// ([`Remote`] for farms).
+/// What stays the same over the attempts of one request.
 pub struct Call {
     pub r: *mut ffi::request_rec,
     pub conf: *mut ffi::proxy_server_conf,
-    pub proxy_name: *const c_char,
-    pub proxy_port: ffi::apr_port_t,
+    /// The forward proxy that mod_proxy chose, where mod_proxy_balancer steers; `None`: each attempt has that
+    /// of its own member.
+    pub remote: Option<Remote>,
 }
 
 impl Call {
@@ -156,13 +155,9 @@ impl Call {
         record.nested.set(true);
         // SAFETY: the caller's promise.
         let status = unsafe {
-            let remote = match record.kind {
-                Kind::Farm => Remote::of(self.r, self.conf, url),
-                _ => Remote {
-                    name: self.proxy_name,
-                    port: self.proxy_port,
-                },
-            };
+            let remote = self
+                .remote
+                .unwrap_or_else(|| Remote::of(self.r, self.conf, url));
             prefetched::read_again(self.r, record, url, || {
                 let (name, port) = (remote.name, remote.port);
                 (proxy.run_scheme_handler)(self.r, worker, self.conf, url, name, port)
