@@ -41,7 +41,7 @@ pub unsafe fn open(
     if !taken {
         return false;
     }
-    record.open.store(true, Ordering::Release);
+    record.open.set(true);
     if !record.counted.replace(true) {
         farm.seat.record.hot.elected.fetch_add(1, Ordering::Relaxed);
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ffi::{c_char, c_int};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use athena_engine::config::qos::ClassId;
 use athena_engine::cookie::Claims;
@@ -55,8 +55,8 @@ pub enum Answer {
 /// See the module's documentation. Never dropped: it holds nothing that needs it.
 ///
 /// mod_proxy's hooks come back to the record while one of our own functions is at work on it, so it
-/// is shared, and what changes is in cells. One thread at a time works on a request; only `open` may
-/// be met by another one (the pool's cleanup).
+/// is shared, and what changes is in cells. One thread at a time works on a request. Its pool may go in
+/// another thread, but only after httpd has handed it over.
 pub struct Record {
     pub kind: Kind,
     /// The farm that serves the request; null for [`Kind::Engine`].
@@ -76,7 +76,7 @@ pub struct Record {
     pub member: Cell<*const Member>,
     /// The current attempt holds a place in the in-flight counts. Given back once, whoever comes
     /// first: the attempt's end or the pool's cleanup.
-    pub open: AtomicBool,
+    pub open: Cell<bool>,
     /// The pool's cleanup is registered.
     pub registered: Cell<bool>,
     /// Its class, among those of its farm.
@@ -217,7 +217,7 @@ impl Record {
                 walked: Cell::new(ptr::null()),
                 nested: Cell::new(false),
                 member: Cell::new(ptr::null()),
-                open: AtomicBool::new(false),
+                open: Cell::new(false),
                 registered: Cell::new(false),
                 class: Cell::new(ClassId::default()),
                 counted: Cell::new(false),
@@ -382,6 +382,10 @@ impl Record {
 
     /// Gives back the attempt's place in the counts: true for the one caller who has to do it.
     pub fn close(&self) -> bool {
-        self.open.swap(false, Ordering::AcqRel)
+        let open = self.open.replace(false);
+        // A signal may end a child of prefork here, pools and all. Rather no place given back, which httpd's
+        // parent makes good, than one twice.
+        compiler_fence(Ordering::SeqCst);
+        open
     }
 }
