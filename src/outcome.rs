@@ -75,7 +75,7 @@ pub unsafe fn request(r: *mut ffi::request_rec, record: &Record) -> Request {
     Request {
         // SAFETY: the caller's promise.
         replayable: !committed && unsafe { is_idempotent(r) && !has_body(r) },
-        replays: record.replays.get(),
+        replayed: record.replayed.get(),
         refreshed: record.refreshed.get(),
         committed,
     }

@@ -125,7 +125,8 @@ pub struct Record {
     pub prefetched: Cell<*mut ffi::apr_bucket_brigade>,
     /// An attempt in another protocol could not read the body to its end.
     pub unread: Cell<bool>,
-    pub replays: Cell<u32>,
+    /// It has been sent to another member though one may have seen it.
+    pub replayed: Cell<bool>,
     /// What its attempts came to, once they are over.
     pub served: Cell<Option<c_int>>,
     pub refreshed: Cell<bool>,
@@ -241,7 +242,7 @@ impl Record {
                 not_pooled: Cell::new(ptr::null()),
                 prefetched: Cell::new(ptr::null_mut()),
                 unread: Cell::new(false),
-                replays: Cell::new(0),
+                replayed: Cell::new(false),
                 served: Cell::new(None),
                 refreshed: Cell::new(false),
                 waits_until: Cell::new(0),

@@ -206,7 +206,7 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
                 record.refreshed.set(true);
             }
             Next::Replay => {
-                record.replays.set(record.replays.get() + 1);
+                record.replayed.set(true);
                 let found = match record.successor.take() {
                     Some(mut successor) => {
                         // It was chosen before the answer was thrown away.

@@ -29,12 +29,13 @@ pub enum Outcome {
 
 /// What the request allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of their own")]
 pub struct Request {
     /// Idempotent by RFC 9110 §9.2.2 and without a body on its way.
     pub replayable: bool,
-    /// Replays so far.
-    pub replays: u32,
-    /// Fresh connections tried at this member because a pooled one was found closed.
+    /// It has been replayed.
+    pub replayed: bool,
+    /// A new connection was tried at this member because a pooled one was found closed.
     pub refreshed: bool,
     /// The answer's first bytes have gone to the client: nothing can be taken back.
     pub committed: bool,
@@ -43,7 +44,7 @@ pub struct Request {
 impl Request {
     /// It may be sent to another member though one may have seen it.
     pub fn may_replay(self) -> bool {
-        self.replayable && self.replays == 0 && !self.committed
+        self.replayable && !self.replayed && !self.committed
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
 
     const GET: Request = Request {
         replayable: true,
-        replays: 0,
+        replayed: false,
         refreshed: false,
         committed: false,
     };
@@ -233,7 +234,10 @@ mod tests {
 
     #[test]
     fn a_second_replay_never_happens() {
-        let once = Request { replays: 1, ..GET };
+        let once = Request {
+            replayed: true,
+            ..GET
+        };
         assert_eq!(
             next(Outcome::Broken { fresh: true }, once, PLAIN),
             Next::Finish
