@@ -114,8 +114,8 @@ impl Traces {
             Protocol::Uwsgi => !self.made,
             Protocol::Http2 => !self.made && (in_error() || !self.kept),
             Protocol::Fcgi | Protocol::Scgi => !self.written && (in_error() || !self.kept),
-            // Of requests that were sent, idempotent ones without arguments alone get a 503, even
-            // when pieces of their body have been sent as well. A member whose errors are ignored
+            // AJP gives 503 also for requests that were sent, if they are idempotent and have no query
+            // string, even when parts of a chunked body went out. A member whose errors are ignored
             // (`status=+I`) looks broken to them.
             // SAFETY: the caller's promise.
             Protocol::Ajp => unsafe {

@@ -16,7 +16,7 @@ use crate::{account, clock, cookie, elect, judge, outcome, reverse, sticky};
 
 static FILTER: Filter = Filter::new();
 
-/// The first request of a client's connection goes over a new connection to its member.
+/// mod_proxy_http's variable: a client connection's first request gets a new connection to its member.
 const NOT_POOLED: &CStr = c"proxy-initial-not-pooled";
 
 /// An output filter of ours.

@@ -1,6 +1,7 @@
-//! A request's body, as attempts in other protocols than HTTP/1.1 read it. What mod_proxy_http has read by
-//! the time it finds no connection it keeps for its own next attempt: others read it here before the rest.
-//! And where a client does not send the rest, their modules answer as if the member had failed.
+//! Lets protocols other than HTTP/1.1 read a request's whole body. mod_proxy_http may already have read a
+//! part of it before it found no connection; it keeps that part for its own next attempt. Another protocol's
+//! module gets that part first, then the rest. This also notes when the client did not send its body to the
+//! end, which those modules report as if the member had failed.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -52,6 +53,7 @@ pub unsafe fn read_again(
         let filter = ffi::ap_add_input_filter_handle(handle, context, r, (*r).connection);
         let status = attempt();
         ffi::ap_remove_input_filter(filter);
+        record.prefetched.set(ptr::null_mut());
         status
     }
 }

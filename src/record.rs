@@ -72,7 +72,7 @@ pub struct Record {
     pub walked: Cell<*const c_char>,
     /// A call into mod_proxy is under way, whose hooks are not for us.
     pub nested: Cell<bool>,
-    /// The current attempt's member; null between attempts.
+    /// The last attempt's member; null from the next election until somebody is elected.
     pub member: Cell<*const Member>,
     /// The current attempt holds a place in the in-flight counts. Given back once, whoever comes
     /// first: the attempt's end or the pool's cleanup.
@@ -98,7 +98,7 @@ pub struct Record {
     pub session: Cell<Option<Session>>,
     /// When the attempt began: its member was chosen.
     pub began: Cell<Micros>,
-    /// What it is counted by among those that wait for an answer ([`athena_engine::waiting`]); 0: it is not.
+    /// What [`waiting::begin`](athena_engine::waiting::begin) gave, for `waiting::end`; 0: no answer is awaited.
     pub waits: Cell<u64>,
     /// When its first byte came; 0: not yet.
     pub first_byte: Cell<Micros>,
@@ -118,7 +118,7 @@ pub struct Record {
     pub successor: Cell<Option<Chosen>>,
     /// The client connection's count of kept-alive requests, put aside during the attempt.
     pub keepalives: Cell<Option<i32>>,
-    /// The value of a variable that goes by this count, put aside with it; null for none.
+    /// The value of `proxy-initial-not-pooled`, unset while `keepalives` is put aside; null if it was not set.
     pub not_pooled: Cell<*const c_char>,
     /// What mod_proxy_http has read of the body, while an attempt in another protocol reads it again; else
     /// null.

@@ -45,7 +45,7 @@ struct Lines {
 }
 
 /// An answer under way, and who gave it.
-struct Answer {
+struct Mapping {
     r: *mut ffi::request_rec,
     farms: &'static FarmTable,
     lines: Lines,
@@ -120,7 +120,7 @@ unsafe fn map(
     unsafe {
         let Some(lines) = Lines::of(r) else { return };
         let headers = ffi::apr_table_elts((*r).headers_out);
-        let mut answer = None;
+        let mut mapping = None;
         for entry in proxy::elements::<ffi::apr_table_entry_t>(headers) {
             let Some(kind) = kind_of(CStr::from_ptr((*entry).key)) else {
                 continue;
@@ -128,7 +128,7 @@ unsafe fn map(
             let Some(farms) = runtime::farms_of((*r).server) else {
                 return;
             };
-            let answer = answer.get_or_insert(Answer {
+            let mapping = mapping.get_or_insert(Mapping {
                 r,
                 farms,
                 lines,
@@ -136,7 +136,7 @@ unsafe fn map(
                 member,
             });
             let value = CStr::from_ptr((*entry).val).to_bytes();
-            if let Some(new) = answer.value(kind, value) {
+            if let Some(new) = mapping.value(kind, value) {
                 let new = pool::concat_bytes(r, &[&new]);
                 explain(r, (*entry).key, (*entry).val, new);
                 (*entry).val = new;
@@ -187,7 +187,7 @@ impl Lines {
     }
 }
 
-impl Answer {
+impl Mapping {
     fn value(&self, kind: Value, value: &[u8]) -> Option<Vec<u8>> {
         match kind {
             Value::Url => header::url(value, |url| self.url(url)),

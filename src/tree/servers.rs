@@ -16,7 +16,7 @@ pub(super) struct Server {
     pub(super) name: String,
     /// Farms this server defines.
     pub(super) farms: BTreeMap<String, FarmLines>,
-    /// Both `BalancerInherit Off` and `ProxyPassInherit Off` stand here.
+    /// What it says about inheriting the main server's farms.
     pub(super) inherits: Inherits,
 }
 
