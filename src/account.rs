@@ -278,7 +278,7 @@ pub unsafe fn observe(
     record.reason.set(Reason::Method);
     // SAFETY: as above.
     unsafe {
-        filter::begin(r, record, farm);
+        filter::begin(r, record, farm, member);
         member.record().hot.elected.fetch_add(1, Ordering::Relaxed);
         // Nothing limits it.
         open(r, record, farm, member, Limit::default());

@@ -36,6 +36,11 @@ impl Protocol {
             _ => Self::Http,
         }
     }
+
+    /// An answer that breaks off before its body leaves a part of its head in the request, if only cookies.
+    pub fn leaves_heads(self) -> bool {
+        !matches!(self, Self::Http | Self::Uwsgi)
+    }
 }
 
 /// What became known of an attempt's connection.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use athena_engine::budget;
 
 use crate::connection::Protocol;
-use crate::farm::Farm;
+use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::guard::guard;
 use crate::head::Head;
@@ -71,7 +71,7 @@ pub unsafe fn register() {
 ///
 /// # Safety
 /// `r` is live and `record` its own.
-pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
+pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
     record.answer.set(Answer::Awaited);
     record.first_byte.set(0);
     // SAFETY: the caller's promise; tables and filters belong to the request.
@@ -93,13 +93,14 @@ pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm) {
                     ffi::apr_table_unset(environment, NOT_POOLED.as_ptr());
                 }
             }
+            let kept = !farm.params.retry_on.is_empty() || member.protocol.leaves_heads();
+            if kept && record.head.get().is_none() {
+                record.head.set(Some(Head::of(r)));
+            }
         }
         if record.filter.get().is_null() {
             let context = std::ptr::from_ref(record).cast_mut().cast();
             record.filter.set(FILTER.add(r, context));
-        }
-        if !farm.params.retry_on.is_empty() && record.head.get().is_none() {
-            record.head.set(Some(Head::of(r)));
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The head of an answer, as a request has it: httpd keeps some of it beside the tables of headers.
 
 use std::ffi::{c_char, c_int};
+use std::ptr;
 
 use crate::ffi;
 
-/// What an answer leaves in a request beside its status.
+/// What an answer leaves in a request beside its status. Of tables that are empty, as they mostly are before
+/// there is an answer, there is no copy: null.
 #[derive(Clone, Copy)]
 pub struct Head {
     headers: *mut ffi::apr_table_t,
@@ -18,17 +20,21 @@ pub struct Head {
 }
 
 impl Head {
-    /// A copy of what a request has now, in its pool.
+    /// What a request has now.
     ///
     /// # Safety
     /// `r` is live.
     pub unsafe fn of(r: *mut ffi::request_rec) -> Self {
         // SAFETY: the caller's promise. Tables are written in place; the others are replaced.
         unsafe {
+            let keep = |table| match (*ffi::apr_table_elts(table)).nelts {
+                0 => ptr::null_mut(),
+                _ => ffi::apr_table_copy((*r).pool, table),
+            };
             Self {
-                headers: (*r).headers_out,
-                err_headers: (*r).err_headers_out,
-                trailers: (*r).trailers_out,
+                headers: keep((*r).headers_out),
+                err_headers: keep((*r).err_headers_out),
+                trailers: keep((*r).trailers_out),
                 content_type: (*r).content_type,
                 content_encoding: (*r).content_encoding,
                 content_languages: (*r).content_languages,
@@ -37,7 +43,6 @@ impl Head {
                     (*r).main.as_ref().map_or(0, |main| main.no_cache),
                 ],
             }
-            .copied((*r).pool)
         }
     }
 
@@ -46,32 +51,24 @@ impl Head {
     /// # Safety
     /// `r` is the request that [`Self::of`] was called with.
     pub unsafe fn restore(self, r: *mut ffi::request_rec) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise; the copies are in the request's pool.
         unsafe {
-            let copy = self.copied((*r).pool);
-            (*r).headers_out = copy.headers;
-            (*r).err_headers_out = copy.err_headers;
-            (*r).trailers_out = copy.trailers;
-            (*r).content_type = copy.content_type;
-            (*r).content_encoding = copy.content_encoding;
-            (*r).content_languages = copy.content_languages;
-            let [own, mains] = copy.no_cache;
+            let pool = (*r).pool;
+            let give = |table: *mut ffi::apr_table_t| match table.as_ref() {
+                None => ffi::apr_table_make(pool, 5),
+                Some(table) => ffi::apr_table_copy(pool, table),
+            };
+            (*r).headers_out = give(self.headers);
+            (*r).err_headers_out = give(self.err_headers);
+            (*r).trailers_out = give(self.trailers);
+            (*r).content_type = self.content_type;
+            (*r).content_encoding = self.content_encoding;
+            (*r).content_languages = self.content_languages;
+            let [own, mains] = self.no_cache;
             (*r).no_cache = own;
             if let Some(main) = (*r).main.as_mut() {
                 main.no_cache = mains;
             }
-        }
-    }
-
-    /// With tables of its own.
-    unsafe fn copied(self, pool: *mut ffi::apr_pool_t) -> Self {
-        // SAFETY: the caller's promise: a live pool, whose request has the tables.
-        let copy = |table| unsafe { ffi::apr_table_copy(pool, table) };
-        Self {
-            headers: copy(self.headers),
-            err_headers: copy(self.err_headers),
-            trailers: copy(self.trailers),
-            ..self
         }
     }
 }

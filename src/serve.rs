@@ -287,7 +287,7 @@ unsafe fn attempt(
         }
         // mod_proxy_ftp would connect to the host of an absolute request target instead.
         (*r).parsed_uri.hostname = std::ptr::null_mut();
-        filter::begin(r, record, farm);
+        filter::begin(r, record, farm, member);
         account::begin(r, record, farm, member);
         let status = connection::watch(r, record, member, || {
             call.hand_on(proxy, record, member.worker, url)

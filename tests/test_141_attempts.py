@@ -109,6 +109,15 @@ def test_broken_before_the_first_byte(farm, protocol):
     assert sum(engine.column("failed")) == 5
 
 
+@pytest.mark.parametrize("protocol", ["ajp", "fcgi", "h2c", "scgi"], indirect=True)
+def test_of_a_head_that_nothing_follows_nothing_stays(farm):
+    """Over uwsgi it is an answer without a body."""
+    server, members = farm("head", "answer", settings="lbmethod=first")
+    answer = fetch(server.port, "/farm/x")
+    assert (answer.status, answer.body) == (200, b"b") and members[0].requests
+    assert [value for name, value in answer.headers if name in ("Set-Cookie", "ETag")] == ["by=b"]
+
+
 def test_a_body_in_pieces_goes_to_one_member(farm, protocol):
     server, members = farm("close", "answer")
     with Client(server.port) as client:

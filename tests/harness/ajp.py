@@ -22,11 +22,11 @@ def read_packet(stream):
 
 
 def answer(body, headers, status=200):
-    """The packets of an answer in two parts, the second of which ends it."""
+    """An answer's head, its body, and its end."""
     named = b"".join(_text(name) + _text(value) for name, value in headers.items())
     return [_packet(struct.pack(">BH", _HEAD, status) + _text("OK") + struct.pack(">H", len(headers))
-                    + named)
-            + _packet(struct.pack(">BH", _BODY, len(body)) + body + b"\0"),
+                    + named),
+            _packet(struct.pack(">BH", _BODY, len(body)) + body + b"\0"),
             _packet(bytes([_END, 1]))]
 
 

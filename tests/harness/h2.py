@@ -29,6 +29,13 @@ def _literal(index, value):
     return bytes([index, len(value)]) + value
 
 
+def named(name, value):
+    """The same, its name spelt out."""
+    name, value = name.lower().encode(), value.encode()
+    assert len(name) < 127 and len(value) < 127
+    return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+
 class Connection:
     """A connection in clear text, and its streams."""
 

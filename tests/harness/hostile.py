@@ -12,12 +12,15 @@ from . import ajp, h2
 _REASON = {200: "200 OK", 500: "500 Internal Server Error"}
 
 
-def _head(before, status):
-    return f"{before}{_REASON[status]}\r\nContent-Type: text/plain\r\n\r\n".encode()
+def _head(before, status, headers):
+    """Without the empty line at its end."""
+    headers = {"Content-Type": "text/plain"} | headers
+    lines = [before + _REASON[status], *map(": ".join, headers.items()), ""]
+    return "\r\n".join(lines).encode()
 
 
-# Each protocol reads a request (False: none came), gives the pieces of an answer of which the last
-# one ends it, and says whether the connection goes on after it. `body` is the last request's.
+# Each protocol reads a request (False: none came), gives an answer's head, its body and its end, and says
+# whether the connection goes on after it. `body` is the last request's.
 
 class _Ajp:
     goes_on = True
@@ -31,8 +34,8 @@ class _Ajp:
             self.body = ajp.read_packet(stream)[2:]
         return bool(request)
 
-    def answer(self, status, body):
-        return ajp.answer(body, {}, status)
+    def answer(self, status, headers, body):
+        return ajp.answer(body, headers, status)
 
 
 class _Fcgi:
@@ -49,8 +52,9 @@ class _Fcgi:
                 return True
         return False
 
-    def answer(self, status, body):
-        return [self._record(self._STDOUT, _head("Status: ", status) + body),
+    def answer(self, status, headers, body):
+        return [self._record(self._STDOUT, _head("Status: ", status, headers) + b"\r\n"),
+                self._record(self._STDOUT, body),
                 self._record(self._STDOUT, b"") + self._record(self._END, bytes(8))]
 
     def _record(self, kind, content):
@@ -69,8 +73,8 @@ class _Scgi:
         self.body = stream.read(int(length[1] or 0) if length else 0)
         return bool(headers)
 
-    def answer(self, status, body):
-        return [_head("Status: ", status) + body, b""]
+    def answer(self, status, headers, body):
+        return [_head("Status: ", status, headers), b"\r\n" + body, b""]
 
 
 class _Uwsgi:
@@ -83,8 +87,8 @@ class _Uwsgi:
         self.body = stream.read(int(length[1]) if length else 0)
         return bool(variables)
 
-    def answer(self, status, body):
-        return [_head("HTTP/1.1 ", status) + body, b""]
+    def answer(self, status, headers, body):
+        return [_head("HTTP/1.1 ", status, headers), b"\r\n" + body, b""]
 
 
 class _H2c:
@@ -108,10 +112,11 @@ class _H2c:
                 write(h2.frame(kind, h2.ACK, 0, payload if kind == h2.PING else b""))
         return False
 
-    def answer(self, status, body):
+    def answer(self, status, headers, body):
         indexed = {200: b"\x88", 500: b"\x8e"}[status]
-        return [h2.frame(h2.HEADERS, h2.END_HEADERS, self._stream, indexed)
-                + h2.frame(h2.DATA, 0, self._stream, body),
+        block = indexed + b"".join(h2.named(*header) for header in headers.items())
+        return [h2.frame(h2.HEADERS, h2.END_HEADERS, self._stream, block),
+                h2.frame(h2.DATA, 0, self._stream, body),
                 h2.frame(h2.DATA, h2.END_STREAM, self._stream)]
 
 
@@ -119,10 +124,11 @@ _PROTOCOLS = {"ajp": _Ajp, "fcgi": _Fcgi, "h2c": _H2c, "scgi": _Scgi, "uwsgi": _
 
 
 class Hostile:
-    """A member that answers `name`, unless `behaviour` is
+    """A member that answers `name`, with a cookie of this value, unless `behaviour` is
 
     * "error": answers with status 500;
     * "close": closes once it has read the request;
+    * "head": closes before the body of its answer, which has an ETag; over scgi and uwsgi in mid head;
     * "begin": resets the connection when half of the answer is out and `cut` is called;
     * "hang": never answers;
     * "stale": answers the first request of a connection, closes on the second.
@@ -140,7 +146,7 @@ class Hostile:
                 with member._lock:
                     member._open.add(self.request)
                 with suppress(ConnectionError):
-                    member._serve(self, _PROTOCOLS[protocol](), name.encode())
+                    member._serve(self, _PROTOCOLS[protocol](), name)
                 with member._lock:
                     member._open.discard(self.request)
 
@@ -151,7 +157,7 @@ class Hostile:
         self.url = f"{protocol}://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def _serve(self, connection, speech, body):
+    def _serve(self, connection, speech, name):
         answered = 0
         while speech.read(connection.rfile, connection.wfile.write):
             with self._lock:
@@ -161,15 +167,22 @@ class Hostile:
                 self._over.wait()  # until the test is over
             if self.behaviour in ("close", "hang") or (self.behaviour == "stale" and answered):
                 return
-            first, last = speech.answer(500 if self.behaviour == "error" else 200, body)
-            connection.wfile.write(first)
+            status = 500 if self.behaviour == "error" else 200
+            headers = {"Set-Cookie": f"by={name}"}
+            if self.behaviour == "head":
+                headers["ETag"] = f'"{name}"'
+            head, body, end = speech.answer(status, headers, name.encode())
+            if self.behaviour == "head":
+                connection.wfile.write(head)
+                return
+            connection.wfile.write(head + body)
             if self.behaviour == "begin":
                 self._over.wait()
                 linger = struct.pack("ii", 1, 0)
                 connection.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 connection.request.close()
                 return
-            connection.wfile.write(last)
+            connection.wfile.write(end)
             answered += 1
             if not speech.goes_on:
                 return
