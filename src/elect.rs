@@ -13,7 +13,7 @@ use crate::record::Record;
 use crate::rule::Asked;
 use crate::sticky::{self, Choice, Session};
 use crate::{
-    account, affinity, class, clock, cookie, environment, foreign, growth, method, outcome,
+    account, affinity, class, clock, cookie, environment, foreign, growth, judge, method, outcome,
     patience, random, refresh, stats,
 };
 
@@ -190,6 +190,14 @@ fn seated(farm: &Farm, elected: Elected, at: Micros) -> Result<Chosen, Nobody> {
     })
 }
 
+/// Whoever was chosen does not get the request.
+pub fn decline(farm: &Farm, chosen: Chosen) {
+    // SAFETY: members live as long as the configuration.
+    if let Some(member) = unsafe { chosen.member.as_ref() } {
+        judge::not_asked(farm, member, chosen.elected.reason, chosen.at);
+    }
+}
+
 /// Makes a member the record's, with a place there. `Err`: it has none left, or the request has had
 /// its share of attempts.
 ///
@@ -204,14 +212,18 @@ pub unsafe fn take(
     let elected = chosen.elected;
     // SAFETY: members live as long as the configuration.
     let member = unsafe { chosen.member.as_ref() }.ok_or(Nobody::Usable)?;
+    let refused = |why| {
+        judge::not_asked(farm, member, elected.reason, chosen.at);
+        Err(why)
+    };
     if record.is_spent() {
-        return Err(Nobody::Usable);
+        return refused(Nobody::Usable);
     }
     member.warm.fetch();
     // At once, so that the next choice, in whatever child, sees this one.
-    // SAFETY: called for a live request and its own record.
+    // SAFETY: the caller's promise.
     if !unsafe { account::open(r, record, farm, member, elected.limit) } {
-        return Err(Nobody::Full);
+        return refused(Nobody::Full);
     }
     if !member.keeps() {
         // Removed in between: its seat may be another's.

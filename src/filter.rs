@@ -252,9 +252,14 @@ unsafe fn another_member_waits(r: *mut ffi::request_rec, record: &Record) -> boo
         return false;
     }
     // SAFETY: the caller's promise.
-    let successor = unsafe { elect::choose(r, record, farm) }
-        .ok()
-        .filter(|_| budget::allow(budget_of, percent, clock::now()));
-    record.successor.set(successor);
-    successor.is_some()
+    let Ok(successor) = (unsafe { elect::choose(r, record, farm) }) else {
+        return false;
+    };
+    let paid = budget::allow(budget_of, percent, clock::now());
+    if paid {
+        record.successor.set(Some(successor));
+    } else {
+        elect::decline(farm, successor);
+    }
+    paid
 }

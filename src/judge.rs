@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use athena_engine::attempt::{Outcome, Verdict, verdict};
 use athena_engine::board::record::{MemberHealth, flags};
-use athena_engine::dispatch::Lineup;
+use athena_engine::dispatch::{Lineup, Reason};
 use athena_engine::health::{self, Cause};
 use athena_engine::plan::stale;
 use athena_engine::{Micros, ejection, ewma, probe};
@@ -23,8 +23,22 @@ const PATIENCE: Duration = Duration::from_millis(10);
 
 /// The attempt is a probe that has not shown how the member is.
 pub fn still_probes(record: &Record, health: &MemberHealth) -> bool {
-    record.reason.get().is_probe()
-        && record.began.get() >= health.recovered_at.load(Ordering::Relaxed)
+    is_probe(record.reason.get(), record.began.get(), health)
+}
+
+fn is_probe(reason: Reason, began: Micros, health: &MemberHealth) -> bool {
+    reason.is_probe() && began >= health.recovered_at.load(Ordering::Relaxed)
+}
+
+/// A member was chosen for this reason then, and has not been asked: if it was for a probe, the next request is
+/// to find out.
+pub fn not_asked(farm: &Farm, member: &Member, reason: Reason, chosen: Micros) {
+    let health = &member.record().health;
+    if is_probe(reason, chosen, health) && member.is_current() {
+        let now = clock::now();
+        health::give_probe_back(health, now);
+        probe::note(&farm.seat.record.hot, now);
+    }
 }
 
 /// An answer begins. If the attempt is a probe, that brings the member back, however long the rest takes.
@@ -57,12 +71,9 @@ pub fn attempt(record: &Record, farm: &Farm, member: &Member, outcome: Outcome, 
     let ignore = member.record().admin.flags.load(Ordering::Relaxed) & flags::IGNORE_ERRORS != 0;
     let probe = still_probes(record, health);
     match verdict(outcome, outcome::rules(farm)) {
-        // The member was not asked: the next request is to find out. (Who waited in vain has asked.)
-        Verdict::Silent
-            if probe && matches!(outcome, Outcome::NotTheMember(_) | Outcome::TurnedAway) =>
-        {
-            health::give_probe_back(health, now);
-            probe::note(&farm.seat.record.hot, now);
+        // A probe that timed out did reach the member, and so is not given back.
+        Verdict::Silent if matches!(outcome, Outcome::NotTheMember(_) | Outcome::TurnedAway) => {
+            not_asked(farm, member, record.reason.get(), record.began.get());
         }
         Verdict::Silent => {}
         Verdict::Good => {

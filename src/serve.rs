@@ -21,8 +21,8 @@ use crate::record::{Answer, Kind, Record};
 use crate::remote::Remote;
 use crate::unusable;
 use crate::{
-    access, account, canon, clock, connection, cookie, elect, environment, filter, forward, memory,
-    prefetched, proxy, reverse,
+    access, account, canon, clock, connection, cookie, elect, environment, filter, forward, judge,
+    memory, prefetched, proxy, reverse,
 };
 
 /// The `pre_request` hook: elects the first member.
@@ -335,11 +335,14 @@ pub unsafe fn untaken(r: *mut ffi::request_rec, farm: &Farm, url: *const c_char)
 /// The URL of the record's member for this request. `Err`: mod_proxy refused to make one, which is
 /// not the member's fault.
 unsafe fn current_url(r: *mut ffi::request_rec, record: &Record) -> Result<*mut c_char, c_int> {
-    let Some(member) = record.member() else {
+    let (Some(farm), Some(member)) = (record.farm(), record.member()) else {
         return Err(ffi::HTTP_SERVICE_UNAVAILABLE);
     };
     // SAFETY: the caller's promise.
-    unsafe { canon::member_url(r, record, member) }.inspect_err(|_| account::withdraw(record))
+    unsafe { canon::member_url(r, record, member) }.inspect_err(|_| {
+        account::withdraw(record);
+        judge::not_asked(farm, member, record.reason.get(), record.began.get());
+    })
 }
 
 /// `LogLevel athena:debug`: one line for every choice and what became of it.

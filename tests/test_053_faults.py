@@ -49,6 +49,11 @@ def bad_request(server):
         return client.answer().status
 
 
+def bad_path(server):
+    """With `AllowEncodedSlashes NoDecode` mod_proxy makes no URL of it."""
+    return fetch(server.port, "/farm/%25zz").status
+
+
 @pytest.mark.parametrize("mpm", ["prefork", "event"])
 def test_a_body_that_cannot_be_read_is_no_members_fault(httpd, backends, mpm, balancer):
     members = backends(4)
@@ -63,15 +68,17 @@ def test_a_body_that_cannot_be_read_is_no_members_fault(httpd, backends, mpm, ba
     assert members.requests() == [0] * 4
 
 
-def test_a_probe_that_showed_nothing_is_the_next_requests(httpd, backends, balancer):
+@pytest.mark.parametrize("wrong", [bad_request, bad_path])
+def test_a_probe_that_showed_nothing_is_the_next_requests(httpd, backends, balancer, wrong):
     members = backends(1, apart=True)
-    server = httpd("event", balancer=balancer, conf=served(members.urls, each="retry=2"))
+    server = httpd("event", balancer=balancer, conf="AllowEncodedSlashes NoDecode\n" + served(
+        members.urls, each="retry=2"))
     server.expect(CONNECT_FAILED + "|ATH0112|AH01095")
     members.kill(0)
     assert fetch(server.port, "/farm/x").status == 503
     members.restart(0)
     engine = Engine(server)
-    wait_until(lambda: bad_request(server) == 400, 10, "its probe, for a request that is wrong")
+    wait_until(lambda: wrong(server) == 400, 10, "its probe, for a request that is wrong")
     assert engine.column("up") == [False]
     assert fetch(server.port, "/farm/x").status == 200
     assert engine.column("up") == [True]
