@@ -4,12 +4,11 @@
 
 use std::ffi::c_int;
 
-use crate::access;
-use crate::farm::Farm;
 use crate::ffi;
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::runtime::FarmRef;
+use crate::{access, sticky};
 
 /// Hands the request over. `Err` is the status to answer with: the other farm's sections refuse the
 /// client, or the request has been handed over too often. No attempt may be open.
@@ -17,11 +16,7 @@ use crate::runtime::FarmRef;
 /// # Safety
 /// `r` is live and `record` its own, of a farm; `target` is one of its server's.
 #[cold]
-pub unsafe fn to(
-    r: *mut ffi::request_rec,
-    record: &Record,
-    target: FarmRef,
-) -> Result<&'static Farm, c_int> {
+pub unsafe fn to(r: *mut ffi::request_rec, record: &Record, target: FarmRef) -> Result<(), c_int> {
     // SAFETY: farms live as long as the configuration, which outlives its requests.
     let Some(farm) = (unsafe { target.farm.as_ref() }) else {
         return Err(ffi::HTTP_SERVICE_UNAVAILABLE);
@@ -35,8 +30,11 @@ pub unsafe fn to(
         return Err(ffi::HTTP_SERVICE_UNAVAILABLE);
     }
     // SAFETY: the caller's promise.
-    match unsafe { access::late(r, record, farm) } {
-        ffi::OK => Ok(farm),
+    match unsafe {
+        sticky::untell(r);
+        access::late(r, record, farm)
+    } {
+        ffi::OK => Ok(()),
         refused => Err(refused),
     }
 }

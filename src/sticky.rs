@@ -194,19 +194,37 @@ pub unsafe fn tell(r: *mut ffi::request_rec, record: &Record, member: &Member) {
         }
         if let Some((source, Some(Route(route)))) = session.found {
             let name = settings.name(source).as_ptr();
-            for (table, key, value) in [
-                (env, c"BALANCER_SESSION_STICKY", name),
-                (env, c"BALANCER_SESSION_ROUTE", route),
-                ((*r).notes, c"session-sticky", name),
-                ((*r).notes, c"session-route", route),
-            ] {
-                ffi::apr_table_setn(table, key.as_ptr(), value);
+            for (table, keys) in [(env, SESSION), ((*r).notes, NOTES)] {
+                for (key, value) in keys.into_iter().zip([name, route]) {
+                    ffi::apr_table_setn(table, key.as_ptr(), value);
+                }
+            }
+        }
+    }
+}
+
+/// Another farm serves the request: what [`tell`] said holds no longer.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn untell(r: *mut ffi::request_rec) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let env = (*r).subprocess_env;
+        ffi::apr_table_unset(env, ROUTE_CHANGED.as_ptr());
+        for (table, keys) in [(env, SESSION), ((*r).notes, NOTES)] {
+            for key in keys {
+                ffi::apr_table_unset(table, key.as_ptr());
             }
         }
     }
 }
 
 const ROUTE_CHANGED: &CStr = c"BALANCER_ROUTE_CHANGED";
+
+/// The name of what a session was found by, and its route: variables, and mod_proxy_balancer's notes.
+const SESSION: [&CStr; 2] = [c"BALANCER_SESSION_STICKY", c"BALANCER_SESSION_ROUTE"];
+const NOTES: [&CStr; 2] = [c"session-sticky", c"session-route"];
 
 impl Routes for Farm {
     fn with_route(&self, route: &[u8]) -> impl Iterator<Item = usize> {

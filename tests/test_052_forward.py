@@ -65,6 +65,20 @@ def test_to_a_url(httpd, backends, balancer):
     assert fetch(server.port, "/gone/x?y=1").header("X-Target") == "/outage"
 
 
+def test_a_sessions_variables_do_not_go_along(httpd, backends, balancer):
+    members = backends(1)
+    server = httpd("event", balancer=balancer, modules=["headers"], conf=served(
+        [dead()], each="route=a", settings="forward=away stickysession=ROUTEID")
+        + farm(members.urls, name="away", each="route=b") + """
+        Header set X-Session "%{BALANCER_SESSION_STICKY}e %{BALANCER_SESSION_ROUTE}e"
+        Header add Set-Cookie "ROUTEID=.%{BALANCER_WORKER_ROUTE}e" env=BALANCER_ROUTE_CHANGED
+        """)
+    server.expect(CONNECT_FAILED)
+    answer = fetch(server.port, "/farm/x", headers={"Cookie": "ROUTEID=.c"})
+    assert (answer.status, answer.member, answer.header("Set-Cookie")) == (200, 0, None)
+    assert answer.header("X-Session") == "(null) (null)"
+
+
 def test_sessions_of_a_member(httpd, backends, balancer):
     """A member that is disabled, or found down, gives its own sessions to the other farm."""
     members = backends(2)
