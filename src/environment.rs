@@ -111,7 +111,7 @@ fn c_word(reason: Reason) -> &'static CStr {
 }
 
 /// The last attempt is over: `ATH_TTFB_US` when a first byte came, `ATH_QUEUE_US` where there is a
-/// queue.
+/// queue. Said once in a request.
 ///
 /// # Safety
 /// `r` is live and `record` its own.

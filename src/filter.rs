@@ -119,12 +119,13 @@ pub unsafe fn end(r: *mut ffi::request_rec, record: &Record) {
     }
 }
 
-/// Takes back what an attempt that will be repeated elsewhere left in the request.
+/// Takes back what an attempt left in the request that something else will answer.
 ///
 /// # Safety
 /// As [`begin`].
 #[cold]
 pub unsafe fn take_back(r: *mut ffi::request_rec, record: &Record) {
+    record.answer.set(Answer::Awaited);
     // SAFETY: the caller's promise.
     unsafe {
         for note in [

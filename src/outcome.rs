@@ -12,6 +12,12 @@ use crate::ffi::{self, DONE, OK};
 use crate::record::{Answer, Record};
 use crate::{clock, proxy};
 
+/// A note: the answer gives way to httpd's own page (ProxyErrorOverride).
+const OVERRIDDEN: &CStr = c"proxy-error-override";
+
+/// A note: no answer came in time.
+const TIMED_OUT: &CStr = c"proxy_timedout";
+
 /// The farm's rules for what follows.
 pub fn rules(farm: &Farm) -> Rules<'_> {
     Rules {
@@ -136,16 +142,11 @@ pub unsafe fn classify(
     let (status, aborted) = unsafe { ((*r).status, (*(*r).connection).aborted != 0) };
     let status = u16::try_from(status).unwrap_or(0);
     let connection = record.connection.get();
-    let note = |name: &CStr| {
-        // SAFETY: live request; table values are NUL-terminated.
-        unsafe {
-            let value = ffi::apr_table_get((*r).notes, name.as_ptr());
-            (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
-        }
-    };
+    // SAFETY: the caller's promise.
+    let noted = |name: &CStr| unsafe { note(r, name) }.is_some();
     // A member that has begun to answer had not closed.
     let broken = || Outcome::Broken {
-        fresh: !connection.reused(member.protocol) || note(c"proxy-status").is_some(),
+        fresh: !connection.reused(member.protocol) || noted(c"proxy-status"),
     };
     match record.answer.get() {
         Answer::Awaited | Answer::CutOff if record.unread.get() => {
@@ -163,8 +164,8 @@ pub unsafe fn classify(
         Answer::CutOff => return broken(),
         Answer::Awaited | Answer::Page => {}
     }
-    // An answer that httpd replaces by its own page (ProxyErrorOverride) never meets the filter.
-    if note(c"proxy-error-override").is_some() || connection.overridden(result) {
+    // Such an answer never meets the filter.
+    if noted(OVERRIDDEN) || connection.overridden(result) {
         return Outcome::Answered(u16::try_from(result).unwrap_or(status));
     }
     // SAFETY: the caller's promise.
@@ -179,11 +180,9 @@ pub unsafe fn classify(
             broken()
         }
     };
-    // "… Reason: <strong>COMPLAINT</strong> …"
-    let complains = |of: &[u8]| {
-        note(c"error-notes").is_some_and(|text| text.windows(of.len()).any(|part| part == of))
-    };
-    let timed_out = note(c"proxy_timedout").is_some();
+    // SAFETY: the caller's promise.
+    let not_connected = || unsafe { complains_of_connecting(r) };
+    let timed_out = noted(TIMED_OUT);
     match result {
         OK | DONE if aborted && status != 101 => Outcome::ClientGone,
         OK | DONE => Outcome::Answered(status),
@@ -192,9 +191,7 @@ pub unsafe fn classify(
         ffi::HTTP_SERVICE_UNAVAILABLE if timed_out && !pings(member) => Outcome::TimedOut,
         ffi::HTTP_SERVICE_UNAVAILABLE if turned_away() => Outcome::TurnedAway,
         ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
-        ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY
-            if complains(b"DNS lookup failure") || complains(b"Error during SSL Handshake") =>
-        {
+        ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY if not_connected() => {
             Outcome::NotConnected
         }
         ffi::HTTP_GATEWAY_TIME_OUT => Outcome::TimedOut,
@@ -202,6 +199,43 @@ pub unsafe fn classify(
         ffi::HTTP_SERVICE_UNAVAILABLE | ffi::HTTP_BAD_GATEWAY => failed(),
         ffi::HTTP_INTERNAL_SERVER_ERROR if connection.broke_with_500(member.protocol) => failed(),
         other => Outcome::NotTheMember(u16::try_from(other).unwrap_or(500)),
+    }
+}
+
+/// With the result of a fetch over HTTP from elsewhere than a member: there was no connection, and nothing
+/// of the request was sent.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn unreached(r: *mut ffi::request_rec, result: c_int) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        note(r, OVERRIDDEN).is_none()
+            && match result {
+                // Else the request was sent, and no 100 (Continue) came.
+                ffi::HTTP_SERVICE_UNAVAILABLE => note(r, TIMED_OUT).is_none(),
+                ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY => {
+                    complains_of_connecting(r)
+                }
+                _ => false,
+            }
+    }
+}
+
+/// mod_proxy has noted that the name is unknown or TLS failed: "… Reason: <strong>COMPLAINT</strong> …".
+unsafe fn complains_of_connecting(r: *mut ffi::request_rec) -> bool {
+    // SAFETY: the caller's promise.
+    let text = unsafe { note(r, c"error-notes") }.unwrap_or_default();
+    let says = |complaint: &[u8]| text.windows(complaint.len()).any(|part| part == complaint);
+    says(b"DNS lookup failure") || says(b"Error during SSL Handshake")
+}
+
+/// What mod_proxy or a protocol's module has noted of a request.
+unsafe fn note<'a>(r: *mut ffi::request_rec, name: &CStr) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise: a live request; table values are NUL-terminated.
+    unsafe {
+        let value = ffi::apr_table_get((*r).notes, name.as_ptr());
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
     }
 }
 

@@ -106,6 +106,8 @@ pub unsafe extern "C" fn scheme_handler(
         };
         // SAFETY: as above.
         let status = unsafe { serve(&call, record, url) };
+        // SAFETY: as above.
+        unsafe { environment::settled(r, record) };
         record.served.set(Some(status));
         status
     })
@@ -194,53 +196,33 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
         }
         explain(r, farm, member, record, outcome, next);
         match next {
-            Next::Finish => {
-                // SAFETY: as above.
-                unsafe { environment::settled(r, record) };
-                return outcome::for_client(record, outcome, status);
-            }
             Next::Again => {
                 // Its next wait is another one.
                 account::answered(record);
                 record.began.set(clock::now());
                 record.refreshed.set(true);
             }
-            Next::Replay => {
-                record.replayed.set(true);
-                let found = match record.successor.take() {
-                    Some(mut successor) => {
-                        // It was chosen before the answer was thrown away.
-                        successor.at = clock::now();
-                        // SAFETY: as above.
-                        unsafe { elect::take(r, record, farm, successor) }.is_ok()
-                    }
-                    None => false,
-                };
+            // SAFETY: as above.
+            Next::Replay if unsafe { replay(r, record, farm) } => {}
+            // The other member's place went to another request, and there is no answer left.
+            Next::Replay if record.answer.get() == Answer::Discarded => {
                 // SAFETY: as above.
-                if !found && !unsafe { elect::next_member(r, record, farm) } {
-                    if record.answer.get() == Answer::Discarded {
-                        // Its place went to another request meanwhile. What answers instead is passed on.
-                        record.answer.set(Answer::Awaited);
-                        // SAFETY: as above.
-                        return unsafe {
-                            filter::take_back(r, record);
-                            unusable::during(call, record, farm)
-                        };
-                    }
-                    // SAFETY: as above.
-                    unsafe { environment::settled(r, record) };
-                    return outcome::for_client(record, outcome, status);
-                }
+                return unsafe { unusable::during(call, record, farm) };
             }
+            Next::Finish | Next::Replay => return outcome::for_client(record, outcome, status),
             // SAFETY: as above.
             Next::Failover => match unsafe { forward::find(r, record) } {
                 Ok(true) => {}
-                Ok(false) => {
+                // SAFETY: as above.
+                Ok(false) => unsafe {
                     let farm = record.farm().unwrap_or(farm);
-                    // SAFETY: as above.
-                    return unsafe { unusable::during(call, record, farm) };
-                }
-                Err(refused) => return refused,
+                    return unusable::during(call, record, farm);
+                },
+                // SAFETY: as above.
+                Err(refused) => unsafe {
+                    filter::take_back(r, record);
+                    return refused;
+                },
             },
         }
         // SAFETY: as above.
@@ -253,6 +235,21 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
         }
     }
     ffi::HTTP_SERVICE_UNAVAILABLE
+}
+
+/// Gives the request to another member: the one that was chosen before an answer was thrown away, or who is
+/// elected now. False: nobody.
+unsafe fn replay(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
+    record.replayed.set(true);
+    if let Some(mut successor) = record.successor.take() {
+        successor.at = clock::now();
+        // SAFETY: the caller's promise.
+        if unsafe { elect::take(r, record, farm, successor) }.is_ok() {
+            return true;
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { elect::next_member(r, record, farm) }
 }
 
 /// A replay needs the farm's retry budget; a discarded answer has paid already.

@@ -11,7 +11,7 @@ use crate::ffi;
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::serve::{self, Call};
-use crate::{canon, clock, environment, pool, proxy};
+use crate::{canon, clock, environment, filter, outcome, pool, proxy};
 
 /// Longest wait a client is told, in seconds: a member may come back sooner by other ways.
 const RETRY_AFTER_MAX: u64 = 60;
@@ -65,22 +65,27 @@ pub unsafe fn before(
             ffi::OK
         }
         // SAFETY: the caller's promise.
-        instead => unsafe { refuse(r, record, farm, &instead) },
+        instead => unsafe {
+            environment::settled(r, record);
+            refuse(r, record, farm, &instead)
+        },
     }
 }
 
 /// Answers a request that has no member.
 ///
 /// # Safety
-/// `call` is the live call of mod_proxy's scheme handler, `record` its request's.
+/// `call` is the live call of mod_proxy's scheme handler, `record` its request's, of a farm.
 #[cold]
 pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; records of farms have a path, which lives as long as they do.
     unsafe {
+        // What an attempt left, or a URL that nobody was found at.
+        filter::take_back(call.r, record);
         match Instead::of(record, farm) {
             Instead::Forward(target) => {
                 let status = proxied(call, record, farm, &target, CStr::from_ptr(record.raw_path));
-                if !unreachable(call.r, status) {
+                if !outcome::unreached(call.r, status) {
                     return status;
                 }
                 record.forward.set(std::ptr::null());
@@ -119,28 +124,11 @@ unsafe fn proxied(call: &Call, record: &Record, farm: &Farm, base: &str, rest: &
             c"1".as_ptr(),
         );
         let status = call.hand_on(proxy, record, worker, url);
-        environment::settled(call.r, record);
         if status == ffi::DECLINED {
             serve::untaken(call.r, farm, url);
             return ffi::HTTP_SERVICE_UNAVAILABLE;
         }
         status
-    }
-}
-
-/// Nobody took the connection, so that nothing of the request was sent yet.
-unsafe fn unreachable(r: *mut ffi::request_rec, status: c_int) -> bool {
-    match status {
-        ffi::HTTP_SERVICE_UNAVAILABLE => true,
-        // SAFETY: the caller's promise; notes are NUL-terminated.
-        ffi::HTTP_INTERNAL_SERVER_ERROR => unsafe {
-            let complaint = ffi::apr_table_get((*r).notes, c"error-notes".as_ptr());
-            !complaint.is_null()
-                && CStr::from_ptr(complaint)
-                    .to_bytes()
-                    .starts_with(b"DNS lookup failure")
-        },
-        _ => false,
     }
 }
 
@@ -151,8 +139,6 @@ unsafe fn refuse(
     farm: &Farm,
     instead: &Instead,
 ) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { environment::settled(r, record) };
     if let Instead::Redirect(target) = instead {
         note(r, record, farm, target);
         // SAFETY: the caller's promise.

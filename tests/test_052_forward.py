@@ -1,10 +1,12 @@
 """`forward=`: where the requests of a farm or a member go that cannot serve them."""
 
+import socket
+
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
 from harness.httpd import CONNECT_FAILED
-from harness.waiting import free_port
+from harness.waiting import free_port, wait_until
 
 OFF = "status=+D"
 UNUSABLE = r"ATH0112"
@@ -56,13 +58,54 @@ def test_the_last_farms_fallback_comes_first(httpd, backends, balancer):
 def test_to_a_url(httpd, backends, balancer):
     """The request's path and query follow the URL; when nobody is there, the fallback answers."""
     members = backends(1)
+    gone = {"gone": dead(), "unknown": "http://nowhere.invalid"}
     server = httpd("event", balancer=balancer,
                    conf=served([dead()], each=OFF, settings=f"forward={members.urls[0]}/other/")
-                   + served([dead()], path="/gone/", name="gone", each=OFF,
-                            settings=f"forward={dead()} fallback={members.urls[0]}/outage"))
-    server.expect(CONNECT_FAILED + "|" + UNUSABLE)
+                   + "".join(served([dead()], path=f"/{name}/", name=name, each=OFF,
+                                    settings=f"forward={url} fallback={members.urls[0]}/outage")
+                             for name, url in gone.items()))
+    server.expect(CONNECT_FAILED + "|" + UNUSABLE + "|AH00898: DNS lookup failure")
     assert fetch(server.port, "/farm/x?y=1").header("X-Target") == "/other/x?y=1"
-    assert fetch(server.port, "/gone/x?y=1").header("X-Target") == "/outage"
+    for name in gone:
+        answer = fetch(server.port, f"/{name}/x?y=1", method="POST", body=b"12345")
+        assert (answer.status, answer.header("X-Target")) == (200, "/outage")
+    assert members.total("body_bytes") == 10
+
+
+def test_a_url_that_got_the_request_is_the_last_to_get_it(httpd, backends):
+    """An answer that httpd's own page replaces, and a member that does not say 100 (Continue)."""
+    members = backends(2)
+    members.behave(0, status=503)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        urls = {"busy": members.urls[0], "silent": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        server = httpd("event", conf="ProxyErrorOverride On\nProxyTimeout 1\n" + "".join(
+            served([dead()], path=f"/{name}/", name=name, each=OFF,
+                   settings=f"forward={url} fallback={members.urls[1]}/outage")
+            for name, url in urls.items()))
+        server.expect("AH01102|AH00898")
+        for name in urls:
+            answer = fetch(server.port, f"/{name}/x", method="POST", body=b"once",
+                           headers={"Expect": "100-continue"})
+            assert answer.status == 503
+    assert members.requests() == [1, 0]
+
+
+def test_a_failed_attempt_leaves_nothing_on_the_page(httpd, backends, balancer):
+    """And however the request ends, the log says how long it waited."""
+    members = backends(1)
+    unknown = ["http://nowhere.invalid"]
+    closed = farm(members.urls, name="closed", settings="queue=1").replace(
+        "</Proxy>", "Require all denied\n</Proxy>")
+    server = httpd("event", balancer=balancer, conf=(
+        served(unknown, name="alone", path="/alone/", settings="queue=1")
+        + served(unknown, name="refused", path="/refused/", settings="forward=closed") + closed
+        + 'CustomLog waits.log "%U %{ATH_QUEUE_US}e"\n'))
+    server.expect(f"AH00898: DNS lookup failure|ATH0110|AH01630|{UNUSABLE}")
+    for path, status in [("/alone/x", 503), ("/refused/x", 403)]:
+        answer = fetch(server.port, path)
+        assert answer.status == status and b"DNS lookup" not in answer.body
+    wait_until(lambda: (server.directory / "waits.log").read_text()
+               == "/alone/x 0\n/refused/x 0\n", what="the log")
 
 
 def test_a_sessions_variables_do_not_go_along(httpd, backends, balancer):
