@@ -15,7 +15,7 @@ MEMBER = {
     "name": str, "url": str, "route": str, "weight": float, "lbset": int, "on": bool, "up": bool,
     "in": bool, "drain": bool, "standby": bool, "usable": bool, "inflight": int, "elected": int,
     "served": int, "failed": int, "bytes_in": int, "bytes_out": int, "ttfb_ewma_ms": float,
-    "stats": dict,
+    "pushes": int, "stats": dict,
 }
 FARM = {"name": str, "server": str, "method": str, "on": bool, "usable": int, "elected": int,
         "members": list}

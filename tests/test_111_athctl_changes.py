@@ -273,6 +273,19 @@ def test_a_member_that_was_added_anew_is_mirrored(make_httpd):
     assert Engine(two).column("weight") == [1.0, 2.0] and len(two.lines("ATH0381")) == added
 
 
+def test_a_member_whose_name_needs_no_path_there_is_left_alone(make_httpd):
+    allow = "AthMemberAllow http://127.0.0.1\n"
+    one, two = (make_httpd("event", conf=allow + named([DEAD])).start() for _ in range(2))
+    for path in ("", "/p"):
+        athctl(one, "add", "farm_one", f"http://127.0.0.1:10{path}")
+    athctl(one, "remove", "farm_one/127.0.0.1:10", "--force")
+    for said in ("1 difference sent\n", ""):
+        run = subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
+        assert (run.returncode, run.stdout) == (1, said) and "farm_one@main/127.0.0.1:10/p" in run.stderr
+        assert Engine(two).column("url") == Engine(one).column("url")
+    assert len(two.lines("ATH0381")) == 1 and not two.lines("ATH0382")
+
+
 def test_what_only_one_side_has_is_left_out(make_httpd):
     more = named([DEAD, DEAD + "0"]) + farm([DEAD], name="only1") + farm([DEAD], name="shop")
     one = make_httpd("event", conf=more).start()
@@ -296,6 +309,41 @@ def test_what_only_one_side_has_is_left_out(make_httpd):
     finally:
         watch.kill()
     assert watch.communicate()[1] == left
+
+
+def test_a_member_reports_to_both_sides_or_to_none(make_httpd):
+    conf = named([DEAD], settings="expectupdate=4")
+    one, two = (make_httpd("event", conf=conf).start() for _ in range(2))
+    for server in (one, two):
+        server.expect("ATH0301: farm farm_one: member m0 is out")
+    is_in = lambda: [Engine(server).column("in") for server in (one, two)]
+    push = lambda: fetch(one.port, "/athena/update/phys/?h=m0,load=0.5").status
+    watch = subprocess.Popen(mirror(one, two, "--watch"), stdout=subprocess.PIPE, text=True)
+    try:
+        # The same each time, for longer than it may be silent.
+        wait_until(lambda: push() == 200 and Engine(two).column("pushes")[0] >= 7, what="reports")
+        assert is_in() == [[True], [True]] and not two.lines("ATH0301")
+        wait_until(lambda: is_in() == [[False], [False]], what="out")
+        # What is set is no report, nor is what it once pushed.
+        athctl(one, "set", "farm_one/m0", "weight=2")
+        wait_until(lambda: Engine(two).column("weight") == [2.0], what="the weight mirrored")
+        assert fetch(two.port, "/athena/mirror/phys/", method="POST", body=told(one)).status == 200
+        assert is_in() == [[False], [False]]
+        push()
+        wait_until(lambda: is_in() == [[True], [True]], what="in again")
+    finally:
+        watch.kill()
+        said = watch.communicate()[0]
+    # The statistic, the weight, and the statistic that is there again; what says nothing new is none.
+    assert set(said.splitlines()) == {"1 difference sent"} and said.count("\n") <= 3
+
+
+def test_the_mirror_rests_with_statistics_of_the_other_side(make_httpd):
+    one, two = (make_httpd("event", conf=named([DEAD])).start() for _ in range(2))
+    for server, pushed in [(one, "load=1,queue=2"), (two, "queue=2,load=1"), (two, "other=3")]:
+        assert fetch(server.port, f"/athena/update/phys/?h=m0,{pushed}").status == 200
+    run = subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "both say the same\n"), run
 
 
 def told(server):

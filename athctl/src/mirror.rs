@@ -1,10 +1,11 @@
 //! `athctl mirror`: what people set, the members they added, and what members pushed on one engine, on
 //! another as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
+use athena_engine::query::quoted;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -37,6 +38,8 @@ struct Member {
     name: String,
     url: String,
     drain: bool,
+    /// How many updates with statistics it has sent.
+    pushes: u64,
     /// What it was added with at run time; `None`: it is configured.
     parameters: Option<BTreeMap<String, String>>,
 }
@@ -47,12 +50,23 @@ impl Farm {
         members.filter(|member| member.parameters.is_some())
     }
 
-    fn named(&self, name: &str) -> Option<&Member> {
-        self.members.iter().find(|member| member.name == name)
+    /// The member that one of the other side is: by its name; or by its URL if nobody named it, since
+    /// the usual name has a path only where another member needs that.
+    fn counterpart(&self, other: &Member) -> Option<&Member> {
+        let find = |is: &dyn Fn(&&Member) -> bool| self.members.iter().find(is);
+        find(&|member| member.name == other.name).or_else(|| {
+            find(&|member| member.url == other.url && !member.is_named() && !other.is_named())
+        })
     }
 }
 
 impl Member {
+    /// Whether it was added under a name of people's.
+    fn is_named(&self) -> bool {
+        let mut parameters = self.parameters.iter();
+        parameters.any(|parameters| parameters.contains_key("name"))
+    }
+
     /// Whether both were added, the other one with another URL or other parameters.
     fn replaces(&self, other: &Self) -> bool {
         let given = |member: &Self| {
@@ -74,8 +88,9 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
             ..server.clone()
         })
     });
+    let mut pushed = Pushes::new();
     if !options.watch {
-        let done = step(&from, &to)?;
+        let done = step(&from, &to, &mut pushed)?;
         if done.sent > 0 || done.left.is_empty() {
             output::line(told(done.sent))?;
         }
@@ -87,7 +102,7 @@ pub fn run(server: &Server, options: &Mirror) -> Result<(), Error> {
     let mut failures = 0;
     let mut left = Vec::new();
     loop {
-        let wait = match step(&from, &to) {
+        let wait = match step(&from, &to, &mut pushed) {
             Ok(done) => {
                 if done.sent > 0 {
                     output::line(told(done.sent))?;
@@ -120,13 +135,42 @@ struct Done {
     left: Vec<String>,
 }
 
-/// Adds and removes the members that differ, and sends the lines.
-fn step(from: &Api, to: &Api) -> Result<Done, Error> {
-    let (mut sent, mut left) = (members(from, to)?, Vec::new());
+/// How often each member has pushed, by the name that its line has.
+type Pushes = BTreeMap<String, u64>;
+
+impl Farms {
+    fn pushes(&self) -> Pushes {
+        let members = self.farms.iter().flat_map(|farm| {
+            let named = |member: &Member| format!("{}@{}/{}", farm.name, farm.server, member.name);
+            let members = farm.members.iter();
+            members.map(move |member| (named(member), member.pushes))
+        });
+        let lines = members.map(|(whose, pushes)| (format!("h={}", quoted(&whose)), pushes));
+        lines
+            .map(|(line, pushes)| (name(&line).to_owned(), pushes))
+            .collect()
+    }
+}
+
+/// Adds and removes the members that differ, and sends the lines. `pushed` is what the last step saw.
+fn step(from: &Api, to: &Api, pushed: &mut Pushes) -> Result<Done, Error> {
+    // Before the lines are: what comes in between is in them, and sent once more by the next step.
+    let [source, target]: [Farms; 2] = [from.get(FARMS)?.document()?, to.get(FARMS)?.document()?];
+    let pushes = source.pushes();
+    // A restart of the one begins again at 0.
+    let has_pushed = |name: &str| {
+        let counts = pushes.get(name).zip(pushed.get(name));
+        counts.is_some_and(|(now, before)| now > before)
+    };
+    let (mut sent, mut left) = (members(to, &source, &target)?, Vec::new());
     for path in PATHS {
         let (source, target) = (from.get(path)?.text, to.get(path)?.text);
-        let (lines, unknown) = missing(&source, &target);
-        for name in unknown.into_iter().map(name) {
+        let Lines {
+            differ,
+            again,
+            unknown,
+        } = Lines::of(&source, &target, has_pushed);
+        for name in unknown {
             let is_its = |farm: &String| {
                 name.strip_prefix(farm)
                     .is_some_and(|rest| rest.starts_with('/'))
@@ -135,18 +179,19 @@ fn step(from: &Api, to: &Api) -> Result<Done, Error> {
                 left.push(name.to_owned());
             }
         }
+        sent += differ.len();
+        let lines: Vec<_> = differ.iter().map(String::as_str).chain(again).collect();
         if !lines.is_empty() {
-            sent += lines.len();
             let version = source.lines().next().unwrap_or_default();
             to.post_lines(path, &format!("{version}\n{}\n", lines.join("\n")))?;
         }
     }
+    *pushed = pushes;
     Ok(Done { sent, left })
 }
 
 /// Members that people added on the one are added on the other, and what else it was given goes.
-fn members(from: &Api, to: &Api) -> Result<usize, Error> {
-    let [source, target]: [Farms; 2] = [from.get(FARMS)?.document()?, to.get(FARMS)?.document()?];
+fn members(to: &Api, source: &Farms, target: &Farms) -> Result<usize, Error> {
     let mut moved = 0;
     for farm in &source.farms {
         let same = |other: &&Farm| (&other.name, &other.server) == (&farm.name, &farm.server);
@@ -156,7 +201,7 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
         let name = format!("{}@{}", farm.name, farm.server);
         for member in other.added() {
             let path = member_path(&name, &member.name);
-            match farm.named(&member.name) {
+            match farm.counterpart(member) {
                 None => {
                     to.send("DELETE", &path, None, "")?;
                     // Until it is gone, it drains.
@@ -170,7 +215,7 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
             }
         }
         for member in farm.added() {
-            let old = other.named(&member.name);
+            let old = other.counterpart(member);
             if old.is_some_and(|old| !member.replaces(old)) {
                 continue;
             }
@@ -191,24 +236,61 @@ fn members(from: &Api, to: &Api) -> Result<usize, Error> {
     Ok(moved)
 }
 
-/// Lines of the one that the other does not have; first those about what it has, then the rest.
-fn missing<'a>(source: &'a str, target: &str) -> (Vec<&'a str>, Vec<&'a str>) {
-    let has: BTreeSet<&str> = target.lines().collect();
-    let knows: BTreeSet<&str> = target.lines().map(name).collect();
-    let lines = source.lines().skip(1).filter(|line| !has.contains(line));
-    lines.partition(|line| knows.contains(name(line)))
+/// What the other side has to be told.
+#[derive(Debug, Default, PartialEq)]
+struct Lines<'a> {
+    /// What it says otherwise, and of whom.
+    differ: Vec<String>,
+    /// What it says as well, of members that have pushed since: each time counts as a report.
+    again: Vec<&'a str>,
+    /// Whom it does not have.
+    unknown: Vec<&'a str>,
 }
 
-/// The farm or member that a line is about, as it stands there: quoted where it has a comma.
-fn name(line: &str) -> &str {
-    let value = line.split_once('=').map_or(line, |(_, value)| value);
+impl<'a> Lines<'a> {
+    fn of(source: &'a str, target: &str, has_pushed: impl Fn(&str) -> bool) -> Self {
+        let there: BTreeMap<&str, Vec<&str>> = target
+            .lines()
+            .map(|line| (name(line), items(line).collect()))
+            .collect();
+        let mut lines = Self::default();
+        for line in source.lines().skip(1) {
+            let whose = name(line);
+            let Some(there) = there.get(whose) else {
+                lines.unknown.push(whose);
+                continue;
+            };
+            // The other may have statistics that the one lacks: a name never goes.
+            let other: Vec<_> = items(line).filter(|item| !there.contains(item)).collect();
+            match (other.is_empty(), has_pushed(whose)) {
+                (true, false) => {}
+                (true, true) => lines.again.push(line),
+                (false, true) => lines.differ.push(line.to_owned()),
+                // Its statistics were no report if they came along.
+                (false, false) => {
+                    let whom = items(line).next().unwrap_or_default();
+                    lines.differ.push(format!("{whom},{}", other.join(",")));
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// What a line holds: first whom it is about, quoted where it has a comma, then what is said.
+fn items(line: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
-    let end = value.find(|c| {
+    line.split(move |c| {
         quoted ^= c == '"' && !escaped;
         escaped = c == '\\' && !escaped;
         c == ',' && !quoted
-    });
-    let name = end.and_then(|end| value.get(..end)).unwrap_or(value);
+    })
+}
+
+/// The farm or member that a line is about, as it stands there, without quotes.
+fn name(line: &str) -> &str {
+    let whom = items(line).next().unwrap_or_default();
+    let name = whom.split_once('=').map_or(whom, |(_, name)| name);
     let inner = name
         .strip_prefix('"')
         .and_then(|name| name.strip_suffix('"'));
@@ -245,6 +327,7 @@ mod tests {
             name: "m".to_owned(),
             url: url.to_owned(),
             drain: false,
+            pushes: 0,
             parameters: parameters.map(|list| {
                 let texts = list
                     .iter()
@@ -266,14 +349,63 @@ mod tests {
         }
     }
 
+    /// What is told otherwise, told again, and told of nobody, where `b` has pushed.
+    fn told_of(source: &str, target: &str) -> [String; 3] {
+        let lines = Lines::of(source, target, |name| name == "b");
+        [
+            lines.differ.join(" "),
+            lines.again.join(" "),
+            lines.unknown.join(" "),
+        ]
+    }
+
     #[test]
     fn only_what_differs_is_sent() {
-        let (one, two) = ("v=1\nn=a,s=on\nn=b,s=off\n", "v=1\nn=b,s=on\nn=a,s=on\n");
-        assert_eq!(missing(one, two), (vec!["n=b,s=off"], vec![]));
-        assert_eq!(missing(one, one), (vec![], vec![]));
-        assert_eq!(missing("", two), (vec![], vec![]));
-        let (one, two) = ("v=1\nh=f/m,w=2\nh=f/n,w=2\n", "v=1\nh=f/n,w=1\n");
-        assert_eq!(missing(one, two), (vec!["h=f/n,w=2"], vec!["h=f/m,w=2"]));
+        for (source, target, told) in [
+            (
+                "n=a,s=on\nn=c,s=off",
+                "n=c,s=on\nn=a,s=on",
+                ["n=c,s=off", "", ""],
+            ),
+            ("n=c,s=on", "n=c,s=on", ["", "", ""]),
+            ("", "n=c,s=on", ["", "", ""]),
+            ("h=m,w=2\nh=n,w=2,l=0", "h=n,w=1,l=0", ["h=n,w=2", "", "m"]),
+            // What the other has besides, and in which order, is no difference.
+            ("h=m,a1=1", "h=m,a1=1,b1=2", ["", "", ""]),
+            ("h=m,a1=1,b1=2", "h=m,b1=2,a1=1", ["", "", ""]),
+            (
+                r#"h="m,x",W="f,a1=1",a1=2"#,
+                r#"h="m,x",W="f,a1=2",a1=2"#,
+                [r#"h="m,x",W="f,a1=1""#, "", ""],
+            ),
+        ] {
+            let [source, target] = [source, target].map(|lines| format!("v=1\n{lines}\n"));
+            assert_eq!(told_of(&source, &target), told, "{source}{target}");
+        }
+    }
+
+    #[test]
+    fn what_was_pushed_again_is_sent_again() {
+        let one = "v=1\nh=a,w=1,a1=1\nh=b,w=1,a1=1\n";
+        assert_eq!(told_of(one, one), ["", "h=b,w=1,a1=1", ""]);
+        let two = "v=1\nh=b,w=2,a1=1\n";
+        assert_eq!(told_of(one, two), ["h=b,w=1,a1=1", "", "a"]);
+        assert_eq!(told_of(one, "v=1\n"), ["", "", "a b"]);
+    }
+
+    #[test]
+    fn a_push_is_known_by_the_name_of_the_line() {
+        let document = r#"{"farms": [{"name": "f", "server": "main", "members": [
+            {"name": "m", "url": "http://m", "drain": false, "pushes": 2, "parameters": null},
+            {"name": "h:1/,\\", "url": "http://h:1/", "drain": false, "pushes": 3, "parameters": null}]}]}"#;
+        let farms: Farms = serde_json::from_str(document).unwrap();
+        let pushes: Vec<_> = farms.pushes().into_iter().collect();
+        let expected = [(r"f@main/h:1/,\\", 3), ("f@main/m", 2)];
+        assert_eq!(
+            pushes,
+            expected.map(|(name, count)| (name.to_owned(), count))
+        );
+        assert_eq!(name(r#"h="f@main/h:1/,\\",g=-"#), r"f@main/h:1/,\\");
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub struct MemberView<'a> {
     pub ttfb_ewma_ms: Option<f64>,
     /// What its agent says; `null`: nothing.
     pub agent: Option<String>,
+    /// How many updates with statistics came for it.
+    pub pushes: u64,
     /// What it pushed about itself.
     pub stats: BTreeMap<String, f64>,
 }
@@ -210,6 +212,7 @@ impl<'a> MemberView<'a> {
             bytes_out: record.hot.bytes_out.load(ordering),
             ttfb_ewma_ms: ewma::told(&record.hot, first_byte).map(|micros| micros.round() / 1000.0),
             agent: Said::any(&record.admin).map(|said| said.to_string()),
+            pushes: record.stats.pushes.load(ordering),
             stats: athena_engine::stats::read(&record.stats)
                 .map(|stat| (stat.name.to_string(), stat.value))
                 .collect(),

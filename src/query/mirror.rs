@@ -1,5 +1,6 @@
 //! The state as lines for another engine, and lines from one.
 
+use athena_engine::board::record::flags;
 use athena_engine::query::{Mirror, Of, mirror};
 use athena_engine::stats;
 
@@ -34,8 +35,10 @@ impl<'q> Ready<'q> {
                 for (farm, member) in members {
                     let name = format!("{}@{}/{}", farm.name, farm.server, member.name);
                     let record = member.record();
-                    let state = member.state();
-                    mirror::write_member(to, &name, &state, stats::read(&record.stats));
+                    // Another engine takes what it is sent for a report.
+                    let is_out = record.admin.state() & flags::OUT != 0;
+                    let pushed = stats::read(&record.stats).filter(|_| !is_out);
+                    mirror::write_member(to, &name, &member.state(), pushed);
                 }
             }
             Self::Farms(farms) => {

@@ -70,7 +70,8 @@ pub fn write_farm(to: &mut String, name: &str, state: &FarmState) {
     to.push('\n');
 }
 
-/// Appends the line of a member, named `FARM@SERVER/MEMBER`.
+/// Appends the line of a member, named `FARM@SERVER/MEMBER`. What it pushed is in the order of names,
+/// which is the same on all engines.
 pub fn write_member(
     to: &mut String,
     name: &str,
@@ -89,8 +90,12 @@ pub fn write_member(
     let up = if set(flags::DOWN) { "down" } else { "up" };
     let _ = write!(to, "h={},g={letters},u={up}", quoted(name));
     write_keys(to, MEMBER, &state.words());
-    for Statistic { name, value, .. } in pushed {
-        let _ = write!(to, ",{name}={}", super::format::number(value));
+    let mut pushed: Vec<_> = pushed
+        .map(|Statistic { name, value, .. }| (name.to_string(), super::format::number(value)))
+        .collect();
+    pushed.sort_unstable();
+    for (name, value) in pushed {
+        let _ = write!(to, ",{name}={value}");
     }
     to.push('\n');
 }

@@ -437,7 +437,8 @@ proptest! {
         }).collect();
         let mut lines = String::new();
         mirror::write_version(&mut lines);
-        mirror::write_member(&mut lines, &name, &from, stats.iter().copied());
+        // They came in another order than that of their names.
+        mirror::write_member(&mut lines, &name, &from, stats.iter().rev().copied());
         let text = Text::of_body(lines.as_bytes()).unwrap();
         let mut requests = parse(MIRROR, &text, LIMITS).unwrap();
         let Some(Request::Mirror(Mirror::Line(line))) = requests.pop() else {
