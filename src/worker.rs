@@ -265,12 +265,12 @@ fn time(value: &str, unit: &CStr) -> Option<i64> {
     (read == ffi::APR_SUCCESS && time >= 0).then_some(time)
 }
 
-/// A factor, of which mod_proxy keeps hundredths.
+/// A factor, of which mod_proxy keeps hundredths: the nearest, as for people's changes.
 fn hundredths(value: &str) -> Option<i32> {
     let factor: f64 = value.parse().ok()?;
     (1.0..=100.0)
         .contains(&factor)
-        .then_some((factor * 100.0) as i32)
+        .then_some((factor * 100.0).round() as i32)
 }
 
 fn fill<const N: usize>(field: &mut [std::ffi::c_char; N], value: &str) -> Option<()> {

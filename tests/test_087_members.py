@@ -85,11 +85,13 @@ def test_added_members_outlive_restarts(httpd, backends, balancer, mpm):
     members = backends(4)
     server = start(httpd, members.urls[:1], mpm, balancer)
     api, engine = Api(server), Engine(server)
-    one = add(api, members.urls[1], name="one", weight=2, route="b", timeout=7)
+    one = add(api, members.urls[1], name="one", weight=2.3, route="b", timeout=7)
     add(api, members.urls[2], standby=True, slowstart=9, maxconn=5)
     add(api, members.urls[3], lbset=1)
     remove(api, members.urls[3].removeprefix("http://"), query="?force=1")
-    assert (one["name"], one["weight"], one["route"]) == ("one", 2.0, "b")
+    assert (one["name"], one["weight"], one["route"]) == ("one", 2.3, "b")
+    # Whichever way it is said, it is the same weight.
+    assert api.patch(f"{MEMBERS}/one", weight=2.3)["weight"] == 2.3
     api.patch(f"{MEMBERS}/one", weight=3)
     shared(server, members, [10, 30, 0, 0])
     keys = ("name", "url", "route", "weight", "lbset", "standby", "slowstart", "maxconn", "served",

@@ -52,7 +52,8 @@ impl MemberChange {
     #[rustfmt::skip]
     pub const KEYS: &[Key<Self>] = &[
         Key { name: "weight", kind: Kind::Number, clears: false,
-            read: |change, text| hundredths(text).map(|weight| change.weight = Some(weight)) },
+            read: |change, text| value::hundredths(text, WEIGHT_MIN..=WEIGHT_MAX)
+                .map(|weight| change.weight = Some(weight)) },
         Key { name: "lbset", kind: Kind::Number, clears: false,
             read: |change, text| value::number(text, 0..=LBSET_MAX).map(|set| change.lbset = Some(set)) },
         Key { name: "maxconn", kind: Kind::Number, clears: true,
@@ -206,22 +207,6 @@ impl MemberState {
             ("forward", word(&extras.forward)),
         ]
     }
-}
-
-/// `loadfactor` as `mod_proxy` writes it: up to two decimals count.
-fn hundredths(text: &str) -> Result<u32, Must> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let plain = (1..=3).contains(&whole.len()) && part.len() <= 2 && digits(whole) && digits(part);
-    let weight = || {
-        let part: u32 = format!("{part:0<2}").parse().ok()?;
-        Some(whole.parse::<u32>().ok()? * 100 + part)
-    };
-    plain
-        .then(weight)
-        .flatten()
-        .filter(|weight| (WEIGHT_MIN..=WEIGHT_MAX).contains(weight))
-        .ok_or_else(|| "must be a number from 0.01 to 100, with at most two decimals".to_owned())
 }
 
 fn route(text: &str) -> Result<String, Must> {

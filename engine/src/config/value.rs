@@ -174,19 +174,19 @@ pub fn is_token(byte: u8) -> bool {
 /// # Errors
 /// What is allowed.
 pub fn hundredths(text: &str, range: RangeInclusive<u32>) -> Result<u32, Must> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = [whole, decimals]
-        .iter()
-        .all(|part| (1..=9).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()));
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let plain =
+        (1..=9).contains(&whole.len()) && decimals.len() <= 2 && digits(whole) && digits(decimals);
     let parse = || {
         let hundredths: u32 = format!("{decimals:0<2}").parse().ok()?;
         let whole: u32 = whole.parse().ok()?;
         whole.checked_mul(100)?.checked_add(hundredths)
     };
     match parse() {
-        Some(factor) if digits && decimals.len() <= 2 && range.contains(&factor) => Ok(factor),
+        Some(factor) if plain && range.contains(&factor) => Ok(factor),
         _ => Err(format!(
-            "must be a number from {} to {} with at most two decimals",
+            "must be a number from {} to {}, with at most two decimals",
             f64::from(*range.start()) / 100.0,
             f64::from(*range.end()) / 100.0
         )),
@@ -221,6 +221,7 @@ mod tests {
             ("1.5", 150),
             ("1.01", 101),
             ("2", 200),
+            ("2.", 200),
             ("10", 1000),
         ] {
             assert_eq!(read(text), Some(factor), "{text}");
