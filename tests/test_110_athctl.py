@@ -122,7 +122,8 @@ def test_monitor_without_an_engine():
     assert athctl(free_port(), "monitor", code=3).startswith("ATHENA UNKNOWN - http://127.0.0.1:")
 
 
-@pytest.mark.parametrize("arguments", [["-w", "0"], ["-c", "101%"], ["--bogus"], ["a", "b"]])
+@pytest.mark.parametrize("arguments", [
+    ["-w", "0"], ["-c", "101%"], ["--bogus"], ["a", "b"], pytest.param(["\udcff"], id="no UTF-8")])
 def test_monitor_with_a_mistake_is_not_critical(arguments):
     athctl(9, "monitor", *arguments, code=3)
     athctl(9, "top", *arguments, code=2)

@@ -356,7 +356,7 @@ pub struct CookieKey {
 /// take the customary 2 for CRITICAL.
 pub fn refused(error: &clap::Error) -> ExitCode {
     let printed = error.print();
-    let monitor = env::args().any(|argument| argument == "monitor");
+    let monitor = env::args_os().any(|argument| argument == "monitor");
     match error.use_stderr() {
         false => printed.map_or_else(
             |error| output::failed(&Error::Output(error)),
