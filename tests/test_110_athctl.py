@@ -132,13 +132,14 @@ def test_monitor_with_a_mistake_is_not_critical(arguments):
 def test_check_reads_what_httpd_reads(httpd):
     """With what it includes, and what the loaded module has taken off its lines already."""
     conf = served([DEAD], each="route=a slowstart=3",
-                  settings="stickysession=SID ejectafter=off ejecttime=9")
+                  settings="stickysession=SID ejectafter=off ejecttime=9 queuetimeout=9")
     server = httpd("event", conf=conf + 'ProxyPass "/x/" "http://farm_one:81/"\n')
     said = athctl(9, "check", server.directory / "httpd.conf")
     assert "-D DUMP_CONFIG" in said.splitlines()[0] and "AthEngine is not On" not in said
     assert f"  member   {DEAD} route=a slowstart=3\n" in said
     assert '  reached  ProxyPass "/farm/" "http://farm_one/" (' in said
-    assert "  ignored  ejecttime: without ejectafter nothing reads it\n" in said
+    for key, needed in (("ejecttime", "ejectafter"), ("queuetimeout", "queue")):
+        assert f"  ignored  {key}: without {needed} nothing reads it\n" in said
     assert "ProxyPass http://farm_one:81/: a farm is named without" in said
 
 

@@ -19,12 +19,13 @@ use crate::output;
 use farms::{Farm, Findings, find};
 
 /// Parameters that another one makes use of; `None`: with any value but `off`.
-const READERS: [(&str, &str, Option<&str>); 5] = [
+const READERS: [(&str, &str, Option<&str>); 6] = [
     ("score", "lbmethod", Some("stats")),
     ("hashkey", "lbmethod", Some("hash")),
     ("hashbalance", "lbmethod", Some("hash")),
     ("ejecttime", "ejectafter", None),
     ("maxeject", "ejectafter", None),
+    ("queuetimeout", "queue", None),
 ];
 
 /// Prints what there is to tell; fails when something would be refused.
@@ -146,10 +147,7 @@ fn ignored(farm: &Farm) -> Vec<String> {
         .members
         .iter()
         .any(|member| find(&member.params, "route").is_some());
-    let issued = farm
-        .param("stickyissue")
-        .is_some_and(|on| on.eq_ignore_ascii_case("on"));
-    if farm.param("stickysession").is_some() && !routes && !issued {
+    if farm.param("stickysession").is_some() && !routes && !farm.says("stickyissue", "on") {
         ignored.push("stickysession: no member has a route=".to_owned());
     }
     for (key, needed, value) in READERS {

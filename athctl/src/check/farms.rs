@@ -35,6 +35,8 @@ pub struct Farm {
     pub name: String,
     /// `main`, or the virtual host's name.
     pub server: String,
+    /// By `AthFarm` or `LBServerCluster`: any scheme may stand before its name, with a dot in it, too.
+    pub declared: bool,
     pub place: Place,
     pub members: Vec<Member>,
     /// `mod_proxy`'s parameters and ours, in order.
@@ -56,7 +58,13 @@ impl Farm {
         find(&self.params, key)
     }
 
-    /// `balancer://NAME`, with its server where that is not the main one.
+    /// Whether the value that holds of a parameter is this one, in any case.
+    pub fn says(&self, key: &str, value: &str) -> bool {
+        self.param(key)
+            .is_some_and(|now| now.eq_ignore_ascii_case(value))
+    }
+
+    /// `NAME`, with its server where that is not the main one.
     pub fn title(&self) -> String {
         match self.server.as_str() {
             "main" => self.name.clone(),
@@ -77,10 +85,7 @@ pub fn find<'a>(params: &'a Pairs, key: &str) -> Option<&'a str> {
 pub fn read(nodes: Vec<Node>) -> Findings {
     let mut walk = Walk::default();
     let nodes = walk.modernise(nodes);
-    walk.findings.engine = nodes.iter().fold(false, |on, node| match node {
-        node if node.is("AthEngine") => node.args.eq_ignore_ascii_case("on"),
-        _ => on,
-    });
+    walk.findings.engine = last_says(&nodes, "AthEngine", "on");
     let (hosts, main): (Vec<_>, Vec<_>) =
         nodes.into_iter().partition(|node| node.is("<VirtualHost"));
     let mut servers = vec![("main".to_owned(), main)];
@@ -169,12 +174,7 @@ impl Walk {
 
     /// Notes the farms that a server defines.
     fn define(&mut self, server: &str, nodes: &[Node]) {
-        let off = |name: &str| {
-            let mut found = nodes.iter().rev();
-            found
-                .find(|node| node.is(name))
-                .is_some_and(|node| node.args.eq_ignore_ascii_case("off"))
-        };
+        let off = |name| last_says(nodes, name, "off");
         if off("BalancerInherit") && off("ProxyPassInherit") {
             self.alone.insert(server.to_owned());
         }
@@ -198,6 +198,7 @@ impl Walk {
                     let key = (server.to_owned(), farm.clone());
                     self.farms.insert(key, self.findings.farms.len());
                     self.findings.farms.push(Farm {
+                        declared: self.declared.contains(&farm),
                         name: farm,
                         server: server.to_owned(),
                         place: node.place.clone(),
@@ -368,6 +369,12 @@ impl Walk {
         }
         self.findings.refused.extend(hidden);
     }
+}
+
+/// Whether the last line of a directive, the one that holds, has this argument.
+fn last_says(nodes: &[Node], directive: &str, argument: &str) -> bool {
+    let last = nodes.iter().rfind(|node| node.is(directive));
+    last.is_some_and(|node| node.args.eq_ignore_ascii_case(argument))
 }
 
 /// Reads a directive of the module's own that needs nothing else.

@@ -78,9 +78,7 @@ pub fn parse(text: &str, file: &Path, kind: Kind) -> Vec<Node> {
             if !is_condition(name)
                 && let Some(done) = open.pop()
             {
-                open.last_mut()
-                    .map_or(&mut top, |outer| &mut outer.children)
-                    .push(done);
+                put(done, &mut open, &mut top);
             }
             continue;
         }
@@ -97,17 +95,19 @@ pub fn parse(text: &str, file: &Path, kind: Kind) -> Vec<Node> {
         if name.starts_with('<') {
             open.push(node);
         } else {
-            open.last_mut()
-                .map_or(&mut top, |outer| &mut outer.children)
-                .push(node);
+            put(node, &mut open, &mut top);
         }
     }
     while let Some(done) = open.pop() {
-        open.last_mut()
-            .map_or(&mut top, |outer| &mut outer.children)
-            .push(done);
+        put(done, &mut open, &mut top);
     }
     top
+}
+
+/// Into the innermost section that is open, or beside all.
+fn put(node: Node, open: &mut [Node], top: &mut Vec<Node>) {
+    let nodes = open.last_mut().map_or(top, |section| &mut section.children);
+    nodes.push(node);
 }
 
 /// `<IfModule` and its kin are no part of httpd's tree.

@@ -28,7 +28,7 @@ fn forwards(farms: &[Farm], server: &str) -> Option<(Place, String)> {
         farm.server == "main" && !farms.iter().any(named)
     };
     let reached = || farms.iter().filter(|farm| own(farm) || inherited(farm));
-    let named = reached().map(|farm| (farm.name.clone(), true, farm));
+    let named = reached().map(|farm| (farm.name.clone(), farm.declared, farm));
     let wrong = forward::check(&Farms::new(named), |farm| said(farm)).err()?;
     let says_it = |farm: &&Farm| own(farm) && wrong.farms.contains(&farm.name);
     Some((reached().find(says_it)?.place.clone(), wrong.reason))
@@ -45,10 +45,29 @@ fn said(farm: &Farm) -> Vec<Forward> {
 }
 
 fn of_farm(farm: &Farm) -> Vec<(Place, String)> {
-    let mut refused = Vec::new();
-    if farm.param("lbmethod") == Some("stats") && farm.param("score").is_none() {
-        refused.push("lbmethod=stats needs score=FORMULA".to_owned());
-    }
+    let has = |key| farm.param(key).is_some();
+    let issues = farm.says("stickyissue", "on");
+    let reads = has("routeregex") && !farm.says("routeregex", "none");
+    let needs = [
+        (
+            farm.param("lbmethod") == Some("stats") && !has("score"),
+            "lbmethod=stats needs score=FORMULA",
+        ),
+        (
+            has("stickyattrs") && !issues,
+            "stickyattrs needs stickyissue=On",
+        ),
+        (
+            issues && !has("stickysession"),
+            "stickyissue=On needs stickysession=NAME",
+        ),
+        (
+            reads && !has("stickysession"),
+            "routeregex needs stickysession=NAME",
+        ),
+    ];
+    let missing = needs.iter().filter(|(is_missing, _)| *is_missing);
+    let mut refused: Vec<_> = missing.map(|(_, why)| (*why).to_owned()).collect();
     let mut names = BTreeSet::new();
     for member in &farm.members {
         if let Some(name) = find(&member.params, "name")
@@ -100,9 +119,29 @@ mod tests {
             ),
             ("ProxySet forward=b", b, "in a circle: a to b to a"),
             (
+                "ProxySet forward=http://b.c/",
+                "AthFarm b.c http://n",
+                "forward=http://b.c/: this is a farm",
+            ),
+            (
                 "ProxySet lbmethod=stats",
                 "",
                 "farm a: lbmethod=stats needs score",
+            ),
+            (
+                "ProxySet stickysession=s stickyattrs=Path=/",
+                "",
+                "farm a: stickyattrs needs stickyissue=On",
+            ),
+            (
+                "ProxySet stickyissue=On stickyattrs=Path=/",
+                "",
+                "farm a: stickyissue=On needs stickysession=NAME",
+            ),
+            (
+                "ProxySet routeregex=(.)",
+                "",
+                "farm a: routeregex needs stickysession=NAME",
             ),
             (
                 "BalancerMember http://m:1 name=x\nBalancerMember http://m:2 name=x",
@@ -126,7 +165,17 @@ mod tests {
         for (farm, more) in [
             ("ProxySet forward=b", b),
             ("ProxySet forward=https://elsewhere/", ""),
+            // A farm as balancer:// only, and a host of the same name.
+            (
+                "ProxySet forward=http://b.c/",
+                "<Proxy balancer://b.c>\nBalancerMember http://n\n</Proxy>",
+            ),
             ("BalancerMember http://m name=x", b),
+            ("ProxySet stickyissue=Off routeregex=None", ""),
+            (
+                "ProxySet stickysession=s stickyissue=on stickyattrs=Path=/",
+                "",
+            ),
             ("BalancerMember http://m route=a.b", ""),
             (
                 "BalancerMember http://m route=a.b\nProxySet stickysession=s stickysessionsep=-",
