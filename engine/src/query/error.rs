@@ -56,7 +56,9 @@ pub enum Reason {
     #[error("\\{} is no escape: there are \\\" \\\\ \\n \\r \\t", .0.escape_debug())]
     Escape(char),
     /// An embedded path that is none.
-    #[error("{0:?} is not balance/, nor status/, update/ or mirror/ with farm/ or phys/")]
+    #[error(
+        "{0:?} is not balance/, status/engine/, nor status/, update/ or mirror/ with farm/ or phys/"
+    )]
     Path(String),
     /// Requests of several kinds.
     #[error("a request of another kind needs AthAllowDiverseMulti On")]

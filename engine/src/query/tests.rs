@@ -144,7 +144,7 @@ const ERRORS: &[(Kind, &str, &str)] = &[
     (Kind::Balance, "key=7", "position 1: the farm's name is missing"),
     (Kind::Balance, "a,b", "position 3: \"b\" has no value"),
     (PHYS, "h=a&balance/?f", "position 5: a request of another kind needs AthAllowDiverseMulti On"),
-    (PHYS, "h=a&nosuch?f", "position 5: \"nosuch\" is not balance/, nor status/, update/ or mirror/ with farm/ or phys/"),
+    (PHYS, "h=a&nosuch?f", "position 5: \"nosuch\" is not balance/, status/engine/, nor status/, update/ or mirror/ with farm/ or phys/"),
     (Kind::Status(Of::Farm), "h=a", "position 1: \"h\" is no key of this request"),
     (Kind::Status(Of::Engine), "n=a", "position 1: \"n\" is no key of this request"),
     (Kind::Status(Of::Engine), "f=%h", "position 3: %h is not there: letters are UMNceoxIOV"),
