@@ -5,7 +5,7 @@
 //! keys of one member is met by the bounded load, not by a secret.
 
 use crate::config::value::{self, Must};
-use crate::sticky::{self, Names};
+use crate::{cookie, sticky};
 use siphasher::sip::SipHasher13;
 use std::ffi::{CStr, CString};
 use std::hash::Hasher;
@@ -83,29 +83,21 @@ impl HashKey {
 
     /// The hash of what the request is known by; `None` if it does not say.
     pub fn of(&self, spoken: &Spoken<'_>) -> Option<u64> {
-        let find = |cookie: &str, parameter: &str| {
-            let names = Names {
-                cookie: cookie.as_bytes(),
-                parameter: parameter.as_bytes(),
-                semicolon_ends: false,
-            };
-            let request = sticky::Request {
-                path: b"",
-                query: spoken.query,
-                cookies: match self {
-                    Self::Cookie(_) => (spoken.header)(c"Cookie"),
-                    _ => b"",
-                },
-            };
-            sticky::find(&names, &request).map_or(&b""[..], |found| found.value)
-        };
         let value = match self {
             Self::Ip => spoken.ip,
             Self::Path => spoken.path,
             Self::Uri if spoken.query.is_empty() => spoken.path,
             Self::Uri => return Some(hash([spoken.path, b"?", spoken.query])),
-            Self::Query(name) => find("", name),
-            Self::Cookie(name) => find(name, ""),
+            Self::Query(name) => {
+                sticky::query_parameter(spoken.query, name.as_bytes(), false).unwrap_or_default()
+            }
+            Self::Cookie(name) => {
+                let cookies = (spoken.header)(c"Cookie");
+                let value = cookie::header::value(cookies, name.as_bytes());
+                value
+                    .and_then(|value| cookies.get(value))
+                    .unwrap_or_default()
+            }
             Self::Header(name) => (spoken.header)(name),
         };
         (!value.is_empty()).then(|| hash([value]))

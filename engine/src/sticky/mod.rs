@@ -16,4 +16,4 @@ mod value;
 pub use attributes::Attributes;
 pub use reading::{Reading, RouteRegex};
 pub use routes::{Routes, has_route, member_of, shared_routes};
-pub use value::{Found, Names, Request, Source, find};
+pub use value::{Found, Names, Request, Source, find, query_parameter};

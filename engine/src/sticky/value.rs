@@ -54,14 +54,14 @@ pub struct Found<'a> {
 
 /// The session's value; a parameter wins over a cookie. Of several the first one that is not empty.
 pub fn find<'a>(names: &Names<'_>, request: &Request<'a>) -> Option<Found<'a>> {
-    let ends = |byte: u8| matches!(byte, b'?' | b'&') || (byte == b';' && names.semicolon_ends);
+    let semicolon_ends = names.semicolon_ends;
     // A path parameter ends with its segment.
     let in_path = || {
         parameter(request.path, names.parameter, b"/;?&", |b| {
-            b == b'/' || ends(b)
+            b == b'/' || ends(b, semicolon_ends)
         })
     };
-    let in_query = || parameter(request.query, names.parameter, b";?&", ends);
+    let in_query = || query_parameter(request.query, names.parameter, semicolon_ends);
     let found = |source| move |value| Found { value, source };
     in_path()
         .or_else(in_query)
@@ -70,6 +70,15 @@ pub fn find<'a>(names: &Names<'_>, request: &Request<'a>) -> Option<Found<'a>> {
             let value = header::value(request.cookies, names.cookie)?;
             request.cookies.get(value).map(found(Source::Cookie))
         })
+}
+
+/// A parameter's value in a query. Of several the first one that is not empty.
+pub fn query_parameter<'a>(query: &'a [u8], name: &[u8], semicolon_ends: bool) -> Option<&'a [u8]> {
+    parameter(query, name, b";?&", |b| ends(b, semicolon_ends))
+}
+
+fn ends(byte: u8, semicolon_ends: bool) -> bool {
+    matches!(byte, b'?' | b'&') || (byte == b';' && semicolon_ends)
 }
 
 /// The value behind `name=`, where `name` begins the text or follows one of `before`.
