@@ -1,5 +1,6 @@
 //! Electing a member for a request: a due probe first, then the farm's method over the published
-//! plan, then whatever is left in the order of sets, then a forced recovery.
+//! plan, then whatever is left in the order of sets, then ejected members in turn, then a forced
+//! recovery.
 
 use crate::board::limit::Limit;
 use crate::board::record::{FarmRecord, MemberRecord, flags};
@@ -168,9 +169,8 @@ impl Election<'_> {
     /// # Errors
     /// Why there is none.
     pub fn run(&self, random: &mut fastrand::Rng) -> Result<Elected, Nobody> {
-        let elected = |reason| move |id| Elected::new(id, reason);
         if let Some(id) = self.due_probe() {
-            return Ok(elected(Reason::Probe)(id));
+            return Ok(Elected::new(id, Reason::Probe));
         }
         let choice = self.by_method(random);
         if let Choice::Member(id, limit) = choice {
@@ -178,16 +178,20 @@ impl Election<'_> {
             return Ok(Elected { id, reason, limit });
         }
         match self.remaining() {
+            // The foreign method was shown these and wants none.
             Some(_) if choice == Choice::Nobody => Err(Nobody::Usable),
-            Some(id) => Ok(elected(Reason::Remaining)(id)),
+            Some(id) => Ok(Elected::new(id, Reason::Remaining)),
             // Usable, and yet not elected.
             None if self.left().any(|member| self.usable(member)) => Err(Nobody::Full),
             // The request has been to all that work.
             None if self.left().any(is_up) => Err(Nobody::Usable),
             None => self
                 .ejected()
-                .map(elected(Reason::Panic))
-                .or_else(|| self.forced(self.members()).map(elected(Reason::Forced)))
+                .map(|id| Elected::new(id, Reason::Panic))
+                .or_else(|| {
+                    let forced = self.forced(self.members());
+                    forced.map(|id| Elected::new(id, Reason::Forced))
+                })
                 .ok_or(Nobody::Usable),
         }
     }
