@@ -93,7 +93,8 @@ impl<T> Farms<T> {
         self.behind(b"http", host, || Target::behind_slashes("http", host))
     }
 
-    /// Finds it by what stands behind `scheme://`; `read` reads all of the URL, which a port is worth.
+    /// Finds it by what stands behind `scheme://`; `read` reads the whole URL, which is needed only where
+    /// a port is written.
     fn behind<'u>(
         &self,
         scheme: &[u8],

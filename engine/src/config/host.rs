@@ -28,8 +28,8 @@ pub fn accepts(host: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> 
 }
 
 /// Whether a URL (of an `Origin` or `Referer` header) is one of the host that a `Host` header names:
-/// of another port on the same machine another's page may come. Without a port, it is that of the
-/// URL's scheme: in front of httpd there may be TLS.
+/// a page from another port of the same machine may be somebody else's. Without a port, it is that of
+/// the URL's scheme: in front of httpd there may be TLS.
 pub fn is_of(url: &str, host: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else {
         return false;

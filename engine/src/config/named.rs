@@ -1,7 +1,8 @@
 //! Which farms `NAME` or `NAME@SERVER` means.
 
 /// Those that are meant, of farms with their names and servers. A server is `main`, `HOST:PORT`, or
-/// `HOST:PORT#2` where that is not unique; the host alone means those that are called no otherwise.
+/// `HOST:PORT#2` where that is not unique. A host alone means every server of that host, unless one has
+/// exactly this name.
 pub fn farms<T>(
     farms: impl Iterator<Item = T>,
     asked: &str,

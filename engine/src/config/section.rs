@@ -12,8 +12,8 @@ use super::target::{self, Target};
 ///
 /// A section without a path holds for all of the farm. One with a path holds for every path that
 /// begins with it, compared with case, as in stock httpd; its trailing slash may be missing in the
-/// request. A section that ends before any host (`http:`, `balancer://`) holds for all farms
-/// reached in that spelling, and for `balancer:` always. `is_declared` as in
+/// request. A section that ends before the host (`http:`, `balancer://`) holds for all farms
+/// reached by that scheme; one of `balancer:` for all farms. `is_declared` as in
 /// [`target::farm_name`].
 pub fn section_holds(
     section: &[u8],
