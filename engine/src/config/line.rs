@@ -110,29 +110,15 @@ pub enum LineError {
     /// A member without scheme.
     #[error("BalancerMember {0}: a member is a URL, for example {example}", example = example(.0))]
     MemberUrl(String),
-    /// A farm's parameter on a member's line.
-    #[error("{line}: {key} belongs to the farm: write it on ProxySet")]
-    Farms {
+    /// A parameter that nobody reads on this line.
+    #[error("{line}: {key} {why}")]
+    Key {
         /// The line's directive.
         line: &'static str,
         /// The key as written.
         key: String,
-    },
-    /// A member's parameter on a farm's line.
-    #[error("{line}: {key} belongs to the member: write it on BalancerMember")]
-    Members {
-        /// The line's directive.
-        line: &'static str,
-        /// The key as written.
-        key: String,
-    },
-    /// A parameter that nobody reads on a farm's line.
-    #[error("{line}: {key} is no parameter of farms")]
-    Unknown {
-        /// The line's directive.
-        line: &'static str,
-        /// The key as written.
-        key: String,
+        /// Why nobody does, and what to do.
+        why: String,
     },
     /// A value that its key cannot have.
     #[error("{line} {key}={value}: {must}")]
@@ -145,16 +131,6 @@ pub enum LineError {
         value: String,
         /// What is allowed.
         must: Must,
-    },
-    /// A parameter of ours on a line that speaks of no farm.
-    #[error("{line}: {key} is for farms and their members, and {target} is none")]
-    NoFarm {
-        /// The line's directive.
-        line: &'static str,
-        /// The key as written.
-        key: String,
-        /// What the line names instead.
-        target: String,
     },
 }
 
@@ -243,12 +219,17 @@ pub fn take(
         let Some((key, value)) = word.pair() else {
             continue;
         };
-        let known = taken.farm.is_some();
-        let list = match reader(line, key, known, seen_as_worker) {
-            Ok(Reader::Farm) => &mut taken.for_farm,
-            Ok(Reader::Us) => &mut taken.params,
-            Ok(Reader::ModProxy) => continue,
-            Err(refusal) => return Err(refusal.of(line, key, subject)),
+        let farm = taken.farm.is_some();
+        let reader = reader(line, key, subject, farm, seen_as_worker);
+        let refused = |why| LineError::Key {
+            line: line.shown(),
+            key: key.to_owned(),
+            why,
+        };
+        let list = match reader.map_err(refused)? {
+            Reader::Farm => &mut taken.for_farm,
+            Reader::Us => &mut taken.params,
+            Reader::ModProxy => continue,
         };
         list.push((key.to_owned(), value.to_owned()));
         cuts.push(word.span.start..word.next);
@@ -275,44 +256,41 @@ enum Reader {
     Farm,
 }
 
-/// Why nobody reads it there.
-enum Refusal {
-    Farms,
-    Members,
-    NoFarm,
-    Unknown,
-}
-
-impl Refusal {
-    fn of(self, line: Line, key: &str, subject: &str) -> LineError {
-        let (line, key) = (line.shown(), key.to_owned());
-        let target = subject.to_owned();
-        match self {
-            Self::Farms => LineError::Farms { line, key },
-            Self::Members => LineError::Members { line, key },
-            Self::NoFarm => LineError::NoFarm { line, key, target },
-            Self::Unknown => LineError::Unknown { line, key },
-        }
-    }
-}
-
-fn reader(line: Line, key: &str, farm: bool, seen_as_worker: bool) -> Result<Reader, Refusal> {
+/// Who reads a parameter on a line about `subject`, a `farm` or not.
+///
+/// # Errors
+/// Why nobody does.
+fn reader(
+    line: Line,
+    key: &str,
+    subject: &str,
+    farm: bool,
+    seen_as_worker: bool,
+) -> Result<Reader, String> {
     let members_line = line == Line::BalancerMember;
-    match (param::whose(key), native::whose(key)) {
-        (Some(Whose::Farm), _) if members_line => Err(Refusal::Farms),
-        (Some(Whose::Member), _) if !members_line => Err(Refusal::Members),
-        (Some(_), _) if farm => Ok(Reader::Us),
-        (Some(_), _) => Err(Refusal::NoFarm),
-        (None, Some(Whose::Farm)) if farm && members_line => Err(Refusal::Farms),
-        (None, Some(Whose::Member)) if farm && !members_line => Err(Refusal::Members),
-        (None, Some(_)) if farm && seen_as_worker => Ok(Reader::Farm),
+    let why = match (param::whose(key), native::whose(key)) {
+        (Some(Whose::Farm), _) if members_line => FARMS,
+        (Some(Whose::Member), _) if !members_line => MEMBERS,
+        (Some(_), _) if farm => return Ok(Reader::Us),
+        (Some(_), _) => {
+            return Err(format!(
+                "is for farms and their members, and {subject} is none"
+            ));
+        }
+        (None, Some(Whose::Farm)) if farm && members_line => FARMS,
+        (None, Some(Whose::Member)) if farm && !members_line => MEMBERS,
+        (None, Some(_)) if farm && seen_as_worker => return Ok(Reader::Farm),
         // `ProxyPass` takes this one for itself. Any other would be set on a worker that is not used.
         (None, None) if farm && seen_as_worker && !key.eq_ignore_ascii_case("mapping") => {
-            Err(Refusal::Unknown)
+            "is no parameter of farms"
         }
-        (None, _) => Ok(Reader::ModProxy),
-    }
+        (None, _) => return Ok(Reader::ModProxy),
+    };
+    Err(why.to_owned())
 }
+
+const FARMS: &str = "belongs to the farm: write it on ProxySet";
+const MEMBERS: &str = "belongs to the member: write it on BalancerMember";
 
 /// A line's arguments, sorted as `mod_proxy` sorts them.
 struct Parts<'a> {

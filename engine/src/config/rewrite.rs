@@ -32,91 +32,26 @@ impl Plain {
 /// Why a line is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RewriteError {
-    /// Arguments are missing.
-    #[error("{line}: {missing} missing: write {form}")]
-    Missing {
+    /// Fewer or more arguments than the directive takes.
+    #[error("{line}: {said}: write {form}")]
+    Arguments {
         /// The directive.
         line: &'static str,
-        /// What is missing.
-        missing: &'static str,
+        /// What is missing, or too many.
+        said: String,
         /// The directive's form.
         form: &'static str,
     },
-    /// More arguments than the directive takes.
-    #[error("{line}: {extra} is one too many: write {form}")]
-    Extra {
+    /// An argument that the directive cannot have.
+    #[error("{line} {about}: {said}")]
+    Argument {
         /// The directive.
         line: &'static str,
-        /// The first argument that is too many.
-        extra: String,
-        /// The directive's form.
-        form: &'static str,
-    },
-    /// A name that no farm can have.
-    #[error(
-        "{line} {name}: a farm's name has 1 to {most} letters, digits, '.', '-' or '_', \
-         begins with a letter or digit, and is neither an address nor localhost",
-        most = target::FARM_NAME_MAX
-    )]
-    FarmName {
-        /// The directive.
-        line: &'static str,
-        /// The name as written.
-        name: String,
-    },
-    /// A member that is no URL.
-    #[error("{line} {name}: {url}: a member is a URL, for example http://127.0.0.1:80")]
-    MemberUrl {
-        /// The directive.
-        line: &'static str,
-        /// The farm.
-        name: String,
-        /// The URL as written.
-        url: String,
-    },
-    /// A member whose URL `mod_proxy` would read as a parameter.
-    #[error("{line} {name}: {url}: a member's URL cannot hold '='")]
-    MemberQuery {
-        /// The directive.
-        line: &'static str,
-        /// The farm.
-        name: String,
-        /// The URL as written.
-        url: String,
-    },
-    /// A member's parameter on a farm's line.
-    #[error("{line} {name}: {key} belongs to the member: write it on BalancerMember")]
-    Members {
-        /// The directive.
-        line: &'static str,
-        /// The farm.
-        name: String,
-        /// The key as written.
-        key: String,
-    },
-    /// A parameter that nobody reads.
-    #[error("{line} {name}: {key} is no parameter of farms")]
-    Unknown {
-        /// The directive.
-        line: &'static str,
-        /// The farm.
-        name: String,
-        /// The key as written.
-        key: String,
-    },
-    /// A value that its key cannot have.
-    #[error("{line} {name}: {said}")]
-    Value {
-        /// The directive.
-        line: &'static str,
-        /// The farm.
-        name: String,
-        /// Key, value, and what is allowed.
+        /// The farm, or the first argument as written.
+        about: String,
+        /// What is wrong, and what is allowed.
         said: String,
     },
-    /// A front-end path that does not begin with a slash.
-    #[error("LBProxyPass {0}: the path must begin with /")]
-    Path(String),
 }
 
 const ATH_FARM: Form = Form {
@@ -142,7 +77,7 @@ pub fn ath_farm(args: &str) -> Result<Vec<Plain>, RewriteError> {
     let name = ATH_FARM.farm_name(arguments.next().map(|word| word.text))?;
     let (params, urls): (Vec<_>, Vec<_>) = arguments.partition(is_parameter);
     if params.is_empty() && urls.is_empty() {
-        return Err(ATH_FARM.missing("the URL of a member is"));
+        return Err(ATH_FARM.missing("the URL of a member"));
     }
     let mut children = Vec::new();
     for url in &urls {
@@ -168,7 +103,7 @@ pub fn lb_server_cluster(args: &str) -> Result<Vec<Plain>, RewriteError> {
     let name = CLUSTER.farm_name(words.next())?;
     let url = words
         .next()
-        .ok_or_else(|| CLUSTER.missing("the URL of a member is"))?;
+        .ok_or_else(|| CLUSTER.missing("the URL of a member"))?;
     CLUSTER.no_more(words.next())?;
     Ok(vec![section(&name, vec![CLUSTER.member(&name, &url)?])])
 }
@@ -179,9 +114,9 @@ pub fn lb_server_cluster(args: &str) -> Result<Vec<Plain>, RewriteError> {
 /// A path without a leading slash, a bad name, or not exactly these two arguments.
 pub fn lb_proxy_pass(args: &str) -> Result<Vec<Plain>, RewriteError> {
     let mut words = words::split(args);
-    let path = words.next().ok_or_else(|| PASS.missing("the path is"))?;
+    let path = words.next().ok_or_else(|| PASS.missing("the path"))?;
     if !path.starts_with('/') {
-        return Err(RewriteError::Path(path.into_owned()));
+        return Err(PASS.wrong(&path, "the path must begin with /"));
     }
     let name = PASS.farm_name(words.next())?;
     PASS.no_more(words.next())?;
@@ -197,83 +132,74 @@ struct Form {
 }
 
 impl Form {
-    fn missing(&self, missing: &'static str) -> RewriteError {
-        RewriteError::Missing {
+    fn arguments(&self, said: String) -> RewriteError {
+        RewriteError::Arguments {
             line: self.line,
-            missing,
+            said,
             form: self.form,
         }
     }
 
+    fn missing(&self, what: &str) -> RewriteError {
+        self.arguments(format!("{what} is missing"))
+    }
+
     fn no_more(&self, word: Option<impl AsRef<str>>) -> Result<(), RewriteError> {
         word.map_or(Ok(()), |extra| {
-            Err(RewriteError::Extra {
-                line: self.line,
-                extra: extra.as_ref().to_owned(),
-                form: self.form,
-            })
+            Err(self.arguments(format!("{} is one too many", extra.as_ref())))
         })
+    }
+
+    fn wrong(&self, about: &str, said: impl Into<String>) -> RewriteError {
+        RewriteError::Argument {
+            line: self.line,
+            about: about.to_owned(),
+            said: said.into(),
+        }
     }
 
     /// The name in lower case, as `mod_proxy` keeps it.
     fn farm_name(&self, word: Option<impl AsRef<str>>) -> Result<String, RewriteError> {
-        let name = word.ok_or_else(|| self.missing("the name of the farm is"))?;
-        if target::is_farm_name(name.as_ref()) {
-            Ok(name.as_ref().to_ascii_lowercase())
-        } else {
-            Err(RewriteError::FarmName {
-                line: self.line,
-                name: name.as_ref().to_owned(),
-            })
+        let name = word.ok_or_else(|| self.missing("the name of the farm"))?;
+        let name = name.as_ref();
+        if target::is_farm_name(name) {
+            return Ok(name.to_ascii_lowercase());
         }
+        let most = target::FARM_NAME_MAX;
+        let rule = format!(
+            "a farm's name has 1 to {most} letters, digits, '.', '-' or '_', begins with a letter \
+             or digit, and is neither an address nor localhost"
+        );
+        Err(self.wrong(name, rule))
     }
 
     fn member(&self, farm: &str, url: &str) -> Result<Plain, RewriteError> {
-        let (line, name, text) = (self.line, farm.to_owned(), url.to_owned());
-        if !target::has_scheme(url) {
-            return Err(RewriteError::MemberUrl {
-                line,
-                name,
-                url: text,
-            });
-        }
-        if url.contains('=') {
-            return Err(RewriteError::MemberQuery {
-                line,
-                name,
-                url: text,
-            });
-        }
-        Ok(Plain::line("BalancerMember", words::quote(url)))
+        let why = if !target::has_scheme(url) {
+            "a member is a URL, for example http://127.0.0.1:80"
+        } else if url.contains('=') {
+            // mod_proxy would read it as a parameter.
+            "a member's URL cannot hold '='"
+        } else {
+            return Ok(Plain::line("BalancerMember", words::quote(url)));
+        };
+        Err(self.wrong(farm, format!("{url}: {why}")))
     }
 
     fn farm_parameter(&self, farm: &str, param: &Word<'_>) -> Result<(), RewriteError> {
         let (key, value) = param.pair().unwrap_or_default();
-        let (line, name) = (self.line, farm.to_owned());
-        let known = key.to_owned();
-        let said = match param::whose(key).or_else(|| native::whose(key)) {
+        let read = match param::whose(key).or_else(|| native::whose(key)) {
             // A default for members is ours alone: mod_proxy's ProxySet would refuse its own.
-            Some(Whose::Member) => {
-                return Err(RewriteError::Members {
-                    line,
-                    name,
-                    key: known,
-                });
-            }
-            None => {
-                return Err(RewriteError::Unknown {
-                    line,
-                    name,
-                    key: known,
-                });
-            }
+            Some(Whose::Member) => Err(format!(
+                "{key} belongs to the member: write it on BalancerMember"
+            )),
+            None => Err(format!("{key} is no parameter of farms")),
             Some(_) if param::whose(key).is_some() => {
                 let set = FarmParams::default().set(key, value);
                 set.map_err(|error| error.to_string())
             }
             Some(_) => native::check(key, value).map_err(|must| format!("{key}={value}: {must}")),
         };
-        said.map_err(|said| RewriteError::Value { line, name, said })
+        read.map_err(|said| self.wrong(farm, said))
     }
 }
 
