@@ -4,7 +4,7 @@
 use crate::board::record::flags;
 use crate::change::{FarmChange, MemberChange};
 use crate::config::param::ParamError;
-use crate::config::value::Must;
+use crate::config::value::{self, Must};
 
 /// The states a person may switch, and their fields: `w_status_D=1` disables.
 pub const STATES: [(u32, &str, &str); 6] = [
@@ -74,6 +74,16 @@ pub enum FormError {
     },
 }
 
+impl FormError {
+    fn value(field: &str, value: &str, must: Must) -> Self {
+        Self::Value {
+            field: field.to_owned(),
+            value: value.to_owned(),
+            must,
+        }
+    }
+}
+
 impl Form {
     /// Reads fields and values, decoded.
     ///
@@ -103,6 +113,7 @@ impl Form {
     }
 
     fn take(&mut self, field: &str, value: &str) -> Result<(), FormError> {
+        let wrong = |must| FormError::value(field, value, must);
         let place = match field {
             "b" => &mut self.farm,
             "w" => &mut self.member,
@@ -110,7 +121,7 @@ impl Form {
             "seen" => &mut self.seen,
             "add" => self.add.get_or_insert_default(),
             "remove" => {
-                self.remove = Some(switch(field, value)?);
+                self.remove = Some(value::bit(value).map_err(wrong)?);
                 return Ok(());
             }
             _ => return self.change(field, value),
@@ -120,13 +131,10 @@ impl Form {
     }
 
     fn change(&mut self, field: &str, value: &str) -> Result<(), FormError> {
-        let wrong = |must| FormError::Value {
-            field: field.to_owned(),
-            value: value.to_owned(),
-            must,
-        };
+        let wrong = |must| FormError::value(field, value, must);
         if let Some((flag, ..)) = STATES.iter().find(|(_, name, _)| *name == field) {
-            self.of_member.flag(*flag, switch(field, value)?);
+            self.of_member
+                .flag(*flag, value::bit(value).map_err(wrong)?);
             return Ok(());
         }
         let (of, key) = field.split_once('_').unwrap_or_default();
@@ -150,18 +158,6 @@ impl Form {
             ParamError::Value { must, .. } => wrong(must),
             _ => FormError::Unknown(field.to_owned()),
         })
-    }
-}
-
-fn switch(field: &str, value: &str) -> Result<bool, FormError> {
-    match value {
-        "1" => Ok(true),
-        "0" => Ok(false),
-        _ => Err(FormError::Value {
-            field: field.to_owned(),
-            value: value.to_owned(),
-            must: "must be 0 or 1".to_owned(),
-        }),
     }
 }
 

@@ -12,6 +12,12 @@ pub const WEIGHT_MAX: u32 = 10_000;
 pub const LBSET_MAX: u32 = 99;
 /// Most requests that a member can be limited to; 0 is no limit.
 pub const MAX_CONN_MAX: u32 = 1_000_000;
+/// Longest `slowstart`, in seconds.
+pub const SLOW_START_MAX: u64 = 3600;
+/// Longest `draintimeout`, in seconds.
+pub const DRAIN_TIMEOUT_MAX: u64 = 604_800;
+/// Longest route, in bytes (httpd: `PROXY_WORKER_MAX_ROUTE_SIZE` and its NUL).
+pub const ROUTE_MAX: usize = 63;
 /// All state letters that people and the configuration set.
 pub const FLAGS_ALL: u32 =
     (flags::NOT_ELIGIBLE & !flags::OUT) | flags::IGNORE_ERRORS | flags::STANDBY | flags::SPARE;

@@ -2,16 +2,15 @@
 
 use super::{Key, Kind, difference, number, on_off, or_none, set, switch, target, word, written};
 use crate::board::record::{MemberRecord, flags};
-use crate::board::values::{LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use crate::board::values::{
+    DRAIN_TIMEOUT_MAX, LBSET_MAX, MAX_CONN_MAX, ROUTE_MAX, SLOW_START_MAX, WEIGHT_MAX, WEIGHT_MIN,
+};
 use crate::board::{MemberExtras, Settings};
 use crate::config::forward::Forward;
 use crate::config::param::ParamError;
 use crate::config::value::{self, Must};
 use crate::method::Anew;
 use crate::sync::Ordering;
-
-/// Longest route, in bytes (httpd: `PROXY_WORKER_MAX_ROUTE_SIZE` and its NUL).
-const ROUTE_MAX: usize = 63;
 
 /// What becomes different.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,9 +77,9 @@ impl MemberChange {
         Key { name: "redirect", kind: Kind::Text, clears: true,
             read: |change, text| or_none(text, route).map(|route| change.redirect = Some(route.unwrap_or_default())) },
         Key { name: "slowstart", kind: Kind::Number, clears: true,
-            read: |change, text| or_none(text, |text| seconds(text, 3600)).map(|time| change.slow_start = Some(time)) },
+            read: |change, text| or_none(text, |text| seconds(text, SLOW_START_MAX)).map(|time| change.slow_start = Some(time)) },
         Key { name: "draintimeout", kind: Kind::Number, clears: true,
-            read: |change, text| or_none(text, |text| seconds(text, 604_800)).map(|time| change.drain_timeout = Some(time)) },
+            read: |change, text| or_none(text, |text| seconds(text, DRAIN_TIMEOUT_MAX)).map(|time| change.drain_timeout = Some(time)) },
         Key { name: "forward", kind: Kind::Text, clears: true,
             read: |change, text| or_none(text, |text| target(text, Forward::read)).map(|forward| change.forward = Some(forward)) },
     ];
@@ -210,8 +209,7 @@ impl MemberState {
 }
 
 fn route(text: &str) -> Result<String, Must> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;".contains(&byte);
-    if (1..=ROUTE_MAX).contains(&text.len()) && text.bytes().all(plain) {
+    if (1..=ROUTE_MAX).contains(&text.len()) && text.bytes().all(value::is_cookie_octet) {
         Ok(text.to_owned())
     } else {
         Err(format!(

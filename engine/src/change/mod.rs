@@ -12,7 +12,7 @@ pub use member::{MemberChange, MemberState};
 
 use crate::board::record::TARGET_MAX;
 use crate::config::param::ParamError;
-use crate::config::value::Must;
+use crate::config::value::{self, Must};
 
 /// One thing that can be changed of a `C`.
 pub struct Key<C: 'static> {
@@ -53,20 +53,12 @@ fn set<C>(keys: &[Key<C>], change: &mut C, name: &str, value: &str) -> Result<()
         .iter()
         .find(|key| key.name.eq_ignore_ascii_case(name))
         .ok_or_else(|| ParamError::Unknown(name.to_owned()))?;
-    (key.read)(change, value).map_err(|must| ParamError::Value {
-        key: name.to_owned(),
-        value: value.to_owned(),
-        must,
-    })
+    (key.read)(change, value).map_err(|must| ParamError::value(name, value, must))
 }
 
 /// `on` and `off`, and what HTML forms say in their place.
 fn switch(text: &str) -> Result<bool, Must> {
-    match text {
-        "1" => Ok(true),
-        "0" => Ok(false),
-        _ => crate::config::value::on_off(text),
-    }
+    value::bit(text).or_else(|_| value::on_off(text))
 }
 
 /// What differs between two lists of the same settings: `weight=2.50 (was 1.00), drain=on (was off)`.
@@ -82,12 +74,7 @@ fn difference(before: &[(&str, String)], after: &[(&str, String)]) -> Option<Str
 
 /// `none`, or what `read` reads.
 fn or_none<T>(text: &str, read: impl Fn(&str) -> Result<T, Must>) -> Result<Option<T>, Must> {
-    if text == "none" {
-        return Ok(None);
-    }
-    read(text)
-        .map(Some)
-        .map_err(|must| format!("{must}, or none"))
+    value::or("none", text, read)
 }
 
 /// A farm or a URL that fits the board.

@@ -123,7 +123,8 @@ fn a_farm_changes() {
         )
     );
     let mut back = FarmChange::default();
-    back.set("forward", "none").unwrap();
+    // In any case, as in the configuration.
+    back.set("forward", "None").unwrap();
     assert_eq!(back.after(&after).extras.forward, "");
     assert_eq!(back.after(&after).extras.method, "leastconn");
 }

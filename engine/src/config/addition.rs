@@ -81,7 +81,7 @@ pub fn line<'a>(
     let mut status = String::new();
     for (key, value) in fields {
         if key.eq_ignore_ascii_case("status") {
-            native::check(key, value).map_err(|must| refused(key, value, must))?;
+            native::check(key, value).map_err(|must| ParamError::value(key, value, must))?;
             status.push_str(if value.starts_with(['+', '-']) {
                 ""
             } else {
@@ -89,7 +89,8 @@ pub fn line<'a>(
             });
             status.push_str(value);
         } else if let Some(letter) = letter(key) {
-            let on = super::value::on_off(value).map_err(|must| refused(key, value, must))?;
+            let on =
+                super::value::on_off(value).map_err(|must| ParamError::value(key, value, must))?;
             // A member that is `on` is not disabled.
             let set = on != key.eq_ignore_ascii_case("on");
             status.extend([if set { '+' } else { '-' }, letter]);
@@ -111,7 +112,7 @@ pub fn line<'a>(
     read(&line)?;
     if line.len() > LINE_MAX {
         let must = format!("all parameters together have at most {LINE_MAX} bytes");
-        return Err(refused("parameters", &line, must));
+        return Err(ParamError::value("parameters", &line, must));
     }
     Ok(line)
 }
@@ -128,7 +129,7 @@ pub fn read(text: &str) -> Result<Line, ParamError> {
             .ok_or_else(|| ParamError::Unknown(word.to_string()))?;
         if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             let must = "must be printable ASCII".to_owned();
-            return Err(refused(key, value, must));
+            return Err(ParamError::value(key, value, must));
         }
         kind(key)?;
         if param::whose(key).is_some() {
@@ -136,10 +137,10 @@ pub fn read(text: &str) -> Result<Line, ParamError> {
             continue;
         }
         if let Some(read) = line.check.set(key, value) {
-            read.map_err(|must| refused(key, value, must))?;
+            read.map_err(|must| ParamError::value(key, value, must))?;
             continue;
         }
-        native::check(key, value).map_err(|must| refused(key, value, must))?;
+        native::check(key, value).map_err(|must| ParamError::value(key, value, must))?;
         line.native
             .push((key.to_ascii_lowercase(), value.to_owned()));
     }
@@ -171,14 +172,6 @@ fn push(line: &mut String, key: &str, value: &str) {
         line.push_str(&words::quote(&word));
     } else {
         line.push_str(&word);
-    }
-}
-
-fn refused(key: &str, value: &str, must: String) -> ParamError {
-    ParamError::Value {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        must,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::param::Whose;
 use super::value::{self, Must};
+use crate::board::values::{LBSET_MAX, ROUTE_MAX};
 
 /// One parameter.
 struct Key {
@@ -41,13 +42,13 @@ const KEYS: &[Key] = &[
     members("disablereuse", on_off),
     members("enablereuse", on_off),
     members("addressttl", any),
-    members("route", |text| value::bytes(text, NAME_MAX)),
-    members("redirect", |text| value::bytes(text, NAME_MAX)),
+    members("route", |text| value::bytes(text, ROUTE_MAX)),
+    members("redirect", |text| value::bytes(text, ROUTE_MAX)),
     members("status", status),
     members("flushpackets", any),
     members("flushwait", |text| number(text, 0, 1000)),
     members("ping", any),
-    members("lbset", |text| number(text, 0, 99)),
+    members("lbset", |text| number(text, 0, LBSET_MAX)),
     members("connectiontimeout", any),
     members("flusher", any),
     members("upgrade", any),
@@ -62,7 +63,7 @@ const KEYS: &[Key] = &[
     members("hcexpr", any),
 ];
 
-/// Longest route, and longest name of a session: `mod_proxy.h` has arrays of 64.
+/// Longest name of a session (httpd: `PROXY_BALANCER_MAX_STICKY_SIZE` and its NUL).
 const NAME_MAX: usize = 63;
 /// A UUID's length (`APR_UUID_FORMATTED_LENGTH`).
 const NONCE_MAX: usize = 36;

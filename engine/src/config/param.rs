@@ -3,6 +3,7 @@
 use super::forward::Forward;
 use super::value::{self, Must};
 use crate::agent::Address;
+use crate::board::values::{DRAIN_TIMEOUT_MAX, MAX_CONN_MAX, SLOW_START_MAX};
 use crate::hashkey::HashKey;
 use crate::stats::score::Score;
 use crate::sticky::{Attributes, RouteRegex};
@@ -45,7 +46,7 @@ type Inherit = fn(&mut MemberParams, &MemberParams);
 pub const PARAMS: &[Param] = &[
     farms("ejectafter", "ejectafter=N|off", "off",
         "failures after which a member is ejected",
-        |farm, text| put(&mut farm.eject_after, or("off", text, |text| value::number(text, 1..=1000)))),
+        |farm, text| put(&mut farm.eject_after, value::or("off", text, |text| value::number(text, 1..=1000)))),
     farms("ejecttime", "ejecttime=SECONDS", "30",
         "how long a member's first ejection lasts",
         |farm, text| put(&mut farm.eject_time, value::seconds(text, 1..=86_400))),
@@ -57,21 +58,21 @@ pub const PARAMS: &[Param] = &[
         |farm, text| put(&mut farm.retry_budget, value::percent(text, 0..=100))),
     farms("retryon", "retryon=CODE[,CODE...]|none", "none",
         "answers that are replayed on another member: 500, 502, 503, 504",
-        |farm, text| put(&mut farm.retry_on, or("none", text, |text| value::list(text, &[500, 502, 503, 504]))
+        |farm, text| put(&mut farm.retry_on, value::or("none", text, |text| value::list(text, &[500, 502, 503, 504]))
             .map(Option::unwrap_or_default))),
     farms("trytimeout", "trytimeout=MILLISECONDS|off", "off",
         "bound of one attempt",
-        |farm, text| put(&mut farm.try_timeout, or("off", text, |text| value::millis(text, 1..=3_600_000)))),
+        |farm, text| put(&mut farm.try_timeout, value::or("off", text, |text| value::millis(text, 1..=3_600_000)))),
     farms("fallback", "fallback=[redirect:]URL|none", "none",
         "what answers when no member is usable",
-        |farm, text| put(&mut farm.fallback, or("none", text, Fallback::read))),
+        |farm, text| put(&mut farm.fallback, value::or("none", text, Fallback::read))),
     both("forward", "forward=FARM|URL|none", "none",
         "where requests go that the farm, or the member of their session, cannot serve",
-        |farm, text| put(&mut farm.forward, or("none", text, Forward::read)),
-        |member, text| put(&mut member.forward, or("none", text, Forward::read))),
+        |farm, text| put(&mut farm.forward, value::or("none", text, Forward::read)),
+        |member, text| put(&mut member.forward, value::or("none", text, Forward::read))),
     farms("queue", "queue=N|off", "off",
         "most requests that wait for a place while each member is full",
-        |farm, text| put(&mut farm.queue, or("off", text, |text| value::number(text, 1..=60_000)))),
+        |farm, text| put(&mut farm.queue, value::or("off", text, |text| value::number(text, 1..=60_000)))),
     farms("queuetimeout", "queuetimeout=MILLISECONDS", "10000",
         "how long a request waits for a place",
         |farm, text| put(&mut farm.queue_timeout, value::millis(text, 1..=3_600_000))),
@@ -83,41 +84,41 @@ pub const PARAMS: &[Param] = &[
         |farm, text| put(&mut farm.sticky_attrs, Attributes::read(text).map(Some))),
     farms("routeregex", "routeregex=REGEX|none", "none",
         "reads the route off the session's value: the first group of a match",
-        |farm, text| put(&mut farm.route_regex, unless("none", text, RouteRegex::read))),
+        |farm, text| put(&mut farm.route_regex, value::unless("none", text, RouteRegex::read))),
     farms("hashkey", "hashkey=ip|uri|path|query:NAME|header:NAME|cookie:NAME", "ip",
         "what `lbmethod=hash` knows a request by",
         |farm, text| put(&mut farm.hash_key, HashKey::read(text))),
     farms("hashbalance", "hashbalance=FACTOR|off", "1.25",
         "how far above the mean `lbmethod=hash` may load a member",
-        |farm, text| put(&mut farm.hash_balance, or("off", text, |text| value::hundredths(text, 101..=1000)))),
+        |farm, text| put(&mut farm.hash_balance, value::or("off", text, |text| value::hundredths(text, 101..=1000)))),
     farms("halflife", "halflife=SECONDS", "10",
         "time after which a measured response time, and traffic, counts half",
         |farm, text| put(&mut farm.half_life, value::seconds(text, 1..=3600))),
     farms("score", "score=FORMULA|unset", "unset",
         "what `lbmethod=stats` compares: the lowest wins",
-        |farm, text| put(&mut farm.score, unless("unset", text, Score::read))),
+        |farm, text| put(&mut farm.score, value::unless("unset", text, Score::read))),
     members("name", "name=NAME", "host:port of the URL",
         "the member's name in reports and queries",
         |member, text| put(&mut member.name, value::name(text, MEMBER_NAME_MAX).map(Some))),
     inherited("maxconn", "maxconn=N|off", "off",
         "most requests under way at the member, all children together",
-        |member, text| put(&mut member.max_conn, or("off", text, |text| value::number(text, 1..=1_000_000))),
+        |member, text| put(&mut member.max_conn, value::or("off", text, |text| value::number(text, 1..=MAX_CONN_MAX))),
         |member, farms| member.max_conn = farms.max_conn),
     inherited("slowstart", "slowstart=SECONDS|off", "off",
         "time in which a new or recovered member comes up to its whole share",
-        |member, text| put(&mut member.slow_start, or("off", text, |text| value::seconds(text, 1..=3600))),
+        |member, text| put(&mut member.slow_start, value::or("off", text, |text| value::seconds(text, 1..=SLOW_START_MAX))),
         |member, farms| member.slow_start = farms.slow_start),
     inherited("draintimeout", "draintimeout=SECONDS|off", "off",
         "how long a draining member goes on serving its sessions",
-        |member, text| put(&mut member.drain_timeout, or("off", text, |text| value::seconds(text, 1..=604_800))),
+        |member, text| put(&mut member.drain_timeout, value::or("off", text, |text| value::seconds(text, 1..=DRAIN_TIMEOUT_MAX))),
         |member, farms| member.drain_timeout = farms.drain_timeout),
     inherited("expectupdate", "expectupdate=SECONDS|off", "off",
         "time within which statistics are expected of a member, or it is out",
-        |member, text| put(&mut member.expect_update, or("off", text, |text| value::seconds(text, 1..=86_400))),
+        |member, text| put(&mut member.expect_update, value::or("off", text, |text| value::seconds(text, 1..=86_400))),
         |member, farms| member.expect_update = farms.expect_update),
     inherited("agent", "agent=[HOST]:PORT|off", "off",
         "where the member's agent is asked how it is",
-        |member, text| put(&mut member.agent, or("off", text, Address::read)),
+        |member, text| put(&mut member.agent, value::or("off", text, Address::read)),
         |member, farms| member.agent.clone_from(&farms.agent)),
 ];
 
@@ -238,6 +239,17 @@ pub enum ParamError {
     /// Not a parameter of ours.
     #[error("{0}: unknown parameter")]
     Unknown(String),
+}
+
+impl ParamError {
+    /// A value that is not one of those allowed.
+    pub fn value(key: &str, value: &str, must: Must) -> Self {
+        Self::Value {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            must,
+        }
+    }
 }
 
 /// What holds for a farm: the defaults and what a user wrote.
@@ -372,7 +384,7 @@ impl FarmParams {
             (None, Some(set)) if param.inherit.is_some() => set(&mut self.members, value),
             (None, _) => return Err(ParamError::Members(key.to_owned())),
         };
-        read.map_err(|must| refused(key, value, must))
+        read.map_err(|must| ParamError::value(key, value, must))
     }
 }
 
@@ -386,7 +398,7 @@ impl MemberParams {
         let set = param
             .member
             .ok_or_else(|| ParamError::Farms(key.to_owned()))?;
-        set(self, value).map_err(|must| refused(key, value, must))?;
+        set(self, value).map_err(|must| ParamError::value(key, value, must))?;
         self.own.push(param.key);
         Ok(())
     }
@@ -405,35 +417,6 @@ impl MemberParams {
 
 fn known(key: &str) -> Result<&'static Param, ParamError> {
     find(key).ok_or_else(|| ParamError::Unknown(key.to_owned()))
-}
-
-fn refused(key: &str, value: &str, must: Must) -> ParamError {
-    ParamError::Value {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        must,
-    }
-}
-
-/// The word, in any case, that stands for none, or what `read` reads.
-fn or<T>(
-    word: &str,
-    text: &str,
-    read: impl FnOnce(&str) -> Result<T, Must>,
-) -> Result<Option<T>, Must> {
-    unless(word, text, read).map_err(|must| format!("{must}, or {word}"))
-}
-
-/// As [`or`], where what is allowed ends with what is wrong.
-fn unless<T>(
-    word: &str,
-    text: &str,
-    read: impl FnOnce(&str) -> Result<T, Must>,
-) -> Result<Option<T>, Must> {
-    if text.eq_ignore_ascii_case(word) {
-        return Ok(None);
-    }
-    read(text).map(Some)
 }
 
 fn put<T>(field: &mut T, read: Result<T, Must>) -> Result<(), Must> {

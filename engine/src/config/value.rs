@@ -128,6 +128,18 @@ pub fn on_off(text: &str) -> Result<bool, Must> {
     }
 }
 
+/// `1` or `0`, as HTML forms write it.
+///
+/// # Errors
+/// What is allowed.
+pub fn bit(text: &str) -> Result<bool, Must> {
+    match text {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ => Err("must be 0 or 1".to_owned()),
+    }
+}
+
 /// An absolute URL for the proxy or for a Location header: `http` or `https`, a host, visible
 /// ASCII only, so that it can neither split a header nor be read in two ways.
 ///
@@ -167,6 +179,38 @@ pub fn name(text: &str, most: usize) -> Result<String, Must> {
 /// A byte of a token (RFC 9110), such as a header's or a cookie's name.
 pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A cookie-octet (RFC 6265): what a cookie's value is made of.
+pub fn is_cookie_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
+}
+
+/// The word, in any case, that stands for none, or what `read` reads.
+///
+/// # Errors
+/// What is allowed.
+pub fn or<T>(
+    word: &str,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, Must>,
+) -> Result<Option<T>, Must> {
+    unless(word, text, read).map_err(|must| format!("{must}, or {word}"))
+}
+
+/// As [`or`], where what is allowed ends with what is wrong.
+///
+/// # Errors
+/// What is allowed.
+pub fn unless<T>(
+    word: &str,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, Must>,
+) -> Result<Option<T>, Must> {
+    if text.eq_ignore_ascii_case(word) {
+        return Ok(None);
+    }
+    read(text).map(Some)
 }
 
 /// A factor with up to two decimals within `range`, in hundredths.

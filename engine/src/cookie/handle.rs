@@ -6,6 +6,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use chacha20poly1305::aead::{Aead, Payload};
 
 use super::{COOKIE_MAX, Keys, Refusal};
+use crate::config::value::is_cookie_octet;
 
 /// Bytes of a nonce: long enough to be drawn at random for each handle (XChaCha20-Poly1305,
 /// draft-irtf-cfrg-xchacha).
@@ -72,8 +73,7 @@ fn parts(handle: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     Some((id, BASE64.decode(text.strip_prefix(b".")?).ok()?))
 }
 
-/// Cookie-octets (RFC 6265), at least one.
+/// Whether a cookie can have this value: cookie-octets alone, at least one.
 fn is_cookie_value(value: &[u8]) -> bool {
-    let fits = |byte: &u8| byte.is_ascii_graphic() && !b"\",;\\".contains(byte);
-    !value.is_empty() && value.iter().all(fits)
+    !value.is_empty() && value.iter().all(|byte| is_cookie_octet(*byte))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Key, Keys};
+use crate::config::value::is_token;
 
 /// The cookie's name where no other is set.
 const NAME: &str = "ATHENA";
@@ -32,9 +33,7 @@ impl Settings {
     /// # Errors
     /// What is allowed.
     pub fn set_name(&mut self, name: &str) -> Result<(), String> {
-        // A token (RFC 9110).
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if !(1..=NAME_MAX).contains(&name.len()) || !name.bytes().all(fits) {
+        if !(1..=NAME_MAX).contains(&name.len()) || !name.bytes().all(is_token) {
             return Err(format!(
                 "AthCookieName {name}: must be a cookie's name, 1 to {NAME_MAX} letters, digits or \
                  any of !#$%&'*+-.^_`|~"

@@ -1,7 +1,7 @@
 //! `stickyissue`: the cookie that sends a client back to its member.
 
 use super::{Attributes, Names, Reading, Request, find};
-use crate::config::value::is_token;
+use crate::config::value::{is_cookie_octet, is_token};
 
 /// The value of a `Set-Cookie` header: the route behind the separator, so that it is read like the
 /// values of applications (`id.route`) that have no id yet. `None`: the name or the route cannot
@@ -12,22 +12,12 @@ pub fn cookie(
     route: &[u8],
     attributes: &Attributes,
 ) -> Option<Vec<u8>> {
-    let value = separator.as_slice().iter().chain(route);
-    if route.is_empty() || name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-        return None;
-    }
-    let mut cookie = [name, b"="].concat();
-    cookie.extend(
-        value
-            .copied()
-            .map_while(|byte| in_value(byte).then_some(byte)),
-    );
-    let whole = name.len() + 1 + separator.as_slice().len() + route.len();
-    if cookie.len() < whole {
-        return None;
-    }
-    cookie.extend_from_slice(attributes.to_string().as_bytes());
-    Some(cookie)
+    let value = [separator.as_slice(), route].concat();
+    let fits = !name.is_empty()
+        && name.iter().all(|byte| is_token(*byte))
+        && !route.is_empty()
+        && value.iter().all(|byte| is_cookie_octet(*byte));
+    fits.then(|| [name, b"=", &value, attributes.to_string().as_bytes()].concat())
 }
 
 /// Whether a client that sends the cookie back comes to the route.
@@ -46,11 +36,6 @@ pub fn comes_back(name: &[u8], separator: Option<u8>, route: &[u8], reading: &Re
         cookies: &cookie,
     };
     find(&names, &request).and_then(|found| reading.route(found.value)) == Some(route)
-}
-
-/// A cookie-octet (RFC 6265).
-fn in_value(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
 }
 
 #[cfg(test)]
