@@ -312,7 +312,7 @@ def test_what_only_one_side_has_is_left_out(make_httpd):
 
 
 def test_a_member_reports_to_both_sides_or_to_none(make_httpd):
-    conf = named([DEAD], settings="expectupdate=4")
+    conf = named([DEAD], settings="expectupdate=6")
     one, two = (make_httpd("event", conf=conf).start() for _ in range(2))
     for server in (one, two):
         server.expect("ATH0301: farm farm_one: member m0 is out")
@@ -321,7 +321,7 @@ def test_a_member_reports_to_both_sides_or_to_none(make_httpd):
     watch = subprocess.Popen(mirror(one, two, "--watch"), stdout=subprocess.PIPE, text=True)
     try:
         # The same each time, for longer than it may be silent.
-        wait_until(lambda: push() == 200 and Engine(two).column("pushes")[0] >= 7, what="reports")
+        wait_until(lambda: push() == 200 and Engine(two).column("pushes")[0] >= 8, what="reports")
         assert is_in() == [[True], [True]] and not two.lines("ATH0301")
         wait_until(lambda: is_in() == [[False], [False]], what="out")
         # What is set is no report, nor is what it once pushed.
