@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use athena_engine::board::added::Added as Noted;
 use athena_engine::board::record::flags;
-use athena_engine::board::{FarmLock, FarmSeat, MemberSeat, MemberSpec};
+use athena_engine::board::{FarmLock, FarmSeat, MemberSeat};
 use athena_engine::change::MemberChange;
 use athena_engine::check::Check;
 use athena_engine::config::addition;
@@ -23,8 +23,8 @@ use serde::Serialize;
 
 use crate::change::{self, Author, Change, Refusal, Wish};
 use crate::conf::ServerConf;
-use crate::farm::{Farm, Member};
-use crate::growth::{self, Slot};
+use crate::farm::{Farm, Member, member};
+use crate::growth::Slot;
 use crate::log::{self, Level};
 use crate::worker::{self, Draft};
 use crate::{agent, check, clock, ffi, forward, naming, refresh, runtime, sticky};
@@ -224,7 +224,7 @@ fn make(farm: &Farm, index: usize, newcomer: Newcomer, noted: &Noted) -> Result<
         .ok_or("there is no seat for it")?;
     let params = params.or(&farm.params.members);
     // SAFETY: the draft's worker is nobody else's yet.
-    let extras = unsafe { growth::extras(draft.worker, &params) };
+    let extras = unsafe { member::extras(draft.worker, &params) };
     let number = c_int::try_from(index).unwrap_or(c_int::MAX);
     // SAFETY: the seat's own slot; whoever gave the seat to this member zeroed it.
     let worker = unsafe { draft.share(*slot, number) }.ok_or("its worker cannot be shared")?;
@@ -300,17 +300,9 @@ pub fn add<'a>(
     // whoever still knows it finds that its tenure is over.
     let spec = unsafe {
         std::ptr::write_bytes(*slot, 0, 1);
-        let shown = Member::settings_of((*worker).s);
-        MemberSpec {
-            url: name_ex,
-            name,
-            extras: growth::extras(worker, &params),
-            weight: shown.weight,
-            flags: shown.flags,
-            lbset: shown.lbset,
-            max_conn: params.max_conn.unwrap_or(0),
-            stored: None,
-        }
+        let configured = Member::settings_of((*worker).s);
+        let extras = member::extras(worker, &params);
+        member::spec(worker, name, extras, &params, configured, None)
     };
     let place = place_of(farm, index);
     let position = u32::try_from(place).unwrap_or(u32::MAX);

@@ -2,7 +2,7 @@
 //! the board's records on the other.
 
 mod lineup;
-mod member;
+pub mod member;
 mod members;
 mod shared;
 

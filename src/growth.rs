@@ -9,16 +9,13 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
-use athena_engine::board::{
-    FarmLock, FarmSeat, LockError, MemberExtras, MemberSeat, MemberSpec, Settings,
-};
-use athena_engine::config::param::MemberParams;
+use athena_engine::board::{FarmLock, FarmSeat, LockError, MemberSeat, Settings};
 use athena_engine::stats::expect;
 
-use crate::farm::{Farm, Member};
+use crate::farm::{Farm, Member, member};
 use crate::foreign::ThreadLock;
 use crate::log::{self, Level};
-use crate::naming::{self, text};
+use crate::naming;
 use crate::{added, agent, change, clock, ffi, outcome, proxy, refresh, runtime};
 
 /// A member that is not ready yet, or whose farm another child has locked, is looked for again after this, in microseconds.
@@ -219,22 +216,12 @@ fn take(
         return Ok(false);
     };
     let name = naming::newcomers_name(worker, farm);
+    let params = &farm.params.members;
     // SAFETY: the worker's shared part is a slot of this generation.
-    let extras = unsafe { extras(worker, &farm.params.members) };
-    // SAFETY: as above.
     let spec = unsafe {
-        let shared = &*(*worker).s;
-        let usual = Settings::default();
-        MemberSpec {
-            url: text(shared.name_ex.as_ptr()),
-            name: name.clone(),
-            extras: extras.clone(),
-            weight: usual.weight,
-            flags: usual.flags,
-            lbset: usual.lbset,
-            max_conn: farm.params.members.max_conn.unwrap_or(0),
-            stored: Some(Member::settings_of((*worker).s)),
-        }
+        let extras = member::extras(worker, params);
+        let (usual, set) = (Settings::default(), Member::settings_of((*worker).s));
+        member::spec(worker, name.clone(), extras, params, usual, Some(set))
     };
     let position = u32::try_from(place).unwrap_or(u32::MAX);
     let first = runtime
@@ -252,34 +239,13 @@ fn take(
             &format!("ATH0220: farm {}: member {name} was added", farm.name),
         );
     }
-    let member = Member::new(worker, seat, name, farm.params.members.clone(), extras);
+    let member = Member::new(worker, seat, name, params.clone(), spec.extras);
     if first {
         expect::begin(member.record(), farm.expected(&member), clock::now());
         agent::begin(farm, &member);
     }
     runtime.give_cell(&member);
     Ok(farm.members.join(place, member))
-}
-
-/// What a member's line says and people can replace.
-///
-/// # Safety
-/// `worker` is live.
-pub unsafe fn extras(worker: *mut ffi::proxy_worker, params: &MemberParams) -> MemberExtras {
-    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-    // SAFETY: the caller's promise.
-    let shared = unsafe { &*(*worker).s };
-    MemberExtras {
-        route: text(shared.route.as_ptr()),
-        redirect: text(shared.redirect.as_ptr()),
-        slow_start: params.slow_start.map(seconds),
-        drain_timeout: params.drain_timeout.map(seconds),
-        forward: params
-            .forward
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
-    }
 }
 
 /// How many workers mod_proxy's list has.

@@ -11,11 +11,11 @@ use athena_engine::config::target::is_filled_in;
 
 use crate::added::{self, Seats};
 use crate::conf::ServerConf;
-use crate::farm::{Farm, Member, Members, Roll};
+use crate::farm::{Farm, Member, Members, Roll, member};
 use crate::ffi;
 use crate::front::front;
 use crate::growth::{self, Copied, Growth, Slot};
-use crate::naming::{self, check_names, farm_name, name_members, text};
+use crate::naming::{self, check_names, farm_name, name_members};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;
 use crate::sticky::Sessions;
@@ -164,7 +164,7 @@ impl Draft {
                     MemberDraft {
                         worker,
                         name,
-                        extras: growth::extras(worker, &params),
+                        extras: member::extras(worker, &params),
                         params,
                     }
                 })
@@ -293,20 +293,12 @@ impl Draft {
 
 impl MemberDraft {
     pub fn spec(&self) -> MemberSpec {
+        let (worker, params) = (self.worker, &self.params);
+        let (name, extras) = (self.name.clone(), self.extras.clone());
         // SAFETY: a worker of a configuration that has been read.
         unsafe {
-            let (configured, stored) = stored::settings_of(self.worker);
-            let shared = &*(*self.worker).s;
-            MemberSpec {
-                url: text(shared.name_ex.as_ptr()),
-                name: self.name.clone(),
-                extras: self.extras.clone(),
-                weight: configured.weight,
-                flags: configured.flags,
-                lbset: configured.lbset,
-                max_conn: self.params.max_conn.unwrap_or(0),
-                stored,
-            }
+            let (configured, stored) = stored::settings_of(worker);
+            member::spec(worker, name, extras, params, configured, stored)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use athena_engine::Micros;
 use athena_engine::board::inflight::Totals;
 use athena_engine::board::record::MemberRecord;
-use athena_engine::board::{MemberExtras, MemberSeat};
+use athena_engine::board::{MemberExtras, MemberSeat, MemberSpec, Settings};
 use athena_engine::change::MemberState;
 use athena_engine::check::Check;
 use athena_engine::config::forward::Forward;
@@ -153,5 +153,52 @@ impl Member {
         let changed = self.record().changed.drain_timeout.get();
         let seconds = changed.unwrap_or(self.extras.drain_timeout)?;
         Some(Duration::from_secs(seconds.into()))
+    }
+}
+
+/// What a member's line says and people can replace.
+///
+/// # Safety
+/// `worker` is live.
+pub unsafe fn extras(worker: *mut ffi::proxy_worker, params: &MemberParams) -> MemberExtras {
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    // SAFETY: the caller's promise.
+    let shared = unsafe { &*(*worker).s };
+    MemberExtras {
+        route: naming::text(shared.route.as_ptr()),
+        redirect: naming::text(shared.redirect.as_ptr()),
+        slow_start: params.slow_start.map(seconds),
+        drain_timeout: params.drain_timeout.map(seconds),
+        forward: params
+            .forward
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    }
+}
+
+/// What the board is told of a member: what its line says, mod_proxy's part of it being `configured`,
+/// and what had been set already.
+///
+/// # Safety
+/// `worker` is live.
+pub unsafe fn spec(
+    worker: *mut ffi::proxy_worker,
+    name: String,
+    extras: MemberExtras,
+    params: &MemberParams,
+    configured: Settings,
+    stored: Option<Settings>,
+) -> MemberSpec {
+    MemberSpec {
+        // SAFETY: the caller's promise.
+        url: naming::text(unsafe { (*(*worker).s).name_ex.as_ptr() }),
+        name,
+        extras,
+        weight: configured.weight,
+        flags: configured.flags,
+        lbset: configured.lbset,
+        max_conn: params.max_conn.unwrap_or(0),
+        stored,
     }
 }
