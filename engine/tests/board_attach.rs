@@ -90,9 +90,9 @@ fn a_farm_of_a_graceful_restart_has_saved_up_for_replays() {
 #[test]
 fn values_are_brought_into_range() {
     let mut spec = farm("f", &["http://a"]);
-    spec.members[0].weight = 1_000_000;
-    spec.members[0].lbset = 100;
-    spec.members[0].flags = u32::MAX;
+    spec.members[0].settings.weight = 1_000_000;
+    spec.members[0].settings.lbset = 100;
+    spec.members[0].settings.flags = u32::MAX;
     let (_, attached) = opened(&[spec]);
     let admin = &record(&attached, 0, 0).admin;
     assert_eq!(
@@ -125,7 +125,7 @@ fn a_change_by_people_holds_until_its_configured_value_changes() {
         (500, flags::DRAIN, 7)
     );
 
-    spec.members[0].weight = 200;
+    spec.members[0].settings.weight = 200;
     let mut board = restarted(board);
     let changed = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     let notice = Notice::ConfigurationWins {
@@ -141,8 +141,8 @@ fn a_change_by_people_holds_until_its_configured_value_changes() {
     );
 
     // Nothing is lost where nobody had changed anything, or had changed it to the same.
-    spec.members[0].weight = 300;
-    spec.members[0].lbset = 7;
+    spec.members[0].settings.weight = 300;
+    spec.members[0].settings.lbset = 7;
     let silent = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     assert_eq!(silent.notices, []);
     assert_eq!((admin.weight(), admin.lbset()), (300, 7));
@@ -166,7 +166,7 @@ fn a_failed_health_check_is_no_change_by_people() {
     let (mut board, first) = opened(std::slice::from_ref(&spec));
     let admin = &record(&first, 0, 0).admin;
     admin.flags.store(flags::CHECK_FAILED, Relaxed);
-    spec.members[0].flags = flags::STANDBY;
+    spec.members[0].settings.flags = flags::STANDBY;
     let second = board.attach(&[spec], 1).unwrap();
     assert_eq!(second.notices, []);
     assert_eq!(admin.flags(), flags::STANDBY | flags::CHECK_FAILED);

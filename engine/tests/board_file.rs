@@ -99,7 +99,7 @@ fn a_changed_configuration_wins_over_the_last_runs_change() {
         .weight
         .store(700, Relaxed);
     board.close();
-    spec.members[0].weight = 200;
+    spec.members[0].settings.weight = 200;
     let (_, second) = opened(&storage, &[spec]);
     let notice = Notice::ConfigurationWins {
         farm: "f".into(),

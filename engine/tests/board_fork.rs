@@ -134,7 +134,7 @@ mod tests {
         let mut spec = farm("f", &["http://a"; 128]);
         for (member, weight) in spec.members.iter_mut().zip(weights.clone()) {
             member.url = format!("http://m{weight}");
-            member.weight = weight * 10;
+            member.settings.weight = weight * 10;
         }
         let (board, attached) = Board::open(Storage::Memory, PROCESSES, &[spec], 1).unwrap();
         let farm = &attached.farms[0];

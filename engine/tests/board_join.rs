@@ -178,7 +178,7 @@ fn stored_settings_are_second_to_the_boards() {
     admin.weight.store(500, Relaxed);
     board.attach(&[spec.clone()], 1).unwrap();
     assert_eq!(admin.weight(), 500);
-    spec.members[0].weight = 200;
+    spec.members[0].settings.weight = 200;
     assert_eq!(board.attach(&[spec], 1).unwrap().notices.len(), 1);
     assert_eq!(
         admin.weight(),

@@ -45,11 +45,13 @@ fn intact(test: &str) -> Vec<u8> {
 fn in_range(loaded: &Loaded) -> bool {
     loaded.farms.values().all(|farm| farm.off <= 1)
         && loaded.members.values().all(|member| {
-            let both = |(one, two), valid: &dyn Fn(u32) -> bool| valid(one) && valid(two);
-            both(member.weight, &|weight| (1..=10_000).contains(&weight))
-                && both(member.flags, &|flags| flags <= 0xff)
-                && both(member.lbset, &|set| set <= 99)
-                && f64::from_bits(member.ewma).is_finite()
+            let mut both = [member.in_force, member.configured].into_iter();
+            both.all(|settings| {
+                (1..=10_000).contains(&settings.weight)
+                    && settings.flags <= 0xff
+                    && settings.lbset <= 99
+                    && settings.max_conn <= 1_000_000
+            }) && f64::from_bits(member.ewma).is_finite()
                 && f64::from_bits(member.ewma) >= 0.0
                 && member.stats.iter().all(|(_, value)| value.is_finite())
         })
@@ -142,6 +144,11 @@ fn each_field_out_of_range_is_noticed() {
         (offset_of!(MemberRecord, admin.configured_flags), &[0x100]),
         (offset_of!(MemberRecord, admin.lbset), &[100]),
         (offset_of!(MemberRecord, admin.configured_lbset), &[100]),
+        (offset_of!(MemberRecord, admin.max_conn), &[1_000_001]),
+        (
+            offset_of!(MemberRecord, admin.configured_max_conn),
+            &[1_000_001],
+        ),
         (offset_of!(MemberRecord, admin.farm), &[1, 2, u32::MAX]),
     ] {
         for value in values {

@@ -195,10 +195,10 @@ pub unsafe fn spec(
         url: naming::text(unsafe { (*(*worker).s).name_ex.as_ptr() }),
         name,
         extras,
-        weight: configured.weight,
-        flags: configured.flags,
-        lbset: configured.lbset,
-        max_conn: params.max_conn.unwrap_or(0),
+        settings: Settings {
+            max_conn: params.max_conn.unwrap_or(0),
+            ..configured
+        },
         stored,
     }
 }

@@ -10,12 +10,13 @@
 //! member moves the tenure, and who wants the seat then looks at the cells.
 
 use super::Board;
-use super::attach::{configure, identify, restore_member, write};
+use super::attach::{identify, restore_member, write};
 use super::error::BoardError;
 use super::load::LoadedMember;
 use super::lock::FarmLock;
 use super::map::zero;
 use super::record::{LINE_MAX, MemberRecord, NAME_MAX, flags};
+use super::settings::configure;
 use super::spec::{self, FarmSpec, MemberSeat, MemberSpec};
 use crate::config::addition;
 use crate::sync::{AtomicU8, Ordering, fence};
@@ -144,7 +145,7 @@ impl Board {
         }
         let record = seat.record;
         record.reset();
-        identify(record, held.farm(), farm, spec);
+        identify(record, held.farm(), farm, &spec.url);
         name(record, &spec.name, &spec.extras.route, line);
         configure(record, None, spec);
         record.admin.position.store(position, Ordering::Relaxed);
@@ -179,35 +180,18 @@ pub(super) fn restore(
     record: &MemberRecord,
     farm: FarmId,
     farm_spec: &FarmSpec,
-    url: String,
+    url: &str,
     (loaded, added): (&LoadedMember, &LoadedAdded),
     now: Micros,
 ) {
-    let spec = MemberSpec {
-        url,
-        name: added.name.clone(),
-        extras: super::extras::MemberExtras::default(),
-        weight: loaded.weight.1,
-        flags: loaded.flags.1,
-        lbset: loaded.lbset.1,
-        max_conn: loaded.max_conn.1,
-        stored: None,
-    };
-    identify(record, farm, farm_spec, &spec);
-    name(record, &added.name, &added.route, &added.line);
     let admin = &record.admin;
-    for (place, configured) in [
-        (&admin.configured_weight, spec.weight),
-        (&admin.configured_flags, spec.flags),
-        (&admin.configured_lbset, spec.lbset),
-        (&admin.configured_max_conn, spec.max_conn),
-    ] {
-        place.store(configured, Ordering::Relaxed);
-    }
+    identify(record, farm, farm_spec, url);
+    name(record, &added.name, &added.route, &added.line);
+    loaded.configured.store_configured(admin);
     restore_member(record, loaded, now);
     // Its checks go on where they were.
     if addition::read(&added.line).is_ok_and(|line| line.check.asks()) {
-        let failed = loaded.flags.0 & flags::CHECK_FAILED;
+        let failed = loaded.in_force.flags & flags::CHECK_FAILED;
         admin.flags.fetch_or(failed, Ordering::Relaxed);
     }
     admin.leaving.store(added.leaving, Ordering::Relaxed);

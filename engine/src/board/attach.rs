@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::Board;
 use super::added::{self, LoadedAdded};
 use super::directory::{Assigned, FarmEntry, Joined, Life};
-use super::error::{BoardError, Notice, Setting};
-use super::extras::Lost;
+use super::error::{BoardError, Notice};
 use super::join::joined_url;
 use super::load::{Loaded, LoadedFarm, LoadedMember};
 use super::map::zero;
 use super::pool::Given;
 use super::record::{FarmRecord, MemberRecord, NAME_MAX, flags};
-use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings};
-use crate::sync::{AtomicU8, AtomicU32, Ordering};
+use super::settings::{Settings, configure};
+use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec};
+use crate::sync::{AtomicU8, Ordering};
 use crate::{FarmId, MemberId, Micros, stats};
 
 /// A change takes far less.
@@ -219,7 +219,7 @@ impl Board {
             let seat = if given.fresh {
                 let seat = self.spare(*given)?;
                 if let Some((url, member, added)) = loaded.next() {
-                    added::restore(seat.record, farm, spec, url, (&member, &added), now);
+                    added::restore(seat.record, farm, spec, &url, (&member, &added), now);
                     seat.record.admin.lifecycle.store(1, Ordering::Release);
                 }
                 seat
@@ -260,7 +260,7 @@ impl Board {
         if given.fresh {
             zero(record);
             self.view.slots.clear(id);
-            identify(record, farm, farm_spec, spec);
+            identify(record, farm, farm_spec, &spec.url);
             let key = (
                 farm_spec.server.clone(),
                 farm_spec.name.clone(),
@@ -268,7 +268,8 @@ impl Board {
             );
             remembered = import.loaded.members.remove(&key).map(|loaded| {
                 added |= loaded.added.is_some();
-                restore_member(record, &loaded, import.now)
+                restore_member(record, &loaded, import.now);
+                loaded.configured
             });
         }
         let remembered = remembered.filter(|_| !added);
@@ -277,8 +278,7 @@ impl Board {
         write(&record.identity.line, "");
         write(&record.identity.name, spec::truncated(&spec.name, NAME_MAX));
         write(&record.identity.route, &spec.extras.route);
-        let configured = spec.configured();
-        entry.configured = configured;
+        entry.configured = spec.settings.in_range();
         let lost = configure(record, remembered, spec).into_iter();
         notices.extend(lost.map(|(admin, configured)| Notice::ConfigurationWins {
             farm: farm_spec.name.clone(),
@@ -287,96 +287,6 @@ impl Board {
             configured,
         }));
         Ok(record)
-    }
-}
-
-/// Sets the member's values; gives those that people had changed and that changed in the
-/// configuration too.
-pub(super) fn configure(
-    record: &MemberRecord,
-    remembered: Option<Settings>,
-    spec: &MemberSpec,
-) -> Vec<Lost> {
-    let wanted = spec.configured();
-    let admin = &record.admin;
-    let value = |place, in_force, configured| Value {
-        place,
-        in_force,
-        configured,
-        health: 0,
-    };
-    let weight = value(&admin.weight, admin.weight(), &admin.configured_weight);
-    let state = value(&admin.flags, admin.flags(), &admin.configured_flags);
-    let state = Value {
-        health: flags::CHECK_FAILED,
-        ..state
-    };
-    let lbset = value(&admin.lbset, admin.lbset(), &admin.configured_lbset);
-    let max_conn = value(
-        &admin.max_conn,
-        admin.max_conn(),
-        &admin.configured_max_conn,
-    );
-    let lost = [
-        (
-            Setting::Weight,
-            weight.settle(remembered.map(|before| before.weight), wanted.weight),
-            wanted.weight,
-        ),
-        (
-            Setting::Flags,
-            state.settle(remembered.map(|before| before.flags), wanted.flags),
-            wanted.flags,
-        ),
-        (
-            Setting::Lbset,
-            lbset.settle(remembered.map(|before| before.lbset), wanted.lbset),
-            wanted.lbset,
-        ),
-        (
-            Setting::MaxConn,
-            max_conn.settle(remembered.map(|before| before.max_conn), wanted.max_conn),
-            wanted.max_conn,
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(setting, lost, wanted)| Some((setting.show(lost?), setting.show(wanted))))
-    .chain(spec.extras.settle(&record.changed))
-    .collect();
-    if let (None, Some(stored)) = (remembered, spec.stored) {
-        let stored = stored.in_range();
-        admin.weight.store(stored.weight, Ordering::Relaxed);
-        admin.flags.store(stored.flags, Ordering::Relaxed);
-        admin.lbset.store(stored.lbset, Ordering::Relaxed);
-    }
-    lost
-}
-
-/// A value that both the configuration and people set.
-struct Value<'a> {
-    place: &'a AtomicU32,
-    in_force: u32,
-    configured: &'a AtomicU32,
-    /// Bits that belong to neither.
-    health: u32,
-}
-
-impl Value<'_> {
-    /// Takes the configured value unless it is the one that was `remembered`; returns the value
-    /// set by people that is lost thereby.
-    fn settle(self, remembered: Option<u32>, wanted: u32) -> Option<u32> {
-        self.configured.store(wanted, Ordering::Relaxed);
-        if remembered == Some(wanted) {
-            if self.place.load(Ordering::Relaxed) != self.in_force {
-                self.place.store(self.in_force, Ordering::Relaxed);
-            }
-            return None;
-        }
-        self.place
-            .store(wanted | (self.in_force & self.health), Ordering::Relaxed);
-        let by_people = self.in_force & !self.health;
-        let changed = remembered.is_some_and(|before| before & !self.health != by_people);
-        (changed && by_people != wanted & !self.health).then_some(by_people)
     }
 }
 
@@ -394,13 +304,8 @@ fn restore_farm(record: &FarmRecord, loaded: &LoadedFarm) {
         .store(loaded.elected.saturating_mul(100), Ordering::Relaxed);
 }
 
-/// Returns what had been configured. The state of health checks is not restored: they may not even
-/// be configured any more.
-pub(super) fn restore_member(
-    record: &MemberRecord,
-    loaded: &LoadedMember,
-    now: Micros,
-) -> Settings {
+/// The state of health checks is not restored: they may not even be configured any more.
+pub(super) fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: Micros) {
     let hot = &record.hot;
     hot.elected.store(loaded.elected, Ordering::Relaxed);
     hot.served.store(loaded.served, Ordering::Relaxed);
@@ -420,37 +325,22 @@ pub(super) fn restore_member(
     changed.forward.restore(&loaded.forward);
     changed.redirect.restore(&loaded.redirect);
     changed.drain_timeout.restore(&loaded.drain_timeout);
-    let (weight, state) = (loaded.weight, loaded.flags);
-    let (lbset, max_conn) = (loaded.lbset, loaded.max_conn);
-    record
-        .admin
+    let admin = &record.admin;
+    admin
         .draining_since
         .store(loaded.draining_since, Ordering::Relaxed);
-    record.admin.weight.store(weight.0, Ordering::Relaxed);
-    record
-        .admin
-        .flags
-        .store(state.0 & !flags::CHECK_FAILED, Ordering::Relaxed);
-    record.admin.lbset.store(lbset.0, Ordering::Relaxed);
-    record.admin.max_conn.store(max_conn.0, Ordering::Relaxed);
     Settings {
-        weight: weight.1,
-        flags: state.1,
-        lbset: lbset.1,
-        max_conn: max_conn.1,
+        flags: loaded.in_force.flags & !flags::CHECK_FAILED,
+        ..loaded.in_force
     }
+    .store(admin);
 }
 
 /// Whose record this is.
-pub(super) fn identify(
-    record: &MemberRecord,
-    farm: FarmId,
-    farm_spec: &FarmSpec,
-    spec: &MemberSpec,
-) {
+pub(super) fn identify(record: &MemberRecord, farm: FarmId, farm_spec: &FarmSpec, url: &str) {
     write(&record.identity.server, &farm_spec.server);
     write(&record.identity.farm, &farm_spec.name);
-    write(&record.identity.url, &spec.url);
+    write(&record.identity.url, url);
     record.admin.farm.store(farm.0, Ordering::Relaxed);
 }
 

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::error::BoardError;
 use super::layout::{Extent, Kind, MAX_FARMS, MAX_MEMBERS, MAX_WAITERS, WAITER_STEP, first_extent};
 use super::pool::{Given, Pool};
-use super::spec::{FarmSpec, Settings};
+use super::settings::Settings;
+use super::spec::FarmSpec;
 
 /// Whose a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,12 +5,13 @@
 
 use super::Board;
 use super::added::text;
-use super::attach::{configure, identify};
+use super::attach::identify;
 use super::error::BoardError;
 use super::lock::FarmLock;
 use super::map::zero;
 use super::pool::Given;
 use super::record::MemberRecord;
+use super::settings::configure;
 use super::spec::{self, FarmSpec, MemberSeat, MemberSpec};
 use crate::MemberId;
 use crate::sync::Ordering;
@@ -45,7 +46,7 @@ impl Board {
         if joined_url(record).as_ref() == Some(&spec.url) {
             return Ok(false);
         }
-        identify(record, held.farm(), farm, spec);
+        identify(record, held.farm(), farm, &spec.url);
         configure(record, None, spec);
         record.admin.position.store(position, Ordering::Relaxed);
         record.admin.lifecycle.store(1, Ordering::Release);

@@ -18,7 +18,7 @@ use super::record::{
     FarmRecord, LINE_MAX, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, TARGET_MAX,
     URL_MAX,
 };
-use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use super::settings::Settings;
 use crate::stats::Name;
 
 /// What a full start takes from the last run.
@@ -70,16 +70,12 @@ pub struct LoadedMember {
     pub stats: Vec<(Name, f64)>,
     /// What it was added with at run time; `None`: it was configured, or it is gone.
     pub added: Option<LoadedAdded>,
-    /// Hundredths, in force and configured.
-    pub weight: (u32, u32),
+    /// What was in force.
+    pub in_force: Settings,
+    /// What the configuration said.
+    pub configured: Settings,
     /// Since when it drains, in microseconds since 1970; 0: it does not.
     pub draining_since: u64,
-    /// Flags, in force and configured.
-    pub flags: (u32, u32),
-    /// The set, in force and configured.
-    pub lbset: (u32, u32),
-    /// Most requests under way, in force and configured.
-    pub max_conn: (u32, u32),
     /// `slowstart`, as people set it.
     pub slow_start: Kept<u64>,
     /// The route, as people set it.
@@ -211,7 +207,6 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
     if lifecycle == 0 {
         return Ok(None);
     }
-    let pair = |value, configured| (bytes.u32(value), bytes.u32(configured));
     let mut figures = LoadedMember {
         added: None,
         elected: bytes.u64(offset_of!(MemberRecord, hot.elected)),
@@ -227,23 +222,19 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         forward: bytes.changed_text::<TARGET_MAX>(offset_of!(MemberRecord, changed.forward))?,
         redirect: bytes.changed_text::<80>(offset_of!(MemberRecord, changed.redirect))?,
         drain_timeout: bytes.changed_number(offset_of!(MemberRecord, changed.drain_timeout))?,
-        weight: pair(
-            offset_of!(MemberRecord, admin.weight),
-            offset_of!(MemberRecord, admin.configured_weight),
-        ),
+        in_force: Settings {
+            weight: bytes.u32(offset_of!(MemberRecord, admin.weight)),
+            flags: bytes.u32(offset_of!(MemberRecord, admin.flags)),
+            lbset: bytes.u32(offset_of!(MemberRecord, admin.lbset)),
+            max_conn: bytes.u32(offset_of!(MemberRecord, admin.max_conn)),
+        },
+        configured: Settings {
+            weight: bytes.u32(offset_of!(MemberRecord, admin.configured_weight)),
+            flags: bytes.u32(offset_of!(MemberRecord, admin.configured_flags)),
+            lbset: bytes.u32(offset_of!(MemberRecord, admin.configured_lbset)),
+            max_conn: bytes.u32(offset_of!(MemberRecord, admin.configured_max_conn)),
+        },
         draining_since: bytes.u64(offset_of!(MemberRecord, admin.draining_since)),
-        flags: pair(
-            offset_of!(MemberRecord, admin.flags),
-            offset_of!(MemberRecord, admin.configured_flags),
-        ),
-        lbset: pair(
-            offset_of!(MemberRecord, admin.lbset),
-            offset_of!(MemberRecord, admin.configured_lbset),
-        ),
-        max_conn: pair(
-            offset_of!(MemberRecord, admin.max_conn),
-            offset_of!(MemberRecord, admin.configured_max_conn),
-        ),
     };
     let name = bytes.text(offset_of!(MemberRecord, identity.name), NAME_MAX)?;
     let route = bytes.text(offset_of!(MemberRecord, identity.route), NAME_MAX)?;
@@ -258,22 +249,10 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
             leaving: bytes.u32(offset_of!(MemberRecord, admin.leaving)),
         });
     }
-    let both = |(value, configured), valid: &dyn Fn(u32) -> bool| valid(value) && valid(configured);
+    let in_range = |settings: Settings| settings == settings.in_range();
     ensure(
-        both(figures.weight, &|w| (WEIGHT_MIN..=WEIGHT_MAX).contains(&w)),
-        "a weight is out of range",
-    )?;
-    ensure(
-        both(figures.flags, &|flags| flags & !FLAGS_ALL == 0),
-        "a member's state is out of range",
-    )?;
-    ensure(
-        both(figures.lbset, &|set| set <= LBSET_MAX),
-        "a set number is out of range",
-    )?;
-    ensure(
-        both(figures.max_conn, &|limit| limit <= MAX_CONN_MAX),
-        "a limit is out of range",
+        in_range(figures.in_force) && in_range(figures.configured),
+        "a setting is out of range",
     )?;
     let ewma = f64::from_bits(figures.ewma);
     ensure(

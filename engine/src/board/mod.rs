@@ -57,6 +57,8 @@ pub mod record;
 #[cfg(not(loom))]
 mod retain;
 #[cfg(not(loom))]
+mod settings;
+#[cfg(not(loom))]
 mod shared;
 pub mod slots;
 #[cfg(not(loom))]
@@ -79,6 +81,7 @@ pub use self::{
     file::Storage,
     lock::{FarmLock, LockError},
     reading::Refusal,
+    settings::Settings,
     shared::Board,
-    spec::{Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec, Settings},
+    spec::{Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec},
 };

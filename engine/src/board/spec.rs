@@ -1,14 +1,10 @@
 //! What the configuration asks of the board, and the places it is given there.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use super::error::{BoardError, Notice, Setting};
+use super::error::{BoardError, Notice};
 use super::extras::{FarmExtras, MemberExtras};
 use super::plan_area::PlanArea;
-use super::record::{FarmRecord, MemberAdmin, MemberRecord, NAME_MAX, URL_MAX};
-use super::values::{FLAGS_ALL, LBSET_MAX, MAX_CONN_MAX, WEIGHT_MAX, WEIGHT_MIN};
+use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
+use super::settings::Settings;
 use crate::{FarmId, MemberId};
 
 /// A farm as configured. Its key is `(server, name)`.
@@ -41,89 +37,11 @@ pub struct MemberSpec {
     pub name: String,
     /// What else people can replace.
     pub extras: MemberExtras,
-    /// Hundredths, clamped to [`super::values::WEIGHT_MIN`] to [`super::values::WEIGHT_MAX`].
-    pub weight: u32,
-    /// [`super::record::flags`]; other bits are dropped.
-    pub flags: u32,
-    /// The set, clamped to [`super::values::LBSET_MAX`].
-    pub lbset: u32,
-    /// Most requests under way, clamped to [`super::values::MAX_CONN_MAX`]; 0: any number.
-    pub max_conn: u32,
+    /// What it says of the rest; brought into range.
+    pub settings: Settings,
     /// What people had set weight, flags and set to, as somebody else remembers it: in force if the
     /// board does not know the member itself.
     pub stored: Option<Settings>,
-}
-
-/// What people may change at run time. The default is `mod_proxy`'s, for a member without a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Hundredths.
-    pub weight: u32,
-    /// [`super::record::flags`].
-    pub flags: u32,
-    /// The set.
-    pub lbset: u32,
-    /// Most requests under way; 0: any number. Not `mod_proxy`'s, which knows no such limit.
-    pub max_conn: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            weight: 100,
-            flags: 0,
-            lbset: 0,
-            max_conn: 0,
-        }
-    }
-}
-
-/// As the configuration writes it: `loadfactor=2.00 lbset=0 maxconn=off status=D`.
-impl fmt::Display for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [weight, lbset, max_conn, flags] = [
-            Setting::Weight.show(self.weight),
-            Setting::Lbset.show(self.lbset),
-            Setting::MaxConn.show(self.max_conn),
-            Setting::Flags.show(self.flags),
-        ];
-        write!(f, "{weight} {lbset} {max_conn} {flags}")
-    }
-}
-
-impl Settings {
-    /// What is in force on the board, in range.
-    pub fn in_force(admin: &MemberAdmin) -> Self {
-        Self {
-            weight: admin.weight(),
-            flags: admin.flags(),
-            lbset: admin.lbset(),
-            max_conn: admin.max_conn(),
-        }
-    }
-
-    /// The same within their limits.
-    pub(super) fn in_range(self) -> Self {
-        Self {
-            weight: self.weight.clamp(WEIGHT_MIN, WEIGHT_MAX),
-            flags: self.flags & FLAGS_ALL,
-            lbset: self.lbset.min(LBSET_MAX),
-            max_conn: self.max_conn.min(MAX_CONN_MAX),
-        }
-    }
-}
-
-impl MemberSpec {
-    /// What the configuration says, in range.
-    pub(super) fn configured(&self) -> Settings {
-        let settings = Settings {
-            weight: self.weight,
-            flags: self.flags,
-            lbset: self.lbset,
-            max_conn: self.max_conn,
-        };
-        settings.in_range()
-    }
 }
 
 /// Where the configuration's farms are, in its own order, and what the log should say.
@@ -208,10 +126,7 @@ pub(super) fn sample(name: &str, urls: impl IntoIterator<Item: ToString>) -> Far
         name: url.clone(),
         url,
         extras: MemberExtras::default(),
-        weight: 100,
-        flags: 0,
-        lbset: 0,
-        max_conn: 0,
+        settings: Settings::default(),
         stored: None,
     };
     let members = urls

@@ -10,7 +10,6 @@ use crate::config::forward::Forward;
 use crate::config::param::ParamError;
 use crate::config::value::{self, Must};
 use crate::method::Anew;
-use crate::sync::Ordering;
 
 /// What becomes different.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,17 +149,7 @@ impl MemberState {
 
     /// Puts it in force on the board. The caller holds the farm's lock.
     pub fn store(&self, record: &MemberRecord, configured: &MemberExtras) {
-        let admin = &record.admin;
-        let Settings {
-            weight,
-            flags,
-            lbset,
-            max_conn,
-        } = self.settings;
-        admin.weight.store(weight, Ordering::Relaxed);
-        admin.flags.store(flags, Ordering::Relaxed);
-        admin.lbset.store(lbset, Ordering::Relaxed);
-        admin.max_conn.store(max_conn, Ordering::Relaxed);
+        self.settings.store(&record.admin);
         self.extras.store(&record.changed, configured);
     }
 

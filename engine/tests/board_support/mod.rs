@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use athena_engine::board::{Board, FarmExtras, FarmSpec, MemberExtras, MemberSpec, Storage};
+use athena_engine::board::{
+    Board, FarmExtras, FarmSpec, MemberExtras, MemberSpec, Settings, Storage,
+};
 use athena_engine::plan::Compiled;
 
 /// A farm with one member for each URL: weight 1, no flags, set 0.
@@ -13,10 +15,7 @@ pub fn farm(name: &str, urls: &[&str]) -> FarmSpec {
         url: (*url).to_owned(),
         name: url.trim_start_matches("http://").to_owned(),
         extras: MemberExtras::default(),
-        weight: 100,
-        flags: 0,
-        lbset: 0,
-        max_conn: 0,
+        settings: Settings::default(),
         stored: None,
     };
     FarmSpec {

@@ -4,7 +4,7 @@ use super::{Directory, FarmEntry, Life, MemberEntry};
 use crate::board::error::BoardError;
 use crate::board::events::EVENTS;
 use crate::board::layout::{Extent, FARM_STEP, Kind, MAX_MEMBERS, MEMBER_STEP, PLAN_STEP};
-use crate::board::spec::Settings;
+use crate::board::settings::Settings;
 use crate::plan::table::entries;
 
 impl Directory {
