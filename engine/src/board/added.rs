@@ -10,16 +10,17 @@
 //! member moves the tenure, and who wants the seat then looks at the cells.
 
 use super::Board;
-use super::attach::{identify, restore_member, write};
+use super::attach::{identify, restore_member};
 use super::error::BoardError;
 use super::load::LoadedMember;
 use super::lock::FarmLock;
 use super::map::zero;
-use super::record::{LINE_MAX, MemberRecord, NAME_MAX, flags};
+use super::record::{LINE_MAX, MemberRecord, flags};
 use super::settings::configure;
 use super::spec::{self, FarmSpec, MemberSeat, MemberSpec};
+use super::text;
 use crate::config::addition;
-use crate::sync::{AtomicU8, Ordering, fence};
+use crate::sync::{Ordering, fence};
 use crate::{FarmId, Micros};
 
 /// A member that was added, as its seat says.
@@ -78,9 +79,9 @@ impl MemberRecord {
         let taken = self.admin.lifecycle.load(Ordering::Acquire) == 1 && !tenure.is_multiple_of(2);
         let added = Added {
             tenure,
-            url: text(&self.identity.url)?,
-            name: text(&self.identity.name)?,
-            line: text(&self.identity.line)?,
+            url: text::read(&self.identity.url)?,
+            name: text::read(&self.identity.name)?,
+            line: text::read(&self.identity.line)?,
         };
         taken.then_some(added)
     }
@@ -199,13 +200,7 @@ pub(super) fn restore(
 }
 
 fn name(record: &MemberRecord, name: &str, route: &str, line: &str) {
-    write(&record.identity.name, spec::truncated(name, NAME_MAX));
-    write(&record.identity.route, route);
-    write(&record.identity.line, line);
-}
-
-/// A text padded with NUL; `None`: not UTF-8.
-pub(super) fn text(field: &[AtomicU8]) -> Option<String> {
-    let bytes = field.iter().map(|byte| byte.load(Ordering::Relaxed));
-    String::from_utf8(bytes.take_while(|byte| *byte != 0).collect()).ok()
+    text::write(&record.identity.name, name);
+    text::write(&record.identity.route, route);
+    text::write(&record.identity.line, line);
 }

@@ -11,10 +11,11 @@ use super::join::joined_url;
 use super::load::{Loaded, LoadedFarm, LoadedMember};
 use super::map::zero;
 use super::pool::Given;
-use super::record::{FarmRecord, MemberRecord, NAME_MAX, flags};
+use super::record::{FarmRecord, MemberRecord, flags};
 use super::settings::{Settings, configure};
 use super::spec::{self, Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec};
-use crate::sync::{AtomicU8, Ordering};
+use super::text;
+use crate::sync::Ordering;
 use crate::{FarmId, MemberId, Micros, stats};
 
 /// A change takes far less.
@@ -159,8 +160,8 @@ impl Board {
         if given.farm.fresh {
             zero(record);
             plan.clear();
-            write(&record.identity.server, &spec.server);
-            write(&record.identity.name, &spec.name);
+            text::write(&record.identity.server, &spec.server);
+            text::write(&record.identity.name, &spec.name);
             record.hot.next_probe_at.store(u64::MAX, Ordering::Relaxed);
             record
                 .cold
@@ -275,9 +276,9 @@ impl Board {
         let remembered = remembered.filter(|_| !added);
         record.admin.tenure.store(0, Ordering::Relaxed);
         record.admin.leaving.store(0, Ordering::Relaxed);
-        write(&record.identity.line, "");
-        write(&record.identity.name, spec::truncated(&spec.name, NAME_MAX));
-        write(&record.identity.route, &spec.extras.route);
+        text::write(&record.identity.line, "");
+        text::write(&record.identity.name, &spec.name);
+        text::write(&record.identity.route, &spec.extras.route);
         entry.configured = spec.settings.in_range();
         let lost = configure(record, remembered, spec).into_iter();
         notices.extend(lost.map(|(admin, configured)| Notice::ConfigurationWins {
@@ -338,15 +339,8 @@ pub(super) fn restore_member(record: &MemberRecord, loaded: &LoadedMember, now: 
 
 /// Whose record this is.
 pub(super) fn identify(record: &MemberRecord, farm: FarmId, farm_spec: &FarmSpec, url: &str) {
-    write(&record.identity.server, &farm_spec.server);
-    write(&record.identity.farm, &farm_spec.name);
-    write(&record.identity.url, url);
+    text::write(&record.identity.server, &farm_spec.server);
+    text::write(&record.identity.farm, &farm_spec.name);
+    text::write(&record.identity.url, url);
     record.admin.farm.store(farm.0, Ordering::Relaxed);
-}
-
-/// Text, padded with NUL.
-pub(super) fn write(field: &[AtomicU8], text: &str) {
-    for (place, byte) in field.iter().zip(text.bytes().chain(std::iter::repeat(0))) {
-        place.store(byte, Ordering::Relaxed);
-    }
 }

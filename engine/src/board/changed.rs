@@ -7,6 +7,7 @@
 //! half of one. Whoever dies at it leaves the version odd: then the configuration holds, until people
 //! set a text again.
 
+use super::text;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Either of them as a full start finds it in the file.
@@ -51,7 +52,7 @@ impl<const N: usize> Default for ChangedText<N> {
             version: AtomicU32::new(0),
             length: AtomicU32::new(0),
             configured: AtomicU64::new(0),
-            bytes: super::record::blank(),
+            bytes: text::blank(),
         }
     }
 }
@@ -152,11 +153,8 @@ impl<const N: usize> ChangedText<N> {
         self.version.store(odd, Ordering::Relaxed);
         // SYNC POINT: the version is odd before a byte changes, and even again after the last did.
         fence(Ordering::Release);
-        let bytes = text.unwrap_or_default().bytes();
-        for (place, byte) in self.bytes.iter().zip(bytes.chain(std::iter::repeat(0))) {
-            place.store(byte, Ordering::Relaxed);
-        }
-        let length = text.map_or(0, |text| text.len().min(N) + 1);
+        let written = text::write(&self.bytes, text.unwrap_or_default());
+        let length = text.map_or(0, |_| written + 1);
         self.length
             .store(u32::try_from(length).unwrap_or(0), Ordering::Relaxed);
         self.configured.store(configured, Ordering::Relaxed);

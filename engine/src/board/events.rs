@@ -7,7 +7,7 @@
 
 use super::Board;
 use super::record::NAME_MAX;
-use super::spec::truncated;
+use super::text;
 use crate::sync::{AtomicU8, AtomicU64, Ordering, fence};
 
 /// How many changes are kept.
@@ -91,7 +91,7 @@ impl Board {
             (&record.who[..], &event.who),
             (&record.through[..], &event.through),
         ] {
-            super::attach::write(field, truncated(text, field.len()));
+            text::write(field, text);
         }
         // SYNC POINT: the place is whole (checked first by `events`).
         record.number.store(number, Ordering::Release);
@@ -122,20 +122,14 @@ impl EventRecord {
         let event = Event {
             number,
             at: self.at.load(Ordering::Relaxed),
-            farm: text(&self.farm),
-            member: text(&self.member),
-            what: text(&self.what),
-            who: text(&self.who),
-            through: text(&self.through),
+            farm: text::read_lossy(&self.farm),
+            member: text::read_lossy(&self.member),
+            what: text::read_lossy(&self.what),
+            who: text::read_lossy(&self.who),
+            through: text::read_lossy(&self.through),
         };
         // SYNC POINT: the texts were read between two looks at the number.
         fence(Ordering::Acquire);
         (number != 0 && self.number.load(Ordering::Relaxed) == number).then_some(event)
     }
-}
-
-fn text(field: &[AtomicU8]) -> String {
-    let bytes = field.iter().map(|byte| byte.load(Ordering::Relaxed));
-    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -4,7 +4,6 @@
 //! then, and for nothing else.
 
 use super::Board;
-use super::added::text;
 use super::attach::identify;
 use super::error::BoardError;
 use super::lock::FarmLock;
@@ -13,6 +12,7 @@ use super::pool::Given;
 use super::record::MemberRecord;
 use super::settings::configure;
 use super::spec::{self, FarmSpec, MemberSeat, MemberSpec};
+use super::text;
 use crate::MemberId;
 use crate::sync::Ordering;
 
@@ -59,5 +59,5 @@ pub(super) fn joined_url(record: &MemberRecord) -> Option<String> {
     if record.admin.lifecycle.load(Ordering::Acquire) != 1 {
         return None;
     }
-    text(&record.identity.url)
+    text::read(&record.identity.url)
 }

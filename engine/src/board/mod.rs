@@ -63,6 +63,7 @@ mod shared;
 pub mod slots;
 #[cfg(not(loom))]
 mod spec;
+mod text;
 pub mod values;
 #[cfg(not(loom))]
 mod view;

@@ -17,6 +17,7 @@
 
 use super::changed::{ChangedNumber, ChangedText};
 use super::inflight::InFlight;
+use super::text::blank;
 use crate::histogram::Histogram;
 use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 
@@ -434,11 +435,6 @@ pub struct FarmRecord {
     pub changed: FarmChanged,
     /// Identity.
     pub identity: FarmIdentity,
-}
-
-/// All NUL: `Default` of std ends at arrays of 32.
-pub(super) fn blank<const N: usize>() -> [AtomicU8; N] {
-    core::array::from_fn(|_| AtomicU8::new(0))
 }
 
 #[cfg(not(loom))]

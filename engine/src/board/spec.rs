@@ -5,6 +5,7 @@ use super::extras::{FarmExtras, MemberExtras};
 use super::plan_area::PlanArea;
 use super::record::{FarmRecord, MemberRecord, NAME_MAX, URL_MAX};
 use super::settings::Settings;
+use super::text;
 use crate::{FarmId, MemberId};
 
 /// A farm as configured. Its key is `(server, name)`.
@@ -93,7 +94,11 @@ pub(super) fn check(farms: &[FarmSpec]) -> Result<(), BoardError> {
 /// Whether a member's names have room in its record.
 pub(super) fn check_member(member: &MemberSpec) -> Result<(), BoardError> {
     fits("member URL", &member.url, URL_MAX)?;
-    fits("member name", truncated(&member.name, NAME_MAX), NAME_MAX)?;
+    fits(
+        "member name",
+        text::truncated(&member.name, NAME_MAX),
+        NAME_MAX,
+    )?;
     if !member.extras.route.is_empty() {
         fits("route", &member.extras.route, NAME_MAX)?;
     }
@@ -109,14 +114,6 @@ pub(super) fn fits(what: &'static str, value: &str, max: usize) -> Result<(), Bo
         value: value.to_owned(),
         max,
     })
-}
-
-/// The longest start of `value` of at most `max` bytes that ends with a whole character.
-pub(super) fn truncated(value: &str, max: usize) -> &str {
-    let end = (0..=max.min(value.len()))
-        .rev()
-        .find(|end| value.is_char_boundary(*end));
-    value.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// A farm with a member for each URL, for the tests of this folder.
@@ -172,12 +169,5 @@ mod tests {
             let error = check(&[bad]).unwrap_err().to_string();
             assert!(error.starts_with(what), "{error}");
         }
-    }
-
-    #[test]
-    fn a_long_name_is_cut_between_characters() {
-        assert_eq!(truncated("abc", 3), "abc");
-        assert_eq!(truncated("abé", 3), "ab");
-        assert_eq!(truncated("é", 1), "");
     }
 }
