@@ -12,7 +12,10 @@ use super::changed::ChangedText;
 use super::inflight::InFlight;
 use super::layout::Kind;
 use super::reading::{Bytes, Refusal, ensure, extents};
-use super::record::{FarmRecord, MemberAdmin, MemberHealth, MemberHot, MemberRecord, NAME_MAX};
+use super::record::{
+    FarmRecord, METHOD_SET_MAX, MemberAdmin, MemberHealth, MemberHot, MemberRecord, NAME_MAX,
+    ROUTE_SET_MAX,
+};
 use crate::ewma;
 use crate::health::{self, Cause};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -104,7 +107,7 @@ fn farm(bytes: &Bytes) -> Option<SeenFarm> {
     used.then(|| SeenFarm {
         server: bytes.shown(offset_of!(FarmRecord, identity.server), NAME_MAX),
         name: bytes.shown(offset_of!(FarmRecord, identity.name), NAME_MAX),
-        method: changed::<48>(bytes, offset_of!(FarmRecord, changed.method)),
+        method: changed::<METHOD_SET_MAX>(bytes, offset_of!(FarmRecord, changed.method)),
         on: bytes.u32(offset_of!(FarmRecord, cold.off)) == 0,
         elected: bytes.u64(offset_of!(FarmRecord, hot.elected)),
         refused: bytes.u64(offset_of!(FarmRecord, hot.refused)),
@@ -139,7 +142,7 @@ fn member(bytes: &Bytes) -> Option<SeenMember> {
         agent: word(offset_of!(MemberRecord, admin.agent)),
         ..MemberAdmin::default()
     };
-    let route = changed::<80>(bytes, offset_of!(MemberRecord, changed.route));
+    let route = changed::<ROUTE_SET_MAX>(bytes, offset_of!(MemberRecord, changed.route));
     Some(SeenMember {
         name: bytes.shown(offset_of!(MemberRecord, identity.name), NAME_MAX),
         route: route

@@ -15,8 +15,8 @@ use super::events::{Event, EventRecord, THROUGH_MAX, WHAT_MAX};
 use super::layout::{Extent, Kind};
 use super::reading::{Bytes, Refusal, ensure, extents};
 use super::record::{
-    FarmRecord, LINE_MAX, MemberRecord, NAME_MAX, STAT_NAME_MAX, STATS_MAX, Stat, TARGET_MAX,
-    URL_MAX,
+    FarmRecord, LINE_MAX, METHOD_SET_MAX, MemberRecord, NAME_MAX, ROUTE_SET_MAX, STAT_NAME_MAX,
+    STATS_MAX, Stat, TARGET_MAX, URL_MAX,
 };
 use super::settings::Settings;
 use crate::stats::Name;
@@ -194,7 +194,7 @@ fn farm(bytes: &Bytes) -> Result<Option<(String, String, LoadedFarm)>, Refusal> 
         elected: bytes.u64(offset_of!(FarmRecord, hot.elected)),
         refused: bytes.u64(offset_of!(FarmRecord, hot.refused)),
         off: bytes.u32(offset_of!(FarmRecord, cold.off)),
-        method: bytes.changed_text::<48>(offset_of!(FarmRecord, changed.method))?,
+        method: bytes.changed_text::<METHOD_SET_MAX>(offset_of!(FarmRecord, changed.method))?,
         forward: bytes.changed_text::<TARGET_MAX>(offset_of!(FarmRecord, changed.forward))?,
         fallback: bytes.changed_text::<TARGET_MAX>(offset_of!(FarmRecord, changed.fallback))?,
     };
@@ -218,9 +218,10 @@ fn member(bytes: &Bytes) -> Result<Option<RawMember>, Refusal> {
         ejections: bytes.u32(offset_of!(MemberRecord, health.ejections)),
         stats: stats(bytes)?,
         slow_start: bytes.changed_number(offset_of!(MemberRecord, changed.slow_start))?,
-        route: bytes.changed_text::<80>(offset_of!(MemberRecord, changed.route))?,
+        route: bytes.changed_text::<ROUTE_SET_MAX>(offset_of!(MemberRecord, changed.route))?,
         forward: bytes.changed_text::<TARGET_MAX>(offset_of!(MemberRecord, changed.forward))?,
-        redirect: bytes.changed_text::<80>(offset_of!(MemberRecord, changed.redirect))?,
+        redirect: bytes
+            .changed_text::<ROUTE_SET_MAX>(offset_of!(MemberRecord, changed.redirect))?,
         drain_timeout: bytes.changed_number(offset_of!(MemberRecord, changed.drain_timeout))?,
         in_force: Settings {
             weight: bytes.u32(offset_of!(MemberRecord, admin.weight)),

@@ -31,9 +31,12 @@ pub const LINE_MAX: usize = 512;
 pub const STATS_MAX: usize = 16;
 /// Longest name of a statistic, in bytes.
 pub const STAT_NAME_MAX: usize = 32;
-
 /// Longest `forward` and `fallback` that people can set, in bytes.
 pub const TARGET_MAX: usize = 208;
+/// Room for a route that people set, in bytes.
+pub const ROUTE_SET_MAX: usize = 80;
+/// Room for a method that people set, in bytes.
+pub const METHOD_SET_MAX: usize = 48;
 
 /// Counters that every request moves. Those that members are compared by fill the first cache line.
 #[repr(C, align(128))]
@@ -188,11 +191,11 @@ pub struct MemberChanged {
     /// `slowstart`, in seconds.
     pub slow_start: ChangedNumber,
     /// The session route.
-    pub route: ChangedText<80>,
+    pub route: ChangedText<ROUTE_SET_MAX>,
     /// `forward`.
     pub forward: ChangedText<TARGET_MAX>,
     /// `redirect`, a route.
-    pub redirect: ChangedText<80>,
+    pub redirect: ChangedText<ROUTE_SET_MAX>,
     /// `draintimeout`, in seconds.
     pub drain_timeout: ChangedNumber,
     /// Room for later versions.
@@ -392,7 +395,7 @@ pub struct FarmCold {
 #[derive(Debug, Default)]
 pub struct FarmChanged {
     /// `lbmethod`.
-    pub method: ChangedText<48>,
+    pub method: ChangedText<METHOD_SET_MAX>,
     /// `forward`.
     pub forward: ChangedText<TARGET_MAX>,
     /// `fallback`.

@@ -42,6 +42,7 @@ fn bytes(field: &[AtomicU8]) -> Vec<u8> {
     bytes.take_while(|byte| *byte != 0).collect()
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
     use super::*;
