@@ -30,7 +30,7 @@ pub fn pick(method: &ffi::athena_method, asked: &Asked<'_>, sight: &Sight<'_>) -
     let listed = sight.plan.eligible.iter();
     let ids: Vec<MemberId> = listed
         .map(|id| MemberId(id.load(Ordering::Relaxed)))
-        .filter(|id| sight.roster.eligible(*id).is_some())
+        .filter(|id| sight.roster.available(*id).is_some())
         .collect();
     if ids.is_empty() {
         // Nothing to choose from, which is the plan's affair and not the method's.

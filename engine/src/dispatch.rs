@@ -6,7 +6,7 @@ use crate::board::limit::Limit;
 use crate::board::record::{FarmRecord, MemberRecord, flags};
 use crate::health::{self, Cause};
 use crate::method::{Affinity, Method, Roster, Sight};
-use crate::plan::{Capacity, Plan, PlanMember, compile, read, stale};
+use crate::plan::{Capacity, Plan, PlanMember, compile, member_at, stale};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros, probe, room};
@@ -254,7 +254,7 @@ impl Election<'_> {
             score: self.score,
         };
         match self.method.pick_within(&sight, random) {
-            Some((id, _)) if self.method.is_foreign() && self.eligible(id).is_none() => {
+            Some((id, _)) if self.method.is_foreign() && self.available(id).is_none() => {
                 Choice::Elsewhere
             }
             Some((id, limit)) => Choice::Member(id, limit),
@@ -317,7 +317,7 @@ impl Election<'_> {
     /// The plan's members; `None` for one that this process does not know.
     fn planned(&self) -> impl Iterator<Item = Option<Known<'_>>> {
         let ids = self.plan.iter().flat_map(|plan| plan.eligible);
-        ids.map(|id| self.lineup.member(read(id)))
+        ids.map(|id| self.lineup.member(member_at(id)))
     }
 
     /// Usable members may be others than those that the plan lists: of another set, standbys, spares;
@@ -351,7 +351,7 @@ impl Election<'_> {
             .eligible
             .into_iter()
             .map(MemberId);
-        left.find(|id| self.eligible(*id).is_some())
+        left.find(|id| self.available(*id).is_some())
     }
 
     /// Ejection is a judgement of answers: where nobody is left to take over, ejected members serve
@@ -413,7 +413,7 @@ impl Roster for Election<'_> {
         self.lineup.record(id)
     }
 
-    fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+    fn available(&self, id: MemberId) -> Option<&MemberRecord> {
         let member = self.lineup.member(id)?;
         (self.usable(member) && self.has_room(member)).then_some(member.record)
     }

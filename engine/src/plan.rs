@@ -51,13 +51,13 @@ pub struct Count {
 }
 
 /// All of a plan's list, from a place (which wraps around) on.
-pub fn from(list: &[AtomicU32], place: usize) -> impl Iterator<Item = MemberId> {
+pub fn circle_from(list: &[AtomicU32], place: usize) -> impl Iterator<Item = MemberId> {
     let (before, after) = list.split_at(place.checked_rem(list.len()).unwrap_or(0));
-    after.iter().chain(before).map(read)
+    after.iter().chain(before).map(member_at)
 }
 
-/// An entry of a list.
-pub fn read(entry: &AtomicU32) -> MemberId {
+/// The member that an entry of a list names.
+pub fn member_at(entry: &AtomicU32) -> MemberId {
     MemberId(entry.load(Ordering::Relaxed))
 }
 
@@ -75,7 +75,7 @@ impl Plan<'_> {
     /// The member whose turn it is; `None` if the plan has no turns.
     pub fn turn(&self, ticket: usize) -> Option<MemberId> {
         let place = ticket.checked_rem(self.turns.len())?;
-        self.turns.get(place).map(read)
+        self.turns.get(place).map(member_at)
     }
 
     /// Whether members are in another state now than when it was compiled, by their number. Where it has
@@ -109,7 +109,7 @@ fn same_turns(published: &[AtomicU32], wanted: &[u32]) -> bool {
         *counts.entry(*turn).or_default() += 1;
     }
     for turn in published {
-        *counts.entry(read(turn).0).or_default() -= 1;
+        *counts.entry(member_at(turn).0).or_default() -= 1;
     }
     counts.values().all(|count| *count == 0)
 }

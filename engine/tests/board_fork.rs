@@ -122,7 +122,7 @@ mod tests {
             self.0.member(id)
         }
 
-        fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+        fn available(&self, id: MemberId) -> Option<&MemberRecord> {
             self.member(id)
         }
     }

@@ -126,7 +126,7 @@ impl Method for Stubborn {
         let listed = sight.plan.eligible.iter();
         *self.seen.borrow_mut() = listed
             .map(|id| id.load(Ordering::Relaxed))
-            .filter(|id| sight.roster.eligible(MemberId(*id)).is_some())
+            .filter(|id| sight.roster.available(MemberId(*id)).is_some())
             .collect();
         self.answer.map(MemberId)
     }

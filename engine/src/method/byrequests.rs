@@ -31,7 +31,7 @@ impl Method for ByRequests {
             return RoundRobin.pick(sight, random);
         }
         let mut total = 0;
-        for (_, member) in sight.eligible() {
+        for (_, member) in sight.all_available() {
             balance::credit(member, sight.credit(member), &mut total);
         }
         for _ in 0..TRIES {
@@ -58,7 +58,7 @@ impl Method for ByRequests {
 }
 
 fn most_urgent<'a>(sight: &'a Sight<'_>) -> Option<(MemberId, &'a MemberRecord, i64)> {
-    let balances = sight.eligible().map(|(id, member)| {
+    let balances = sight.all_available().map(|(id, member)| {
         let balance = member.hot.lbstatus.load(Ordering::Relaxed);
         (id, member, balance)
     });

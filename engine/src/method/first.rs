@@ -4,7 +4,7 @@
 
 use super::{Method, Sight};
 use crate::MemberId;
-use crate::plan::from;
+use crate::plan::circle_from;
 
 /// See the module.
 pub struct First;
@@ -16,6 +16,6 @@ impl Method for First {
 
     /// The plan lists members in their order.
     fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
-        from(sight.plan.eligible, 0).find(|id| sight.roster.eligible(*id).is_some())
+        circle_from(sight.plan.eligible, 0).find(|id| sight.roster.available(*id).is_some())
     }
 }

@@ -17,7 +17,7 @@ use super::{Method, Sight, in_flight, weight};
 use crate::MemberId;
 use crate::board::limit::{Limit, Share};
 use crate::board::record::MemberRecord;
-use crate::plan::from;
+use crate::plan::circle_from;
 
 /// Entries looked at before it is looked who has room: with the bound at 1.25 at least a fifth of
 /// them do.
@@ -49,9 +49,9 @@ impl Method for Hash {
             let id = RoundRobin.pick(sight, random)?;
             return Some((id, Limit::default()));
         };
-        let all = || from(sight.plan.eligible, key);
-        let near = from(sight.plan.table, key).take(STEPS);
-        let mut candidates = near.chain(all()).filter_map(|id| sight.seen(id));
+        let all = || circle_from(sight.plan.eligible, key);
+        let near = circle_from(sight.plan.table, key).take(STEPS);
+        let mut candidates = near.chain(all()).filter_map(|id| sight.available(id));
         let Some(balance) = sight.affinity.balance else {
             return candidates.next().map(|(id, _)| (id, Limit::default()));
         };
@@ -67,7 +67,7 @@ impl Method for Hash {
         // Counted before they are compared: what has come meanwhile is beyond the limit.
         let load = |(id, member)| (id, in_flight(member), Load::of(sight, member));
         let (id, in_flight, _) = all()
-            .filter_map(|id| sight.seen(id).map(load))
+            .filter_map(|id| sight.available(id).map(load))
             .min_by(|(_, _, one), (_, _, other)| one.compare(other))?;
         let most = u32::try_from(in_flight.saturating_add(1)).ok();
         Some((id, most.into()))

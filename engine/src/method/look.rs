@@ -12,7 +12,7 @@
 
 use super::Sight;
 use crate::board::record::MemberRecord;
-use crate::plan::{Plan, from, read};
+use crate::plan::{Plan, circle_from, member_at};
 use crate::{MemberId, slow_start};
 use arrayvec::ArrayVec;
 
@@ -22,7 +22,7 @@ pub const ALL: usize = 64;
 pub const SAMPLE: usize = 7;
 
 /// A member with its record.
-type Seen<'a> = (MemberId, &'a MemberRecord);
+type Candidate<'a> = (MemberId, &'a MemberRecord);
 
 /// The members to compare, first choice of a tie first.
 ///
@@ -31,7 +31,7 @@ type Seen<'a> = (MemberId, &'a MemberRecord);
 pub struct Look<'a> {
     sight: &'a Sight<'a>,
     ticket: usize,
-    members: ArrayVec<Seen<'a>, ALL>,
+    members: ArrayVec<Candidate<'a>, ALL>,
 }
 
 impl<'a> Look<'a> {
@@ -51,21 +51,22 @@ impl<'a> Look<'a> {
         self.members.extend(turn);
         let others = |id: &MemberId| turn.is_none_or(|(turn, _)| turn != *id);
         if eligible.len() <= ALL {
-            let first = turn.and_then(|(turn, _)| eligible.iter().position(|id| read(id) == turn));
-            let order = from(eligible, first.unwrap_or(self.ticket));
+            let first =
+                turn.and_then(|(turn, _)| eligible.iter().position(|id| member_at(id) == turn));
+            let order = circle_from(eligible, first.unwrap_or(self.ticket));
             self.fill(order.filter(others), random);
         } else {
             self.fill(drawn(self.sight.plan, self.ticket).filter(others), random);
         }
         if self.members.is_empty() {
             // All of them hold back.
-            let all = from(eligible, self.ticket).filter_map(|id| self.sight.known(id));
+            let all = circle_from(eligible, self.ticket).filter_map(|id| self.sight.known(id));
             self.members.extend(all.take(ALL));
         }
     }
 
     /// The members, with their records.
-    pub fn members(&self) -> impl Iterator<Item = Seen<'a>> {
+    pub fn members(&self) -> impl Iterator<Item = Candidate<'a>> {
         self.members.iter().copied()
     }
 
@@ -81,7 +82,7 @@ impl<'a> Look<'a> {
         for (id, member) in self.members() {
             let least = best.as_ref().map(|(_, least)| least);
             if let Some(cost) = cost(member, least)
-                && roster.eligible(id).is_some()
+                && roster.available(id).is_some()
             {
                 best = Some((id, cost));
             }
@@ -91,17 +92,17 @@ impl<'a> Look<'a> {
     }
 
     /// Those that the request can have. Where it can have none, whoever is left.
-    pub fn eligible(&self) -> ArrayVec<Seen<'a>, ALL> {
-        let can = |(id, _): &Seen<'_>| self.sight.roster.eligible(*id).is_some();
-        let mut eligible: ArrayVec<_, ALL> = self.members().filter(can).collect();
-        if eligible.is_empty() {
-            eligible.extend(self.left());
+    pub fn available(&self) -> ArrayVec<Candidate<'a>, ALL> {
+        let can = |(id, _): &Candidate<'_>| self.sight.roster.available(*id).is_some();
+        let mut available: ArrayVec<_, ALL> = self.members().filter(can).collect();
+        if available.is_empty() {
+            available.extend(self.left());
         }
-        eligible
+        available
     }
 
-    fn left(&self) -> Option<Seen<'a>> {
-        from(self.sight.plan.eligible, self.ticket).find_map(|id| self.sight.seen(id))
+    fn left(&self) -> Option<Candidate<'a>> {
+        circle_from(self.sight.plan.eligible, self.ticket).find_map(|id| self.sight.available(id))
     }
 
     fn fill(&mut self, candidates: impl Iterator<Item = MemberId>, random: &mut fastrand::Rng) {
@@ -115,7 +116,7 @@ impl<'a> Look<'a> {
     }
 
     /// The next turn of a member that takes part: the others' are passed on, as with `roundrobin`.
-    fn next_turn(&mut self, random: &mut fastrand::Rng) -> Option<Seen<'a>> {
+    fn next_turn(&mut self, random: &mut fastrand::Rng) -> Option<Candidate<'a>> {
         for _ in 0..=SAMPLE {
             self.ticket = self.sight.take_ticket();
             let turn = self.sight.known(self.sight.plan.turn(self.ticket)?);
@@ -141,7 +142,7 @@ pub fn drawn<'a>(plan: &'a Plan<'_>, ticket: usize) -> impl Iterator<Item = Memb
         sample(eligible.len(), place, &mut random)
     });
     let places = places.into_iter().flatten();
-    places.filter_map(|place| eligible.get(place).map(read))
+    places.filter_map(|place| eligible.get(place).map(member_at))
 }
 
 /// [`SAMPLE`] distinct numbers below `len`, which is above [`ALL`]: one from each of as many parts of the

@@ -20,7 +20,7 @@ mod traffic;
 
 use crate::board::limit::Limit;
 use crate::board::record::{FarmRecord, MemberHot, MemberRecord};
-use crate::plan::Plan;
+use crate::plan::{Plan, member_at};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros, slow_start};
@@ -31,7 +31,7 @@ pub trait Roster {
     /// The member's record, if this process knows the member.
     fn member(&self, id: MemberId) -> Option<&MemberRecord>;
     /// The member's record, if it is known here, usable now, and not tried by this request yet.
-    fn eligible(&self, id: MemberId) -> Option<&MemberRecord>;
+    fn available(&self, id: MemberId) -> Option<&MemberRecord>;
 }
 
 /// What a method sees of a farm.
@@ -63,9 +63,9 @@ pub struct Affinity {
 
 impl Sight<'_> {
     /// The plan's members that this request can have, in the configuration's order.
-    fn eligible(&self) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
+    fn all_available(&self) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
         let ids = self.plan.eligible.iter();
-        ids.filter_map(|id| self.seen(MemberId(id.load(Ordering::Relaxed))))
+        ids.filter_map(|id| self.available(member_at(id)))
     }
 
     /// A member with its record, if this process knows it.
@@ -74,8 +74,8 @@ impl Sight<'_> {
     }
 
     /// A member with its record, if this request can have it.
-    fn seen(&self, id: MemberId) -> Option<(MemberId, &MemberRecord)> {
-        Some((id, self.roster.eligible(id)?))
+    fn available(&self, id: MemberId) -> Option<(MemberId, &MemberRecord)> {
+        Some((id, self.roster.available(id)?))
     }
 
     /// What a member is to get of its share now, of [`slow_start::FULL`].
@@ -100,15 +100,15 @@ impl Sight<'_> {
         share >= slow_start::FULL || random.u32(..slow_start::FULL) < share
     }
 
-    /// Those of [`Self::eligible`] that take part; all of them if all are in their slow start.
+    /// Those of [`Self::all_available`] that take part; all of them if all are in their slow start.
     fn taking_part(
         &self,
         random: &mut fastrand::Rng,
     ) -> impl Iterator<Item = (MemberId, &MemberRecord)> {
         let full = |member| self.share(member) == slow_start::FULL;
         let all = slow_start::is_over(self.farm, self.now)
-            || !self.eligible().any(|(_, member)| full(member));
-        self.eligible()
+            || !self.all_available().any(|(_, member)| full(member));
+        self.all_available()
             .filter(move |(_, member)| all || self.takes_part(member, random))
     }
 

@@ -9,7 +9,7 @@ use super::load::Load;
 use super::{Method, Sight};
 use crate::MemberId;
 use crate::board::record::MemberRecord;
-use crate::plan::from;
+use crate::plan::circle_from;
 use crate::sync::{AtomicU32, Ordering};
 use core::cmp;
 
@@ -40,7 +40,7 @@ fn draw<'a>(
     random: &mut fastrand::Rng,
     wanted: impl Fn(MemberId) -> bool,
 ) -> Option<(MemberId, &'a MemberRecord)> {
-    let usable = |id| wanted(id).then(|| sight.seen(id))?;
+    let usable = |id| wanted(id).then(|| sight.available(id))?;
     let eligible = sight.plan.eligible;
     for list in [sight.plan.turns, eligible] {
         let drawn = (0..DRAWS).find_map(|_| {
@@ -52,7 +52,7 @@ fn draw<'a>(
             return drawn;
         }
     }
-    from(eligible, place(eligible, random)).find_map(usable)
+    circle_from(eligible, place(eligible, random)).find_map(usable)
 }
 
 fn place(list: &[AtomicU32], random: &mut fastrand::Rng) -> usize {

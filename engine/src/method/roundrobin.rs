@@ -5,7 +5,7 @@
 
 use super::{Method, Sight};
 use crate::MemberId;
-use crate::plan::from;
+use crate::plan::circle_from;
 
 /// See the module.
 pub struct RoundRobin;
@@ -22,9 +22,11 @@ impl Method for RoundRobin {
         let eligible = sight.plan.eligible;
         let tries = sight.plan.turns.len().min(eligible.len().saturating_mul(2));
         (0..tries)
-            .filter_map(|_| sight.seen(sight.plan.turn(sight.take_ticket())?))
+            .filter_map(|_| sight.available(sight.plan.turn(sight.take_ticket())?))
             .find(|(_, member)| sight.takes_part(member, random))
-            .or_else(|| from(eligible, sight.take_ticket()).find_map(|id| sight.seen(id)))
+            .or_else(|| {
+                circle_from(eligible, sight.take_ticket()).find_map(|id| sight.available(id))
+            })
             .map(|(id, _)| id)
     }
 }

@@ -24,7 +24,7 @@ impl Method for Stats {
     fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         let mut look = Look::at(sight);
         look.around(random);
-        let members = look.eligible();
+        let members = look.available();
         let mut scores = [f64::INFINITY; ALL];
         for (place, (_, member)) in scores.iter_mut().zip(&members) {
             let score = sight

@@ -34,7 +34,7 @@ impl Roster for Farm {
         self.members.get(position as usize).filter(|_| between == 0)
     }
 
-    fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+    fn available(&self, id: MemberId) -> Option<&MemberRecord> {
         let tried = self.tried.lock().unwrap();
         self.member(id).filter(|_| !tried.contains(&id))
     }

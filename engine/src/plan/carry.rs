@@ -9,7 +9,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Plan, PlanMember, read};
+use super::{Plan, PlanMember, member_at};
 use crate::board::record::{FarmRecord, MemberRecord};
 use crate::sync::Ordering;
 
@@ -67,7 +67,7 @@ impl Had {
         let over = plan.next_ticket(farm).checked_rem(plan.turns.len())?;
         let mut turns: FxHashMap<u32, (usize, usize)> = FxHashMap::default();
         for (place, turn) in plan.turns.iter().enumerate() {
-            let (all, had) = turns.entry(read(turn).0).or_default();
+            let (all, had) = turns.entry(member_at(turn).0).or_default();
             *all += 1;
             *had += usize::from(place < over);
         }

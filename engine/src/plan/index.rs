@@ -5,7 +5,7 @@
 //! is a board index. Whether that member bears the name or the route is for the reader to check, who
 //! also meets others' entries that lie in the way.
 
-use super::{PlanMember, from};
+use super::{PlanMember, circle_from};
 use crate::MemberId;
 use crate::hashkey::hash;
 use crate::sync::AtomicU32;
@@ -52,7 +52,7 @@ pub(super) fn fill(members: &[PlanMember], entries: usize) -> Vec<u32> {
 
 /// Members that may be listed by the key, in their order.
 pub fn find(table: &[AtomicU32], key: u64) -> impl Iterator<Item = MemberId> {
-    from(table, place(key, table.len())).take_while(|id| id.0 != NOBODY)
+    circle_from(table, place(key, table.len())).take_while(|id| id.0 != NOBODY)
 }
 
 fn place(key: u64, entries: usize) -> usize {

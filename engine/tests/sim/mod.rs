@@ -139,7 +139,7 @@ impl Roster for Farm {
         self.members.get(id.0 as usize)
     }
 
-    fn eligible(&self, id: MemberId) -> Option<&MemberRecord> {
+    fn available(&self, id: MemberId) -> Option<&MemberRecord> {
         let in_service = self.in_service.get(id.0 as usize).copied();
         self.member(id).filter(|_| in_service == Some(true))
     }
