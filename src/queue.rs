@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use athena_engine::board::queue::{Gate, Place, Queue, Reach, Wish};
+use athena_engine::board::queue::{Gate, InLine, Queue, Reach, Wish};
 use athena_engine::board::record::flags;
 use athena_engine::{Micros, room};
 
@@ -22,7 +22,7 @@ pub struct Line<'a> {
     farm: &'a Farm,
     record: &'a Record,
     most: u32,
-    place: Option<Place<'static>>,
+    in_line: Option<InLine<'static>>,
     began: Micros,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Line<'a> {
             farm,
             record,
             most: farm.params.queue?,
-            place: None,
+            in_line: None,
             began: 0,
         })
     }
@@ -62,22 +62,22 @@ impl<'a> Line<'a> {
     /// # Safety
     /// `r` is live, and the record's.
     pub unsafe fn wait(&mut self, r: *mut ffi::request_rec) -> bool {
-        let (place, behind) = match &self.place {
+        let (in_line, behind) = match &self.in_line {
             // Called, or first, it has found nothing for itself.
-            Some(place) => (place, place.rank()),
+            Some(in_line) => (in_line, in_line.rank()),
             None => {
-                let Some(place) = self.enter() else {
+                let Some(in_line) = self.enter() else {
                     self.explain(r, "the line is full");
                     return false;
                 };
                 self.began = clock::now();
-                let place = self.place.insert(place);
+                let in_line = self.in_line.insert(in_line);
                 // After the entry shows: whoever gives a place back from here on sees it.
                 fence(Ordering::SeqCst);
-                if place.is_first() {
+                if in_line.is_first() {
                     return true;
                 }
-                (&*place, 0)
+                (&*in_line, 0)
             }
         };
         pass(self.farm, behind);
@@ -88,20 +88,20 @@ impl<'a> Line<'a> {
                 self.explain(r, "the time is over");
                 return false;
             }
-            let (word, waiting) = place.word();
+            let (word, waiting) = in_line.word();
             futex::wait(word, waiting, left.min(TICK));
             // SAFETY: the caller's promise.
             if unsafe { client::is_gone(r) } {
                 self.explain(r, "the client has gone");
                 return false;
             }
-            if place.answer() || place.is_first() {
+            if in_line.answer() || in_line.is_first() {
                 return true;
             }
         }
     }
 
-    fn enter(&self) -> Option<Place<'static>> {
+    fn enter(&self) -> Option<InLine<'static>> {
         let runtime = runtime::get()?;
         let wish = Wish {
             slot: *runtime.slot.get()?,
@@ -164,9 +164,9 @@ impl Drop for Line<'_> {
         }
         let queued = self.record.queued.get().saturating_add(waited);
         self.record.queued.set(queued);
-        let place = self.place.take();
-        if place.is_some() {
-            drop(place);
+        let in_line = self.in_line.take();
+        if in_line.is_some() {
+            drop(in_line);
             // After it has left: whoever has called it in vain gave his place back before.
             fence(Ordering::SeqCst);
             pass(self.farm, 0);

@@ -3,7 +3,7 @@
 //! A waiting request holds an entry, which says whose it is, and sleeps on its own word. Whoever
 //! gives a place back [`call`](Queue::call)s the first of those that can use it ([`Reach`]): class
 //! before class, then in the order of arrival. A request that is called elects again. Should it find
-//! nothing, it waits on in its old place, and [`pass`](Queue::pass)es the call on to those behind it:
+//! nothing, it waits on where it was, and [`pass`](Queue::pass)es the call on to those behind it:
 //! each of them tries once, and the call ends with the line. One that leaves passes it on to the first.
 //!
 //! Nothing is lost with a child that is killed: its parent gives its entries back
@@ -100,7 +100,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Lines up. `None`: `most` requests wait for the farm already, or there is no entry left.
-    pub fn enter(&self, wish: Wish, gate: Gate<'a>, most: u32) -> Option<Place<'a>> {
+    pub fn enter(&self, wish: Wish, gate: Gate<'a>, most: u32) -> Option<InLine<'a>> {
         if self.of(wish.farm).take(most as usize).count() >= most as usize {
             return None;
         }
@@ -118,7 +118,7 @@ impl<'a> Queue<'a> {
         // Whoever sees the rank sees the rest.
         entry.0.rank.store(rank.max(1), Ordering::SeqCst);
         gate.waiting.store(1, Ordering::SeqCst);
-        Some(Place {
+        Some(InLine {
             queue: *self,
             entry,
             farm: wish.farm,
@@ -293,16 +293,16 @@ impl Drop for Stay<'_> {
     }
 }
 
-/// A place in line, left when dropped.
+/// A request in line, which it leaves when dropped.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct InLine<'a> {
     queue: Queue<'a>,
     entry: Stay<'a>,
     farm: FarmId,
     waiting: u32,
 }
 
-impl<'a> Place<'a> {
+impl<'a> InLine<'a> {
     /// The word to sleep on, and what it says while nobody has called.
     pub const fn word(&self) -> (&'a AtomicU32, u32) {
         (&self.entry.0.word, self.waiting)
@@ -313,7 +313,7 @@ impl<'a> Place<'a> {
         self.entry.0.word.swap(self.waiting, Ordering::AcqRel) & CALLED != 0
     }
 
-    /// Where in line it is: those with a higher rank are behind it.
+    /// Where it stands: those with a higher rank are behind it.
     pub fn rank(&self) -> u64 {
         self.entry.0.rank.load(Ordering::Relaxed)
     }

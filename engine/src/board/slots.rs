@@ -162,8 +162,8 @@ impl<'a> SlotTable<'a> {
                 owner.store(0, Ordering::Release);
             }
         }
-        for (total, place) in doubtful {
-            repaired.requests += self.settle(total, &[place]);
+        for (total, column) in doubtful {
+            repaired.requests += self.settle(total, &[column]);
         }
         repaired
     }
@@ -194,26 +194,26 @@ impl<'a> SlotTable<'a> {
     /// total is off for long only where there was always somebody moving.
     pub fn reconcile(&self) -> Repaired {
         let mut repaired = Repaired::default();
-        let mut farms: HashMap<*const InFlight, (&InFlight, u32, Vec<Place>)> = HashMap::new();
+        let mut farms: HashMap<*const InFlight, (&InFlight, u32, Vec<Column>)> = HashMap::new();
         for (matrix, at) in self.matrices.iter().zip(0..) {
             let held = self.held(matrix);
             for ((totals, held), column) in matrix.members.iter().zip(held).zip(0..) {
-                let place = (at, column);
+                let column = (at, column);
                 // Those at work differ now and then, which is soon found out.
                 if totals.member.read().drift(held) != 0 {
-                    repaired.requests += self.settle(totals.member, &[place]);
+                    repaired.requests += self.settle(totals.member, &[column]);
                 }
                 if let Some(farm) = totals.farm {
                     let entry = farms.entry(ptr::from_ref(farm));
-                    let (_, sum, places) = entry.or_insert((farm, 0, Vec::new()));
+                    let (_, sum, columns) = entry.or_insert((farm, 0, Vec::new()));
                     *sum = sum.wrapping_add(held);
-                    places.push(place);
+                    columns.push(column);
                 }
             }
         }
-        for (total, sum, places) in farms.into_values() {
+        for (total, sum, columns) in farms.into_values() {
             if total.read().drift(sum) != 0 {
-                self.settle(total, &places);
+                self.settle(total, &columns);
             }
         }
         repaired
@@ -230,12 +230,12 @@ impl<'a> SlotTable<'a> {
         held
     }
 
-    /// Corrects the total of what the columns at `places` hold, as soon as nothing moves there; by
-    /// how much it was off.
-    fn settle(&self, total: &InFlight, places: &[Place]) -> u64 {
-        for _ in 0..LOOKS.div_ceil(places.len().max(1)) {
+    /// Corrects the total of what the `columns` hold, as soon as nothing moves there; by how much it
+    /// was off.
+    fn settle(&self, total: &InFlight, columns: &[Column]) -> u64 {
+        for _ in 0..LOOKS.div_ceil(columns.len().max(1)) {
             let reading = total.read();
-            if let Some(truth) = self.truth(places) {
+            if let Some(truth) = self.truth(columns) {
                 let drift = reading.drift(truth);
                 if drift == 0 || total.correct(reading, truth) {
                     return u64::from(drift);
@@ -249,11 +249,11 @@ impl<'a> SlotTable<'a> {
     /// What live children hold at some members; `None` while a request moves there. Exact for a
     /// total that is the same before and after: a child that had moved in between would have moved
     /// the total too.
-    fn truth(&self, places: &[Place]) -> Option<u32> {
+    fn truth(&self, columns: &[Column]) -> Option<u32> {
         let mut sum = 0u32;
         for live in self.live() {
             let slot = live.slot.0 as usize;
-            for (matrix, column) in places {
+            for (matrix, column) in columns {
                 let cell = self.matrices.get(*matrix)?.row(slot).get(*column)?;
                 let Cell { held, moving } = Cell::read(cell);
                 if moving {
@@ -266,8 +266,8 @@ impl<'a> SlotTable<'a> {
     }
 }
 
-/// A matrix, and a column of it.
-type Place = (usize, usize);
+/// A column: its matrix, and where in it.
+type Column = (usize, usize);
 
 #[cfg(not(loom))]
 fn pause() {

@@ -59,10 +59,10 @@ fn a_place_given_back_while_one_lines_up_is_not_lost() {
         let theirs = Arc::clone(&shared);
         let giver = spawn(move || theirs.give_back());
         shared.with(|queue, gate| {
-            let place = queue.enter(wish(1), gate, 9).unwrap();
+            let waiting = queue.enter(wish(1), gate, 9).unwrap();
             shared.pass();
             giver.join().unwrap();
-            assert!(place.answer());
+            assert!(waiting.answer());
         });
     });
 }

@@ -53,7 +53,7 @@ fn class_before_class_and_then_by_arrival() {
         assert!(Queue::has_line(gate) && first(2) && !first(0));
         for next in [2, 4, 0, 1, 3] {
             assert!(queue.call(FARM, gate, |_| true).is_some());
-            let called = |place: &Option<Place<'_>>| place.as_ref().is_some_and(Place::answer);
+            let called = |one: &Option<InLine<'_>>| one.as_ref().is_some_and(InLine::answer);
             let called: Vec<bool> = line.iter().map(called).collect();
             let expected: Vec<bool> = (0..5).map(|at| at == next).collect();
             assert_eq!(called, expected);
@@ -84,7 +84,7 @@ fn a_call_is_passed_on_to_the_end_of_the_line_and_not_back() {
         let gate = list.gate();
         let line = [1, 2, 9].map(|priority| queue.enter(wish(priority, 0), gate, 8).unwrap());
         let pass = |behind| queue.pass(FARM, gate, behind, |_| true).is_some();
-        let called = || line.each_ref().map(Place::answer);
+        let called = || line.each_ref().map(InLine::answer);
         assert!(queue.call(FARM, gate, |_| true).is_some());
         for next in 1..3 {
             assert!(pass(line[next - 1].rank()));
@@ -109,7 +109,7 @@ fn a_call_that_is_passed_on_overtakes_nobody() {
         let gate = list.gate();
         let enter = |leaves| queue.enter(wish(1, leaves), gate, 8).unwrap();
         let line = [enter(0), enter(50), enter(0)];
-        let called = || line.each_ref().map(Place::answer);
+        let called = || line.each_ref().map(InLine::answer);
         // The second is called, and asks for what the others do not: it is in nobody's way.
         assert!(queue.call(FARM, gate, |reach| reach.leaves == 50).is_some());
         assert!(
@@ -166,7 +166,7 @@ fn a_request_reaches_its_own_members_and_unless_bound_all_that_do_not_drain() {
                 reach,
                 ..wish(1, 0)
             };
-            let _place = queue.enter(wish, list.gate(), 1).unwrap();
+            let _first = queue.enter(wish, list.gate(), 1).unwrap();
             assert!(queue.precedes(FARM, 1, |listed| listed == reach));
         });
     }
@@ -199,8 +199,8 @@ fn who_waits_in_no_line_has_an_entry_and_nothing_else() {
         let gate = list.gate();
         let stays = [1, 2].map(|slot| queue.stay(SlotId(slot)).unwrap());
         assert_eq!((queue.len(FARM), Queue::has_line(gate)), (0, false));
-        let place = queue.enter(wish(1, 0), gate, 9).unwrap();
-        assert!(place.is_first());
+        let first = queue.enter(wish(1, 0), gate, 9).unwrap();
+        assert!(first.is_first());
         assert!(queue.enter(wish(1, 0), gate, 9).is_none());
         assert!(queue.stay(SlotId(3)).is_none());
         drop(stays);
