@@ -1,10 +1,9 @@
 //! What agents say of their members, in the words of `HAProxy`'s agent checks (`agent-check` in its
 //! configuration manual; `src/server.c`, `src/check.c`): `75% up`, `drain`, `down#disk full`.
 //!
-//! It stands on the board in words of its own, beside what people set, and is taken back by the agent
-//! alone: `up` ends `down`, `ready` ends `drain` and `maint`, `100%` gives the whole weight. What an agent
-//! does not speak of stays as it was. When the member's line names it no more, nobody is left to take it
-//! back: then it ends.
+//! What an agent says is kept on the board apart from what people set, and only the agent takes it back:
+//! `up` ends `down`, `ready` ends `drain` and `maint`, `100%` gives the whole weight. What it does not
+//! speak of stays as it was. When the member's line no longer names an agent, what it said is forgotten.
 
 use core::fmt;
 use core::net::Ipv6Addr;

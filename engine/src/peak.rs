@@ -6,7 +6,8 @@
 //! by then. (The peak EWMA of Finagle and linkerd has one number for both: an answer ten times as slow as
 //! usual keeps requests away for three half-lives, and of equal members the load follows such answers.)
 //!
-//! A straight line is one word for all processes: when it ends. Of several, the last counts.
+//! It fades in a straight line, so one word holds it for all processes: when it is forgiven. Of several
+//! slow answers, the one forgiven last counts.
 
 use crate::Micros;
 use crate::ageing::float;

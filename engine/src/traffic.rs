@@ -4,13 +4,12 @@
 //! At a steady rate `r` the sum settles at `r × half-life / ln 2`; what a member carried yesterday
 //! says nothing today, which is what tells it from lifetime totals.
 //!
-//! Two processes at a time do as in [`crate::ageing`]; ageing and adding may swap places between two processes;
-//! then the bytes of one count as if they had come an instant earlier.
+//! The two atomics are moved as [`crate::ageing`] says. Where two processes meet, one may add before
+//! the other has aged the sum: its bytes then count as if they had come an instant earlier.
 
 use crate::Micros;
 use crate::ageing::{self, decay};
 use crate::board::record::MemberHot;
-
 use crate::sync::Ordering;
 
 /// Adds the bytes of a request that ended.

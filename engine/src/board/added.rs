@@ -3,11 +3,11 @@
 //! one, under the farm's lock, and counts up the farm's roster; every child that sees it moved makes
 //! of the seats what it needs. Whatever is written there is hostile until the child has checked it.
 //!
-//! A seat's *tenure* counts who came and who left. A process that knows a member by another tenure
-//! than the seat's has to do with one that is gone: it lets go of it, and the seat is vacant only when
-//! nobody in any child has a request there. To that end each looks at what the other writes, after
-//! it has written itself: a request counts in the cells, then looks at the tenure; who removes a
-//! member moves the tenure, and who wants the seat then looks at the cells.
+//! A seat's *tenure* counts who came and who left. A process that remembers another tenure than the
+//! seat's has a member that is gone, and lets go of it. The seat is vacant only when nobody in any
+//! child has a request there. To that end each looks at what the other writes, after it has written
+//! itself: a request counts in the cells, then looks at the tenure; who removes a member moves the
+//! tenure, and who wants the seat then looks at the cells.
 
 use super::Board;
 use super::attach::{identify, restore_member};

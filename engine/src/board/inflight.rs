@@ -14,8 +14,9 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// million requests at a member, nor four thousand threads between two instructions.
 const MOVING: u32 = 1 << 20;
 
-/// The total counts in its lower half, and in the upper one how often it was added to: two readings
-/// that are equal have nothing between them.
+/// The total counts in its lower half, and in the upper one how often it was added to, so that a
+/// compare-and-swap that still finds the value it read knows that no request began or ended in
+/// between.
 const OPENED: u64 = 1 << 32 | 1;
 
 /// A member's total.
@@ -64,8 +65,8 @@ impl InFlight {
     }
 }
 
-/// What a request counts in. The farm's total never has one that the member's has not: a share of it
-/// is never too large.
+/// What a request counts in. It counts at its member before it counts in the farm, and leaves the
+/// farm first: the farm's total, and a share computed from it, is never too large.
 #[derive(Clone, Copy, Debug)]
 pub struct Totals<'a> {
     /// Its member's total.

@@ -8,7 +8,7 @@ use std::hash::Hash;
 pub struct Given {
     /// Its index.
     pub id: u32,
-    /// Whether it has been somebody else's or nobody's.
+    /// It has to be zeroed: it was nobody's, or somebody else's.
     pub fresh: bool,
 }
 

@@ -164,9 +164,9 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Calls the first behind this rank that may have a place, out of all that are left. Is it called
-    /// already, this is the same call: it, too, looks for all that are left, and nobody behind it is to
-    /// come first.
+    /// Calls the first behind this rank that may have one of the places that are left. Nothing is done
+    /// if that one has been called already: it is about to look at every place left, these included,
+    /// and whoever is behind it must not overtake it.
     pub fn pass(
         &self,
         farm: FarmId,

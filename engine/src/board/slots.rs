@@ -3,8 +3,8 @@
 //! The truth is a matrix of cells (slot, member), each written by the one process that owns the
 //! slot; [`super::inflight`] says how a cell and its member's total move together. When a child has
 //! died, [`SlotTable::release`] takes its cells off the totals. Where it was killed in the middle of
-//! a move, the total may now be too high; that is found out at once, and again by
-//! [`SlotTable::reconcile`] now and then.
+//! a move, they may now be too high: the member's total is corrected at once, the farm's when
+//! [`SlotTable::reconcile`] is called the next time.
 //!
 //! Owners, cells and totals can be overwritten by a hostile child, which makes numbers wrong; where
 //! they lie is private memory.
@@ -17,8 +17,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use super::inflight::{Cell, InFlight, Totals};
 
-/// How many columns are looked at to correct a total. After each look the threads that were moving
-/// may go on.
+/// Columns that one correction may read in all; a farm's total reads one for each member. Between two
+/// tries the thread yields, so that a request in mid-move can finish.
 const LOOKS: usize = if cfg!(loom) { 2 } else { 100 };
 
 /// A child's row in the matrix.
@@ -190,8 +190,8 @@ impl<'a> SlotTable<'a> {
         }
     }
 
-    /// Corrects totals that differ from their cells. To be called now and then, by one process: a
-    /// total is off for long only where there was always somebody moving.
+    /// Corrects totals that differ from their cells. To be called now and then, by one process. A
+    /// total stays wrong only for as long as some request is in mid-move whenever one looks.
     pub fn reconcile(&self) -> Repaired {
         let mut repaired = Repaired::default();
         let mut farms: HashMap<*const InFlight, (&InFlight, u32, Vec<Column>)> = HashMap::new();

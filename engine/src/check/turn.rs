@@ -45,8 +45,8 @@ impl Turn {
 }
 
 impl Check {
-    /// Counts the result of a check that was in turn. Whether the member, `down` by its checks or not,
-    /// is the other from now on.
+    /// Counts the result of a check in turn. True when it changes the member's state; `down`: its
+    /// checks have it down so far.
     pub fn turns(&self, health: &MemberHealth, passed: bool, down: bool) -> bool {
         let before = health.check_run.load(Ordering::Relaxed);
         let run = if passed {
