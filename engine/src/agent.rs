@@ -145,12 +145,10 @@ impl Words {
 
     /// Nothing was said.
     pub fn is_empty(&self) -> bool {
-        *self
-            == Self {
-                reason: self.reason.clone(),
-                unknown: self.unknown.clone(),
-                ..Self::default()
-            }
+        self.up.is_none()
+            && self.service.is_none()
+            && self.percent.is_none()
+            && self.max_conn.is_none()
     }
 
     /// What follows a `#`, without control characters.
