@@ -34,6 +34,9 @@ pub const LETTERS: [(u32, char); 8] = [
     (flags::DOWN, 'E'),
 ];
 
+/// Those that people set by their letters.
+pub const SETTABLE: u32 = FLAGS_ALL & !(flags::CHECK_FAILED | flags::DOWN);
+
 /// The letters that are set.
 pub fn letters(set: u32) -> impl Iterator<Item = char> {
     let letters = LETTERS.into_iter();

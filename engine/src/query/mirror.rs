@@ -7,8 +7,9 @@ use super::error::{QueryError, Reason};
 use super::kind::Of;
 use super::request::Selection;
 use super::split::{Raw, quoted};
-use super::update::{FARM, MEMBER, SETTABLE, Update};
+use super::update::{FARM, MEMBER, Update};
 use crate::board::record::flags;
+use crate::board::values::{SETTABLE, letters};
 use crate::change::{FarmState, MemberState};
 use crate::stats::Statistic;
 use std::fmt::Write;
@@ -78,16 +79,12 @@ pub fn write_member(
     state: &MemberState,
     pushed: impl Iterator<Item = Statistic>,
 ) {
-    let set = |flag: u32| state.settings.flags & flag != 0;
-    let mut letters: String = SETTABLE
-        .iter()
-        .filter(|(_, flag)| set(*flag))
-        .map(|(letter, _)| *letter)
-        .collect();
+    let set = state.settings.flags;
+    let mut letters: String = letters(set & SETTABLE).collect();
     if letters.is_empty() {
         letters.push('-');
     }
-    let up = if set(flags::DOWN) { "down" } else { "up" };
+    let up = if set & flags::DOWN != 0 { "down" } else { "up" };
     let _ = write!(to, "h={},g={letters},u={up}", quoted(name));
     write_keys(to, MEMBER, &state.words());
     let mut pushed: Vec<_> = pushed

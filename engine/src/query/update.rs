@@ -7,6 +7,7 @@ use super::request::{Selection, given, unknown};
 use super::split::{Item, Raw};
 use crate::agent::Words;
 use crate::board::record::flags;
+use crate::board::values::{LETTERS, SETTABLE};
 use crate::change::{FarmChange, MemberChange};
 use crate::config::param::ParamError;
 use crate::config::value::Must;
@@ -58,16 +59,6 @@ pub(super) const FARM: &[(&str, &str)] = &[
     ("m", "method"),
     ("W", "forward"),
     ("F", "fallback"),
-];
-
-/// mod_proxy's letters that people set.
-pub(super) const SETTABLE: [(char, u32); 6] = [
-    ('D', flags::DISABLED),
-    ('S', flags::STOPPED),
-    ('I', flags::IGNORE_ERRORS),
-    ('H', flags::STANDBY),
-    ('R', flags::SPARE),
-    ('N', flags::DRAIN),
 ];
 
 impl<'t> Update<'t> {
@@ -205,11 +196,12 @@ fn state(change: &mut MemberChange, text: &str) -> Result<(), Must> {
 /// These letters and no others; `-` stands for none.
 fn letters(change: &mut MemberChange, text: &str) -> Result<(), Must> {
     let text = if text == "-" { "" } else { text };
-    let known = |c| SETTABLE.iter().any(|(letter, _)| *letter == c);
+    let settable = || LETTERS.into_iter().filter(|(flag, _)| flag & SETTABLE != 0);
+    let known = |c| settable().any(|(_, letter)| letter == c);
     if !text.chars().all(known) {
         return Err("must be letters among DSIHRN, or -".to_owned());
     }
-    for (letter, flag) in SETTABLE {
+    for (flag, letter) in settable() {
         change.flag(flag, text.contains(letter));
     }
     Ok(())
