@@ -50,7 +50,7 @@ pub unsafe extern "C" fn check_config(
                 return OK;
             }
             let Some(proxy) = proxy::get() else { return OK };
-            let read = read(s, proxy, engine_is_on(s), &findings());
+            let read = read(s, proxy, engine_is_on(s));
             told(s, read.map(drop))
         }
     })
@@ -96,12 +96,11 @@ unsafe fn read(
     main: *mut ffi::server_rec,
     proxy: &Proxy,
     engine: bool,
-    findings: &Findings,
 ) -> Result<(Vec<Draft>, Tables), String> {
     // SAFETY: the caller's promise.
     let (drafts, tables) = unsafe { draft::all(main, proxy, engine)? };
     if engine {
-        check::all(&drafts, &tables, findings)?;
+        check::all(&drafts, &tables)?;
     }
     Ok((drafts, tables))
 }
@@ -124,13 +123,13 @@ unsafe fn assemble(
     let findings = findings();
     // SAFETY: the caller's promise, here and below.
     unsafe {
-        let (drafts, tables) = read(main, proxy, engine, &findings)?;
+        let (drafts, tables) = read(main, proxy, engine)?;
         if drafts.is_empty() && !engine {
             return Ok(());
         }
         if engine {
-            for (_, _, balancer) in tables.iter().flat_map(|(_, names)| names) {
-                manager::nonce::make(*balancer)?;
+            for named in tables.iter().flat_map(|(_, names)| names) {
+                manager::nonce::make(named.balancer)?;
             }
             for farm in &findings.empty {
                 let text = format!("ATH0020: farm {farm} has no members: requests to it get 503");
@@ -231,10 +230,10 @@ unsafe fn fill_tables(
         let Some(conf) = (unsafe { ServerConf::own(pool, s) }) else {
             continue;
         };
-        let farms = names.into_iter().filter_map(|(name, index, balancer)| {
-            let farm = runtime.farms.get(index)?;
-            let declared = findings.declared.contains(&name);
-            Some((name, declared, FarmRef { farm, balancer }))
+        let farms = names.into_iter().filter_map(|named| {
+            let farm = runtime.farms.get(named.draft)?;
+            let balancer = named.balancer;
+            Some((named.name, named.declared, FarmRef { farm, balancer }))
         });
         // SAFETY: as above.
         let rules = unsafe { rules_of(s, proxy) };

@@ -1,6 +1,6 @@
 //! What the configuration said, for each server and section.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{c_char, c_void};
 
 use athena_engine::config::allow::Allowed;
@@ -52,6 +52,8 @@ pub struct ServerConf {
     pub max_embed: Option<usize>,
     /// `AthAllowDiverseMulti`.
     pub diverse: Option<bool>,
+    /// Farms that `AthFarm` or `LBServerCluster` declared in this server: these may have a dot in their name.
+    pub declared: HashSet<String>,
     /// What was taken off mod_proxy's lines for farms of this server, by farm name.
     pub farms: HashMap<String, FarmParams>,
     /// Likewise for members, by worker.
@@ -70,6 +72,15 @@ impl ServerConf {
                 .cast::<ServerConf>()
                 .as_ref()
         }
+    }
+
+    /// What stands in a server itself: httpd gives a virtual host without a directive of ours the main
+    /// server's very structure.
+    pub fn written_in<'a>(s: *const ffi::server_rec) -> Option<&'a ServerConf> {
+        let conf = Self::of(s)?;
+        // SAFETY: httpd sets `ap_server_conf` before the hooks that ask run.
+        let is_main = std::ptr::eq(s, unsafe { ffi::ap_server_conf });
+        (is_main || !std::ptr::eq(conf, Self::main()?)).then_some(conf)
     }
 
     /// The same, to be changed.
@@ -131,6 +142,7 @@ impl ServerConf {
             cookie: own.cookie.or(&self.cookie),
             max_embed: own.max_embed.or(self.max_embed),
             diverse: own.diverse.or(self.diverse),
+            declared: own.declared,
             farms: own.farms,
             members: own.members,
             table: FarmTable::default(),

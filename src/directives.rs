@@ -32,6 +32,8 @@ struct Line {
 /// The line that [`crate::tree`] inserts for parameters of ours:
 /// `AthParams DIRECTIVE FARM MEMBER key=value…`.
 pub const PARAMS: &CStr = c"AthParams";
+/// The line it inserts for a farm that `AthFarm` or `LBServerCluster` declared: `AthDeclared FARM`.
+pub const DECLARED: &CStr = c"AthDeclared";
 /// The line it inserts into a `<Proxy>` section that holds rules for requests.
 pub const RULES: &CStr = c"AthRules";
 /// The line it puts in the place of one that is wrong: `AthError MESSAGE`.
@@ -174,6 +176,12 @@ pub static TABLE: Table = Table(&[
         params,
         ANYWHERE,
         c"inserted by mod_athena for its parameters"
+    ),
+    directive!(
+        DECLARED,
+        declared,
+        ANYWHERE,
+        c"inserted by mod_athena for AthFarm and LBServerCluster"
     ),
     directive!(
         RULES,
@@ -435,6 +443,11 @@ fn rules(line: &Line) -> Reading {
 
 fn error(line: &Line) -> Reading {
     Err(line.words().concat())
+}
+
+fn declared(line: &Line) -> Reading {
+    line.server()?.declared.extend(line.words());
+    Ok(())
 }
 
 fn params(line: &Line) -> Reading {

@@ -29,8 +29,6 @@ type ServerId = usize;
 /// What the walk found that only makes sense once all servers are known.
 #[derive(Default)]
 pub struct Findings {
-    /// Farms that `AthFarm` or `LBServerCluster` declared: these may have a dot in their name.
-    pub declared: BTreeSet<String>,
     /// Farms without a member, as texts for the log.
     pub empty: BTreeSet<String>,
     /// Some `ProxyPassReverse` line is marked ([`mark`]).
@@ -63,7 +61,6 @@ pub unsafe fn rewrite(pool: *mut ffi::apr_pool_t, root: *mut *mut Node) -> Findi
     };
     // SAFETY: the caller's promise; every node reached is httpd's or made in the same pool.
     unsafe {
-        walk.modernise(root, true);
         walk.collect(root);
         walk.engine = engine_is_on(*root);
         walk.refuse_hidden_members();
@@ -95,9 +92,9 @@ struct Walk {
 }
 
 impl Walk {
-    /// Turns the old directives into mod_proxy's lines. `outside`: not within a section other than
-    /// a virtual host's.
-    unsafe fn modernise(&mut self, head: *mut *mut Node, outside: bool) {
+    /// Turns the old directives of a server's list into mod_proxy's lines; the farms they declare.
+    unsafe fn modernise(&self, head: *mut *mut Node) -> BTreeSet<String> {
+        let mut declared = BTreeSet::new();
         // SAFETY: the tree's own links.
         unsafe {
             let mut node = *head;
@@ -105,32 +102,34 @@ impl Walk {
                 let next = (*node).next;
                 let name = text((*node).directive);
                 let args = text((*node).args);
-                let plain = match name.to_ascii_lowercase().as_str() {
-                    _ if !outside => None,
+                let lines = match name.to_ascii_lowercase().as_str() {
                     "athfarm" => Some(self.ath_farm(&name, &args)),
                     "lbservercluster" => Some(said(rewrite::lb_server_cluster(&args))),
                     "lbproxypass" => Some(said(rewrite::lb_proxy_pass(&args))),
                     _ => None,
                 };
-                match plain {
-                    Some(Ok(lines)) => {
+                match lines {
+                    Some(Ok(mut lines)) => {
                         if !name.eq_ignore_ascii_case("lbproxypass")
                             && let Some(farm) = words::split(&args).next()
                         {
-                            self.findings.declared.insert(farm.to_ascii_lowercase());
+                            let farm = farm.to_ascii_lowercase();
+                            lines.push(Plain {
+                                name: to_str(directives::DECLARED),
+                                args: words::quote(&farm),
+                                children: Vec::new(),
+                            });
+                            declared.insert(farm);
                         }
                         self.replace(node, lines);
                     }
                     Some(Err(error)) => self.refuse(node, &error),
-                    None if !(*node).first_child.is_null() => {
-                        let host = name.eq_ignore_ascii_case("<VirtualHost");
-                        self.modernise(&raw mut (*node).first_child, outside && host);
-                    }
                     None => {}
                 }
                 node = next;
             }
         }
+        declared
     }
 
     unsafe fn ath_farm(&self, shown: &str, args: &str) -> Result<Vec<Plain>, String> {
@@ -276,7 +275,7 @@ impl Walk {
     /// The farm that a URL names in a server, in any spelling.
     fn farm_of(&self, url: &str, server: ServerId) -> Option<String> {
         let target = Target::parse(url.as_bytes())?;
-        let declared = |name: &str| self.findings.declared.contains(name);
+        let declared = |name: &str| self.declares(name, server);
         let name = target::farm_name(&target, declared)?.into_owned();
         self.known(&name, server).then_some(name)
     }

@@ -170,6 +170,57 @@ def test_members_of_an_inherited_farm(make_httpd, backends):
         assert fetch(server.port, "/farm/x").header("X-Own") == "yes"
 
 
+def test_a_dotted_name_is_declared_in_one_server(httpd, backends):
+    """In others it is the host's."""
+    members = backends(2)
+    server = httpd("event", conf=farm(members.urls[:1], name="farm.dot") + f"""
+        ProxyPass "/dot/" "http://farm.dot/"
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName first.example
+        </VirtualHost>
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName second.example
+          BalancerInherit Off
+          ProxyPassInherit Off
+          AthFarm Farm.Dot {members.urls[1]}
+          ProxyPass "/dot/" "http://farm.dot/"
+        </VirtualHost>
+    """)
+    server.expect("AH00898")
+
+    def ask(host):
+        return fetch(server.port, "/dot/x", headers={"Host": host})
+
+    assert ask("first.example").status >= 500
+    assert ask("second.example").member == 1
+    assert members.requests() == [0, 1]
+
+
+def test_what_a_virtual_host_does_not_inherit_is_not_its_own(httpd, backends):
+    """Even where it has no line of this module."""
+    members = backends(1)
+    away = "fallback=redirect:http://away.example/"
+    server = httpd("event", conf=f"""
+        AthFarm farm.dot http://127.0.0.1:9
+        AthFarm farm_one http://127.0.0.1:9 {away}
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName first.example
+          BalancerInherit Off
+          ProxyPassInherit Off
+          {farm(members.urls, name="farm.dot")}
+          {farm(members.urls, each="status=+D")}
+          ProxyPass "/balancer/" "balancer://farm.dot/"
+          ProxyPass "/host/" "http://farm.dot/"
+          ProxyPass "/one/" "balancer://farm_one/"
+        </VirtualHost>
+    """)
+    server.expect("AH00898|ATH0112")
+    assert fetch(server.port, "/balancer/x").status == 200
+    assert fetch(server.port, "/host/x").status >= 500
+    assert fetch(server.port, "/one/x").status == 503
+    assert members.requests() == [1]
+
+
 @pytest.mark.parametrize("spelling", ["http", "balancer"])
 def test_parameters_on_a_virtual_hosts_line_are_the_farms(make_httpd, backends, spelling):
     """Also where the farm is the main server's: never silently ignored."""

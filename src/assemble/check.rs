@@ -6,17 +6,16 @@ use athena_engine::config::forward;
 use super::draft::{Draft, Names, Tables};
 use crate::conf::ServerConf;
 use crate::log::{self, Level};
-use crate::tree::Findings;
 
 /// Looks at all farms of a configuration.
-pub fn all(drafts: &[Draft], tables: &Tables, findings: &Findings) -> Result<(), String> {
+pub fn all(drafts: &[Draft], tables: &Tables) -> Result<(), String> {
     classes(drafts, tables)?;
     for draft in drafts {
         draft.sessions().check()?;
         score(draft)?;
     }
     for (_, names) in tables {
-        forwards(drafts, names, findings)?;
+        forwards(drafts, names)?;
     }
     Ok(())
 }
@@ -50,11 +49,10 @@ fn score(draft: &Draft) -> Result<(), String> {
 }
 
 /// Refuses a `forward` to nobody, or in a circle, among the farms of a server.
-fn forwards(drafts: &[Draft], names: &Names, findings: &Findings) -> Result<(), String> {
-    let named = names.iter().filter_map(|(name, index, _)| {
-        let declared = findings.declared.contains(name);
-        Some((name.clone(), declared, drafts.get(*index)?))
-    });
+fn forwards(drafts: &[Draft], names: &Names) -> Result<(), String> {
+    let named = names
+        .iter()
+        .filter_map(|named| Some((named.name.clone(), named.declared, drafts.get(named.draft)?)));
     let of = |draft: &&Draft| {
         let members = draft.members.iter().map(|member| &member.params.forward);
         let said = members.chain([&draft.params.forward]);

@@ -46,8 +46,18 @@ pub struct MemberDraft {
 
 pub type Provider = (*const ffi::proxy_balancer_method, Rule);
 
-/// The farms that a server's names stand for: indices into the list of drafts.
-pub type Names = Vec<(String, usize, *mut ffi::proxy_balancer)>;
+/// What a server's name stands for.
+pub struct Named {
+    pub name: String,
+    /// `AthFarm` or `LBServerCluster` declared it, in this server or where the farm is inherited from.
+    pub declared: bool,
+    /// Index into the list of drafts.
+    pub draft: usize,
+    pub balancer: *mut ffi::proxy_balancer,
+}
+
+/// The farms of a server.
+pub type Names = Vec<Named>;
 
 /// Those of each server.
 pub type Tables = Vec<(*mut ffi::server_rec, Names)>;
@@ -93,7 +103,16 @@ pub unsafe fn all(
                         drafts.len() - 1
                     }
                 };
-                names.push((name, index, balancer));
+                let declares = |s: *mut ffi::server_rec| {
+                    ServerConf::written_in(s).is_some_and(|conf| conf.declared.contains(&name))
+                };
+                let origin = drafts.get(index).map(|draft| draft.server_rec);
+                names.push(Named {
+                    declared: declares(s) || origin.is_some_and(declares),
+                    name,
+                    draft: index,
+                    balancer,
+                });
             }
             tables.push((s, names));
         }
@@ -140,8 +159,7 @@ impl Draft {
         provider: Provider,
     ) -> Result<Self, String> {
         let conf = ServerConf::of(s);
-        let params = conf
-            .as_ref()
+        let params = ServerConf::written_in(s)
             .and_then(|conf| conf.farms.get(&name).cloned())
             .unwrap_or_default();
         // SAFETY: mod_proxy's own structures of a configuration that has been read.

@@ -1,6 +1,6 @@
 //! Which farms each server defines, and which of them it inherits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use athena_engine::config::target::{balancer_name, is_filled_in};
 use athena_engine::config::words;
@@ -14,6 +14,8 @@ pub(super) struct Server {
     pub(super) head: *mut *mut Node,
     /// `ServerName` of a virtual host, for messages.
     pub(super) name: String,
+    /// Farms that `AthFarm` or `LBServerCluster` declared here.
+    pub(super) declared: BTreeSet<String>,
     /// Farms this server defines.
     pub(super) farms: BTreeMap<String, FarmLines>,
     /// What it says about inheriting the main server's farms.
@@ -43,7 +45,7 @@ pub(super) struct FarmLines {
 }
 
 impl Walk {
-    /// Lists the servers and the farms each defines.
+    /// Lists the servers and the farms each defines, the old directives being turned into mod_proxy's.
     pub(super) unsafe fn collect(&mut self, root: *mut *mut Node) {
         // SAFETY: as `modernise`.
         unsafe {
@@ -62,6 +64,8 @@ impl Walk {
         let mut server = Server {
             head,
             name: String::new(),
+            // SAFETY: as `modernise`.
+            declared: unsafe { self.modernise(head) },
             farms: BTreeMap::new(),
             inherits: Inherits::default(),
         };
@@ -181,6 +185,14 @@ impl Walk {
     /// A server has a farm of this name.
     pub(super) fn known(&self, farm: &str, server: ServerId) -> bool {
         self.farm_lines(farm, server).is_some() || self.inherited(farm, server).is_some()
+    }
+
+    /// Whether a farm's name with a dot in it is no host's: by what this server says, or the one that it
+    /// has the farm from.
+    pub(super) fn declares(&self, farm: &str, server: ServerId) -> bool {
+        let servers = [server, self.defines(farm, server)];
+        let mut servers = servers.iter().filter_map(|id| self.servers.get(*id));
+        servers.any(|server| server.declared.contains(farm))
     }
 
     /// The server whose farm a server means by a name: its own, or the main one's. A ProxyPass to
