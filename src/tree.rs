@@ -26,6 +26,10 @@ type Node = ffi::ap_directive_t;
 /// Where a list of lines stands: the main server, or a virtual host's section.
 type ServerId = usize;
 
+/// A farm has one rule, and its members one state, whoever inherits it. (Besides, mod_proxy's merge reads
+/// a `failonstatus` that the main server may not have.)
+const ONE_FOR_ALL: [&str; 3] = ["lbmethod", "failonstatus", "failontimeout"];
+
 /// What the walk found that only makes sense once all servers are known.
 #[derive(Default)]
 pub struct Findings {
@@ -81,12 +85,22 @@ pub unsafe fn rewrite(pool: *mut ffi::apr_pool_t, root: *mut *mut Node) -> Findi
     walk.findings
 }
 
+/// Parameters that a line gives a balancer.
+struct Set {
+    server: ServerId,
+    farm: String,
+    params: String,
+    /// In this server the balancer is one that its own line makes, as `ProxyPass balancer://FARM` would.
+    made: bool,
+    origin: *mut Node,
+}
+
 struct Walk {
     pool: *mut ffi::apr_pool_t,
     servers: Vec<Server>,
     findings: Findings,
-    /// `ProxySet` lines to append to a server's list: mod_proxy sets only what is defined by then.
-    sets: Vec<(ServerId, String, *mut Node)>,
+    /// What to append to servers' lists: mod_proxy sets only what is defined by then.
+    sets: Vec<Set>,
     /// `AthEngine On`: every farm is ours.
     engine: bool,
 }
@@ -230,8 +244,9 @@ impl Walk {
             let farm = taken.farm.clone();
             let defined = farm.map(|farm| (self.defines(&farm, around.server), farm));
             if self.engine && defined.as_ref().is_some_and(|(id, _)| *id != around.server) {
-                // A farm has one rule, whoever inherits it.
-                taken.lift(line, section, "lbmethod");
+                for key in ONE_FOR_ALL {
+                    taken.lift(line, section, key);
+                }
             }
             if taken.kept != args {
                 (*node).args = pool::text(self.pool, &taken.kept);
@@ -239,10 +254,22 @@ impl Walk {
             let Some((server, farm)) = defined else {
                 return;
             };
-            if !taken.for_farm.is_empty() {
-                let url = words::quote(&format!("balancer://{farm}"));
-                let set = pairs(&taken.for_farm);
-                self.sets.push((server, format!("{url} {set}"), node));
+            // In all else a server has, as in stock httpd, what its own lines say.
+            let for_all = |(key, _): &(String, String)| {
+                ONE_FOR_ALL.iter().any(|one| one.eq_ignore_ascii_case(key))
+            };
+            let for_farm = std::mem::take(&mut taken.for_farm).into_iter();
+            let (all, own): (Vec<_>, Vec<_>) = for_farm.partition(for_all);
+            for (target, params) in [(server, all), (around.server, own)] {
+                if !params.is_empty() {
+                    self.sets.push(Set {
+                        server: target,
+                        farm: farm.clone(),
+                        params: pairs(&params),
+                        made: target != server,
+                        origin: node,
+                    });
+                }
             }
             if !taken.params.is_empty() {
                 let shown = line.directive().trim_start_matches('<');
@@ -314,9 +341,19 @@ impl Walk {
     }
 
     unsafe fn append_sets(&mut self) {
-        for (server, args, origin) in std::mem::take(&mut self.sets) {
+        for set in std::mem::take(&mut self.sets) {
+            let url = words::quote(&format!("balancer://{}", set.farm));
             // SAFETY: as `modernise`.
-            unsafe { self.append(server, "ProxySet", &args, origin) }
+            unsafe {
+                if !set.made {
+                    let args = format!("{url} {}", set.params);
+                    self.append(set.server, "ProxySet", &args, set.origin);
+                } else if let Some(section) =
+                    self.append(set.server, "<Proxy", &format!("{url}>"), set.origin)
+                {
+                    self.first_child(section, "ProxySet", &set.params);
+                }
+            }
         }
     }
 }

@@ -133,6 +133,36 @@ APPLIED = {
 
 
 @pytest.mark.parametrize("spelling", ["http", "balancer"])
+def test_a_virtual_hosts_line_speaks_for_that_host(httpd, backends, balancer, spelling):
+    """As in stock httpd, whichever way it names the main server's farm. What puts a member in error is for all."""
+    members = backends(2)
+    hosts = "".join(f"""
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName {name}.example
+          ProxyPass "/" "{spelling}://farm_one/" {params}
+        </VirtualHost>""" for name, params in (("usual", ""), ("other", "stickysession=other failonstatus=500")))
+    server = httpd("event", balancer=balancer, conf=f"""
+        <Proxy "balancer://farm_one">
+          BalancerMember "{members.urls[0]}" route=a
+          BalancerMember "{members.urls[1]}" route=b
+          ProxySet stickysession=usual
+        </Proxy>{hosts}""")
+    server.expect("ATH0110")
+
+    def ask(host, path="/x", **headers):
+        return fetch(server.port, path, headers={"Host": f"{host}.example", **headers})
+
+    for host in ("usual", "other"):
+        for name in ("usual", "other"):
+            seen = {ask(host, Cookie=f"{name}=1.b").member for _ in range(4)}
+            # Else the turns go on, and 0 has had fewer.
+            assert (0 not in seen) == (name == host), (host, name)
+    engine = Engine(server)
+    assert ask("usual", "/x?status=500").status == 500
+    assert sorted(engine.column("error"), key=str) == [None, "failonstatus"]
+
+
+@pytest.mark.parametrize("spelling", ["http", "balancer"])
 def test_parameters_on_proxypass_apply(httpd, backends, spelling):
     members = backends(2)
     names = {"a": members.urls[0], "b": members.urls[1],

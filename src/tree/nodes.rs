@@ -48,10 +48,8 @@ impl Walk {
         name: &str,
         args: &str,
         origin: *mut Node,
-    ) {
-        let Some(server) = self.servers.get(server) else {
-            return;
-        };
+    ) -> Option<*mut Node> {
+        let server = self.servers.get(server)?;
         // SAFETY: as `modernise`.
         unsafe {
             let mut last = *server.head;
@@ -59,11 +57,12 @@ impl Walk {
                 last = (*last).next;
             }
             if last.is_null() {
-                return;
+                return None;
             }
             let node = self.insert_after(last, name, args);
             (*node).filename = (*origin).filename;
             (*node).line_num = (*origin).line_num;
+            Some(node)
         }
     }
 
