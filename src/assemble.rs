@@ -20,7 +20,7 @@ use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::proxy::{self, Proxy};
 use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
-use crate::seating::open_board;
+use crate::seating::{check_board, open_board};
 use crate::tree::Findings;
 use crate::{added, agent, environment, forward, judge, manager, refresh, stats, watch, worker};
 use draft::{Draft, Tables};
@@ -38,7 +38,7 @@ pub fn keep(findings: Findings) {
 /// The `check_config` hook. Before a start, under `-t`, and before a signal is sent to a running httpd: what
 /// post_config would refuse is refused here, and said where people see it.
 pub unsafe extern "C" fn check_config(
-    _pool: *mut ffi::apr_pool_t,
+    pool: *mut ffi::apr_pool_t,
     _log: *mut ffi::apr_pool_t,
     _temp: *mut ffi::apr_pool_t,
     s: *mut ffi::server_rec,
@@ -50,8 +50,15 @@ pub unsafe extern "C" fn check_config(
                 return OK;
             }
             let Some(proxy) = proxy::get() else { return OK };
-            let read = read(s, proxy, engine_is_on(s));
-            told(s, read.map(drop))
+            let engine = engine_is_on(s);
+            let read = read(s, proxy, engine);
+            let checked = read.and_then(|(drafts, _)| {
+                if engine || !drafts.is_empty() {
+                    check_board(pool)?;
+                }
+                Ok(())
+            });
+            told(s, checked)
         }
     })
 }

@@ -13,6 +13,20 @@ use crate::{clock, ffi, retained};
 /// may start: during a graceful restart old ones finish while new ones serve.
 const SLOTS_PER_CHILD: u32 = 3;
 
+/// Refuses a place that `AthSHMFile` names and that no board can have.
+pub unsafe fn check_board(pool: *mut ffi::apr_pool_t) -> Result<(), String> {
+    // The default directory may be made by what starts httpd.
+    if ServerConf::main().is_none_or(|conf| conf.board_file.is_none()) {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise.
+    unsafe { storage(pool)? }.check().map_err(said)
+}
+
+fn said(error: BoardError) -> String {
+    format!("AthSHMFile: {error}{}", error.advice())
+}
+
 pub unsafe fn open_board(
     pool: *mut ffi::apr_pool_t,
     main: *mut ffi::server_rec,
@@ -27,7 +41,6 @@ pub unsafe fn open_board(
         .unsigned_abs()
         .clamp(1, 20_000)
         .saturating_mul(SLOTS_PER_CHILD);
-    let failed = |error: BoardError| format!("AthSHMFile: {error}{}", error.advice());
     let (board, attached) = match resume(main) {
         Some(mut board) => {
             if *board.storage() != storage {
@@ -38,10 +51,10 @@ pub unsafe fn open_board(
                      stopped and started",
                 );
             }
-            let attached = board.attach(specs, clock::now()).map_err(failed)?;
+            let attached = board.attach(specs, clock::now()).map_err(said)?;
             (board, attached)
         }
-        None => Board::open(storage, slots, specs, clock::now()).map_err(failed)?,
+        None => Board::open(storage, slots, specs, clock::now()).map_err(said)?,
     };
     for notice in &attached.notices {
         let (level, text) = match notice {

@@ -103,6 +103,9 @@ def test_refuses(make_httpd, conf, words):
     "a route with the separator": (farm([A], settings="stickysession=sid", each="route=a.b"),
                                    "route=a.b holds '.'"),
     "a class of no farm": ("AthQos gold priority=1 farm=nosuch", "AthQos gold farm=nosuch"),
+    "a board in no directory": ("AthSHMFile /nonexistent/x", "/nonexistent/x\": cannot create it"),
+    "a board that is a directory": ("AthSHMFile /tmp", "\"/tmp\" is not a regular file"),
+    "a board that is none": ("AthSHMFile /etc/hosts", "\"/etc/hosts\" is a file of something else"),
 }.values())
 def test_what_a_start_refuses_is_refused_before_it(httpd, backends, balancer, wrong, words):
     """By `-t`, and by `-k graceful`, which leaves the running httpd alone."""
@@ -123,6 +126,17 @@ def test_unwritable_board_for_a_plain_file(make_httpd, directory):
     (directory / "athena.board").mkdir()
     said = make_httpd("event").refuses(f'AthSHMFile "{directory}/athena.board"')
     assert "AthSHMFile" in said and f"{directory}/athena.board" in said
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_file_of_something_else_is_left_alone(make_httpd, directory, mode):
+    file = directory / "important.txt"
+    file.write_text("no board\n")
+    file.chmod(mode)
+    said = make_httpd("event").refuses(f'AthSHMFile "{file}"')
+    assert f'ATH0010: AthSHMFile: board "{file}" is a file of something else; name one' in said
+    assert [path.name for path in directory.glob("important*")] == ["important.txt"]
+    assert file.read_text() == "no board\n"
 
 
 def test_a_board_that_another_httpd_uses(make_httpd, httpd):

@@ -5,7 +5,7 @@
 mod board_support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::Ordering::Relaxed;
 
 use athena_engine::board::record::flags;
@@ -216,7 +216,7 @@ fn files_that_cannot_be_trusted_are_set_aside() {
     let short = &good[..good.len() - 1];
     for (bytes, aside, reason) in [
         (&b""[..], "athena.board.damaged", "shorter than a board"),
-        (b"<html>", "athena.board.damaged", "shorter than a board"),
+        (b"ATHBOARD", "athena.board.damaged", "shorter than a board"),
         (&[0; 9000], "athena.board.damaged", "not a board"),
         (short, "athena.board.damaged", "shorter"),
         (&newer, "athena.board.v9", "layout version 9"),
@@ -237,6 +237,23 @@ fn files_that_cannot_be_trusted_are_set_aside() {
         assert_eq!(fs::read(path).unwrap(), bytes);
         board.close();
         fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_file_of_something_else_is_left_alone() {
+    let directory = directory("foreign");
+    let storage = storage(&directory);
+    let path = storage.path();
+    for (bytes, mode) in [(&[b'x'; 20_000][..], 0o644), (b"-----BEGIN", 0o600)] {
+        fs::write(path, bytes).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let opened = Board::open(storage.clone(), 4, &[], 1).map(drop);
+        for error in [opened, storage.check()].map(Result::unwrap_err) {
+            assert!(matches!(error, BoardError::Foreign(_)), "{error}");
+        }
+        assert_eq!(fs::read(path).unwrap(), bytes);
+        assert_eq!(names(&directory), ["athena.board"]);
     }
 }
 

@@ -25,6 +25,9 @@ pub enum BoardError {
     /// A symbolic link, directory, device or FIFO.
     #[error("board {0:?} is not a regular file")]
     NotRegular(PathBuf),
+    /// Somebody else's file.
+    #[error("board {0:?} is a file of something else")]
+    Foreign(PathBuf),
     /// A name that has no room in a record, is empty or contains NUL.
     #[error("{what} {value:?} does not fit the board: 1 to {max} bytes, none of them NUL")]
     Name {
@@ -69,6 +72,7 @@ impl BoardError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::InUse(_) => "; stop that one, or name another file, or none",
+            Self::Foreign(_) => "; name one that is not there yet, or none",
             Self::File { source, .. } if is_full(source) => {
                 "; make room there (a start needs room for two boards), or name a file elsewhere, or none"
             }

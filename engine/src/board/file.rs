@@ -9,7 +9,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -18,8 +18,13 @@ use nix::fcntl::{
     renameat2,
 };
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::Uid;
 
 use super::error::BoardError;
+use super::layout::{MAGIC, first_extent};
+
+/// Nobody else's to read.
+const MODE: u32 = 0o600;
 
 /// Where the board lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,28 @@ impl Storage {
         match self {
             Self::File(path) => path,
             Self::Memory => Path::new("(in memory)"),
+        }
+    }
+
+    /// Finds what keeps the board from being here, as far as can be seen without making anything. What
+    /// this process may not look at is for the start to find.
+    ///
+    /// # Errors
+    ///
+    /// There is something else, or no directory.
+    pub fn check(&self) -> Result<(), BoardError> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        let hidden = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        match found(path) {
+            Ok(Some(file)) => refuse_foreign(&file, path),
+            Ok(None) => match path.parent().map(fs::metadata) {
+                Some(Err(error)) if !hidden(&error) => Err(failure(path, "create it")(error)),
+                _ => Ok(()),
+            },
+            Err(BoardError::File { source, .. }) if hidden(&source) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -59,36 +86,62 @@ fn failure(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Board
 ///
 /// In use, no regular file, or not to be opened.
 pub fn existing(path: &Path) -> Result<Option<Flock<File>>, BoardError> {
-    let failed = |action| failure(path, action);
-    loop {
-        // O_NONBLOCK: a FIFO must not hold up the start.
-        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = match OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(path)
-        {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
-                return Err(BoardError::NotRegular(path.to_owned()));
-            }
-            Err(error) => return Err(failed("open it")(error)),
-        };
-        if !file.metadata().map_err(failed("inspect it"))?.is_file() {
-            return Err(BoardError::NotRegular(path.to_owned()));
-        }
+    while let Some(file) = found(path)? {
         let file = lock(file, path)?;
         // Replaced between opening and locking: the lock is on yesterday's file. Each turn needs
         // another httpd that starts right then, so this ends.
         let there = fs::symlink_metadata(path)
             .ok()
             .map(|there| (there.dev(), there.ino()));
-        let here = file.metadata().map_err(failed("inspect it"))?;
+        let here = file.metadata().map_err(failure(path, "inspect it"))?;
         if there == Some((here.dev(), here.ino())) {
             return Ok(Some(file));
         }
     }
+    Ok(None)
+}
+
+/// The regular file at `path`; None when there is none.
+fn found(path: &Path) -> Result<Option<File>, BoardError> {
+    let failed = |action| failure(path, action);
+    // O_NONBLOCK: a FIFO must not hold up the start.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            return Err(BoardError::NotRegular(path.to_owned()));
+        }
+        Err(error) => return Err(failed("open it")(error)),
+    };
+    if !file.metadata().map_err(failed("inspect it"))?.is_file() {
+        return Err(BoardError::NotRegular(path.to_owned()));
+    }
+    Ok(Some(file))
+}
+
+/// Leaves alone what is somebody else's, named by mistake. A board is known by how it begins, or,
+/// whatever was written over it, by its owner, mode and size, which the processes that share it cannot
+/// change; what is empty is nobody's loss.
+///
+/// # Errors
+///
+/// No board, or not to be inspected.
+pub fn refuse_foreign(file: &File, path: &Path) -> Result<(), BoardError> {
+    let about = file.metadata().map_err(failure(path, "inspect it"))?;
+    let made_by_us = about.uid() == Uid::effective().as_raw()
+        && about.mode() & 0o7777 == MODE
+        && about.len() >= first_extent(1);
+    let mut start = [0; size_of_val(&MAGIC)];
+    let mut begins = || file.read_exact_at(&mut start, 0).is_ok() && start == MAGIC.to_ne_bytes();
+    if about.len() == 0 || made_by_us || begins() {
+        return Ok(());
+    }
+    Err(BoardError::Foreign(path.to_owned()))
 }
 
 /// Renames a file that is not trusted to its own name with `suffix`; tells where it lies then.
@@ -143,7 +196,7 @@ impl Fresh {
                     .read(true)
                     .write(true)
                     .create_new(true)
-                    .mode(0o600)
+                    .mode(MODE)
                     .custom_flags(OFlag::O_NOFOLLOW.bits())
                     .open(&temporary)
                     .map_err(failed)?;

@@ -44,9 +44,9 @@ impl Board {
     ///
     /// # Errors
     ///
-    /// The file is in use by another httpd, is no regular file, or cannot be written; or the
-    /// configuration does not fit. A file that is damaged or of another version is no error: it is
-    /// set aside, with a [`Notice`].
+    /// The file is in use by another httpd, is no regular file or no board, or cannot be written; or
+    /// the configuration does not fit. A board that is damaged or of another version is no error: it
+    /// is set aside, with a [`Notice`].
     pub fn open(
         storage: Storage,
         slots: u32,
@@ -284,6 +284,7 @@ impl Last {
             }
             Err(refusal) => refusal,
         };
+        file::refuse_foreign(&file, path)?;
         let suffix = match refusal {
             Refusal::OtherVersion(version) => format!(".v{version}"),
             Refusal::Damaged(_) | Refusal::Unreadable(_) => ".damaged".to_owned(),
