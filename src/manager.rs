@@ -11,6 +11,8 @@ mod table;
 
 use std::ffi::{CStr, c_int};
 
+use athena_engine::config::named;
+
 use crate::change::{Author, Refusal};
 use crate::conf::ServerConf;
 use crate::farm::Farm;
@@ -79,12 +81,21 @@ unsafe fn serve(
             one: None,
         };
         if let Some((_, name)) = one {
-            shown.retain(|shown| shown.name.eq_ignore_ascii_case(&name));
-            let Some(shown) = shown.first() else {
-                let reason = format!("there is no farm {name}");
-                return page.refuse(r, ffi::HTTP_NOT_FOUND, &reason);
-            };
-            page.one = Some(shown.name.clone());
+            shown = named::farms(shown.into_iter(), &name, |shown| {
+                (&shown.farm.name, &shown.farm.server)
+            });
+            match shown.as_slice() {
+                [one] => page.one = Some(one.name.clone()),
+                [] => {
+                    let reason = format!("There is no farm {name}");
+                    return page.refuse(r, ffi::HTTP_NOT_FOUND, &reason);
+                }
+                several => {
+                    let names: Vec<_> = several.iter().map(|one| one.name.as_str()).collect();
+                    let reason = format!("Several farms have this name: {}", names.join(" "));
+                    return page.refuse(r, ffi::HTTP_CONFLICT, &reason);
+                }
+            }
         }
         match (*r).method_number {
             ffi::M_GET => {
@@ -99,7 +110,7 @@ unsafe fn serve(
                 Err(Refusal { status, reason }) => {
                     let text = format!("ATH0222: refused: {reason}");
                     log::request(Level::Warning, r, &text);
-                    page.refuse(r, status, &reason)
+                    page.refuse(r, status, &format!("Nothing was changed: {reason}"))
                 }
             },
             _ => {

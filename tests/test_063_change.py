@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 from harness.api import Api
@@ -386,6 +387,14 @@ def test_a_name_of_several_farms(httpd, backends):
         said = api.refused(path, document, 409, method=method)
         said, told = said.split(": ")
         assert (said, sorted(told.split())) == ("several farms have this name", names)
+    said = fetch(server.port, "/athena/?farm=same")
+    assert said.status == 409 and all(name in said.body.decode() for name in names)
+    for name in ("same@two.test", names[1]):
+        shown = fetch(server.port, f"/athena/?farm={quote(name)}")
+        assert shown.status == 200 and names[1] in shown.body.decode()
+        assert names[0] not in shown.body.decode()
+    said = fetch(server.port, "/athena/?farm=nosuch")
+    assert said.status == 404 and "changed" not in said.body.decode()
     assert api.patch(f"/farms/{names[1]}", on=False)["on"] is False
     assert {one["server"]: one["on"] for one in Engine(server).farms()} \
         == {f"one.test:{server.port}": True, f"two.test:{server.port}": False}

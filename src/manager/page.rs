@@ -88,7 +88,7 @@ impl Page {
         unsafe { self.respond(r, body) }
     }
 
-    /// Sends a page that says why nothing was done.
+    /// Sends a page that says why nothing is shown or done.
     ///
     /// # Safety
     /// `r` is live.
@@ -96,7 +96,7 @@ impl Page {
         let body = html! {
             (self.head(&[]))
             main id="main" {
-                p #said .refused role="alert" { "Nothing was changed: " (reason) }
+                p #said .refused role="alert" { (reason) }
                 p { a href=(self.address(self.one.as_deref())) { "Back to the page" } }
             }
         };
