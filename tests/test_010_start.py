@@ -84,6 +84,11 @@ REFUSED = {
                                ["AthFarm: lbmethod=fastest", "roundrobin"]),
     "a shorter way's key": ("AthFarm f http://a speed=9", ["AthFarm f: speed is no parameter"]),
     "a shorter way's value": ("AthFarm f http://a queue=x", ["AthFarm f: queue=x: must be"]),
+    "a shorter way's member": ("AthFarm f http://", ["AthFarm f: http://: a member is a URL"]),
+    "a member's key alone": (farm([A], each="maxconn"),
+                             ["BalancerMember: maxconn: needs a value", "maxconn=N|off"]),
+    "a farm's key alone": (farm([A]) + 'ProxyPass "/" "http://farm_one/" queue = 3',
+                           ["ProxyPass: queue: needs a value", "queue=N|off"]),
     "no method": (farm([A], settings="lbmethod=fastest"), ["ProxySet", "lbmethod=fastest", "roundrobin", "bytraffic"]),
 }
 

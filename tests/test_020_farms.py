@@ -170,6 +170,18 @@ def test_members_of_an_inherited_farm(make_httpd, backends):
         assert fetch(server.port, "/farm/x").header("X-Own") == "yes"
 
 
+@pytest.mark.parametrize("line", ["AthFarm", "LBServerCluster"])
+def test_a_shorter_way_to_members_of_an_inherited_farm(make_httpd, line):
+    """Whoever wrote the one directive is not told of another."""
+    said = make_httpd("event").refuses(farm(["http://127.0.0.1:9"]) + f"""
+        <VirtualHost *:${{ATH_PORT}}>
+          ServerName first.example
+          {line} farm_one http://127.0.0.1:10
+        </VirtualHost>
+    """)
+    assert "farm farm_one is inherited" in said and "BalancerMember" not in said, said
+
+
 def test_a_dotted_name_is_declared_in_one_server(httpd, backends):
     """In others it is the host's."""
     members = backends(2)

@@ -139,9 +139,9 @@ impl Walk {
                 self.refuse(
                     node,
                     &format!(
-                        "BalancerMember {member}: farm {farm} is inherited from the main server, \
-                         and httpd would drop members that virtual host {host} adds to it: give \
-                         the farm another name here, or write BalancerInherit Off and \
+                        "farm {farm} is inherited from the main server, and httpd would drop the \
+                         member {member} that virtual host {host} adds to it: give the farm \
+                         another name here, or write BalancerInherit Off and \
                          ProxyPassInherit Off in this virtual host"
                     ),
                 );

@@ -120,6 +120,16 @@ pub enum LineError {
         /// Why nobody does, and what to do.
         why: String,
     },
+    /// A parameter of ours without a value.
+    #[error("{line}: {key}: needs a value, without blanks around the sign: {syntax}")]
+    Bare {
+        /// The line's directive.
+        line: &'static str,
+        /// The key as written.
+        key: String,
+        /// Its form.
+        syntax: &'static str,
+    },
     /// A value that its key cannot have.
     #[error("{line} {key}={value}: {must}")]
     Value {
@@ -168,6 +178,17 @@ impl Line {
             .unwrap_or((args, ""))
     }
 
+    /// How many arguments stand before all others.
+    fn leading(self, section: Option<&str>) -> usize {
+        match (self, section) {
+            (Self::ProxyPass | Self::ProxyPassMatch, None) => 2,
+            (Self::ProxyPass | Self::ProxyPassMatch, Some(_))
+            | (Self::Proxy, _)
+            | (Self::ProxySet, None) => 1,
+            (Self::ProxySet, Some(_)) | (Self::BalancerMember, _) => 0,
+        }
+    }
+
     /// The directive's name for a message.
     pub fn shown(self) -> &'static str {
         if self == Self::Proxy {
@@ -214,9 +235,13 @@ pub fn take(
         ..Taken::default()
     };
 
+    if taken.farm.is_some() {
+        parts.refuse_bare(line, section)?;
+    }
     let mut cuts = Vec::new();
     for word in &parts.pairs {
-        let Some((key, value)) = word.pair() else {
+        // Without a key it is for mod_proxy to refuse.
+        let Some((key, value)) = word.pair().filter(|(key, _)| !key.is_empty()) else {
             continue;
         };
         let farm = taken.farm.is_some();
@@ -304,13 +329,7 @@ impl<'a> Parts<'a> {
             positional: Vec::new(),
             pairs: Vec::new(),
         };
-        let leading = match (line, section) {
-            (Line::ProxyPass | Line::ProxyPassMatch, None) => 2,
-            (Line::ProxyPass | Line::ProxyPassMatch, Some(_))
-            | (Line::Proxy, _)
-            | (Line::ProxySet, None) => 1,
-            (Line::ProxySet, Some(_)) | (Line::BalancerMember, _) => 0,
-        };
+        let leading = line.leading(section);
         let takes_tilde = line == Line::ProxyPass && section.is_none();
         let mut at = 0;
         while let Some(plain) = word(text, at).filter(|_| parts.positional.len() < leading) {
@@ -345,14 +364,38 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Refuses a parameter of ours that stands alone: mod_proxy would not say which.
+    fn refuse_bare(&self, line: Line, section: Option<&str>) -> Result<(), LineError> {
+        let members = usize::from(line == Line::BalancerMember) * (members_place(section) + 1);
+        let others = self
+            .positional
+            .iter()
+            .skip(line.leading(section).max(members));
+        for word in others {
+            if let Some(param) = param::find(&word.text) {
+                return Err(LineError::Bare {
+                    line: line.shown(),
+                    key: word.text.to_string(),
+                    syntax: param.syntax,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn member(&self, line: Line, section: Option<&str>) -> Result<Option<String>, LineError> {
-        let at = usize::from(section.is_none());
+        let at = members_place(section);
         let url = self.positional(at).filter(|_| line == Line::BalancerMember);
         match url {
             Some(url) if !target::has_scheme(url) => Err(LineError::MemberUrl(url.to_owned())),
             url => Ok(url.map(str::to_owned)),
         }
     }
+}
+
+/// Where a member's URL stands among what is positional: behind the farm, if that is named there.
+fn members_place(section: Option<&str>) -> usize {
+    usize::from(section.is_none())
 }
 
 /// The name of a farm spelt as `mod_proxy`'s balancer, by its own rule: all up to the next slash,

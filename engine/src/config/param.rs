@@ -208,7 +208,8 @@ pub fn whose(key: &str) -> Option<Whose> {
     find(key).map(Param::whose)
 }
 
-fn find(key: &str) -> Option<&'static Param> {
+/// The parameter of that key, compared without case.
+pub(super) fn find(key: &str) -> Option<&'static Param> {
     PARAMS
         .iter()
         .find(|param| param.key.eq_ignore_ascii_case(key))

@@ -174,7 +174,11 @@ impl Form {
     }
 
     fn member(&self, farm: &str, url: &str) -> Result<Plain, RewriteError> {
-        let why = if !target::has_scheme(url) {
+        // mod_proxy wants a host, and would name another directive.
+        let hostless =
+            |(_, rest): (&str, &str)| rest.is_empty() || rest.starts_with(['/', ':', '?', '#']);
+        let hostless = !url.contains('|') && url.split_once("://").is_some_and(hostless);
+        let why = if hostless || !target::has_scheme(url) {
             "a member is a URL, for example http://127.0.0.1:80"
         } else if url.contains('=') {
             // mod_proxy would read it as a parameter.

@@ -174,6 +174,11 @@ fn bad_members_and_misplaced_parameters_are_refused() {
         ),
         (
             ath_farm,
+            "f http://a https:///x",
+            "AthFarm f: https:///x: a member is a URL, for example http://127.0.0.1:80",
+        ),
+        (
+            ath_farm,
             "f http://a/?b=c",
             "AthFarm f: http://a/?b=c: a member's URL cannot hold '='",
         ),

@@ -175,6 +175,30 @@ fn a_farm_spelt_as_a_host_gets_the_balancers_parameters() {
             None,
             "ProxySet: bogus is no parameter of farms",
         ),
+        (
+            ProxyPass,
+            "/x http://farm/x nocanon Queue = 3",
+            None,
+            "ProxyPass: Queue: needs a value, without blanks around the sign: queue=N|off",
+        ),
+        (
+            ProxyPass,
+            "/x http://farm/x = 3",
+            None,
+            "/x http://farm/x = 3 ; farm ; - ;  ; ",
+        ),
+        (
+            BalancerMember,
+            "balancer://farm http://a maxconn",
+            None,
+            "BalancerMember: maxconn: needs a value, without blanks around the sign: maxconn=N|off",
+        ),
+        (
+            ProxySet,
+            "queue",
+            FARM,
+            "ProxySet: queue: needs a value, without blanks around the sign: queue=N|off",
+        ),
         // Not a farm, or nobody's key: mod_proxy's to read.
         (
             ProxyPass,
