@@ -282,9 +282,9 @@ impl<'a> Step<'a> {
                     allowed(farm, &url)?;
                 }
                 match Fallback::read(&is.fallback) {
-                    Ok(Fallback::Proxy(url) | Fallback::Redirect(url))
-                        if was.fallback != is.fallback =>
-                    {
+                    Ok(fallback) if was.fallback != is.fallback => {
+                        forward::check_fallback(farm, &fallback).map_err(invalid)?;
+                        let (Fallback::Proxy(url) | Fallback::Redirect(url)) = fallback;
                         allowed(farm, &url)
                     }
                     _ => Ok(()),

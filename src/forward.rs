@@ -4,6 +4,7 @@
 use std::ffi::c_int;
 
 use athena_engine::config::forward::{self, Forward, Wrong};
+use athena_engine::config::param::Fallback;
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -111,6 +112,16 @@ pub fn check_all(
     planned: impl Fn(&Farm, Option<&Member>) -> Option<Option<Forward>>,
 ) -> Result<(), String> {
     runtime::tables().try_for_each(|table| check(table, &planned))
+}
+
+/// Whether a farm's `fallback` leads to no farm of the servers that have it.
+pub fn check_fallback(farm: &Farm, fallback: &Fallback) -> Result<(), String> {
+    let has_it = |table: &&FarmTable| {
+        let found = table.by_name.named(&farm.name);
+        found.is_some_and(|found| std::ptr::eq(found.farm, farm))
+    };
+    let mut tables = runtime::tables().filter(has_it);
+    tables.try_for_each(|table| forward::check_fallback(&table.by_name, &farm.name, fallback))
 }
 
 /// Whether each `forward` of a server's farms leads to one of its farms or to a URL, and none of

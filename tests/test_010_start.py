@@ -108,6 +108,8 @@ def test_refuses(make_httpd, conf, words):
     "a route with the separator": (farm([A], settings="stickysession=sid", each="route=a.b"),
                                    "route=a.b holds '.'"),
     "a class of no farm": ("AthQos gold priority=1 farm=nosuch", "AthQos gold farm=nosuch"),
+    "fallback to a farm": (farm([A], settings="fallback=http://farm_up/"),
+                           "farm farm_one: fallback=http://farm_up/: this is a farm"),
     "a board in no directory": ("AthSHMFile /nonexistent/x", "/nonexistent/x\": cannot create it"),
     "a board that is a directory": ("AthSHMFile /tmp", "\"/tmp\" is not a regular file"),
     "a board that is none": ("AthSHMFile /etc/hosts", "\"/etc/hosts\" is a file of something else"),

@@ -218,6 +218,8 @@ def test_circles_are_refused_when_they_would_be_made(httpd, backends):
     of_member = f"/farms/farm_three/members/127.0.0.1:{members.ports[0]}"
     assert "in a circle" in api.refused(of_member, {"forward": "farm_three"}, 422)
     assert "no farm of this name" in api.refused(FARM, {"forward": "nosuch"}, 422)
+    assert api.refused(FARM, {"fallback": "http://farm_two/x"}, 422).startswith(
+        "farm farm_one: fallback=http://farm_two/x: this is a farm")
     assert api.get("/farms/farm_three")["forward"] is None
 
 

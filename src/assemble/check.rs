@@ -48,7 +48,7 @@ fn score(draft: &Draft) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses a `forward` to nobody, or in a circle, among the farms of a server.
+/// Refuses a `forward` to nobody, or in a circle, among the farms of a server; and a `fallback` to one.
 fn forwards(drafts: &[Draft], names: &Names) -> Result<(), String> {
     let named = names
         .iter()
@@ -58,5 +58,11 @@ fn forwards(drafts: &[Draft], names: &Names) -> Result<(), String> {
         let said = members.chain([&draft.params.forward]);
         said.flatten().cloned().collect()
     };
-    forward::check(&Farms::new(named), of).map_err(|wrong| wrong.reason)
+    let farms = Farms::new(named);
+    for (name, draft) in farms.iter() {
+        if let Some(fallback) = &draft.params.fallback {
+            forward::check_fallback(&farms, name, fallback)?;
+        }
+    }
+    forward::check(&farms, of).map_err(|wrong| wrong.reason)
 }

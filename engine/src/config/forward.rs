@@ -2,6 +2,7 @@
 //! that farms may forward in.
 
 use super::farms::Farms;
+use super::param::Fallback;
 use super::target::is_farm_name;
 use super::value::{self, Must};
 use std::fmt;
@@ -91,6 +92,19 @@ pub fn check<T>(farms: &Farms<T>, of: impl Fn(&T) -> Vec<Forward>) -> Result<(),
         farms: way.iter().map(|name| (*name).to_owned()).collect(),
         reason: format!("farms forward in a circle: {}", way.join(" to ")),
     })
+}
+
+/// Whether a farm's `fallback` leads to no farm of a server: it would be looked up as a host.
+///
+/// # Errors
+/// The farm's `forward` is what leads there.
+pub fn check_fallback<T>(farms: &Farms<T>, farm: &str, fallback: &Fallback) -> Result<(), String> {
+    match fallback {
+        Fallback::Proxy(url) if farms.find(url.as_bytes()).is_some() => Err(format!(
+            "farm {farm}: fallback={url}: this is a farm: write forward= with its name alone"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The first circle among farms that forward to each other, each by its index: the farms on the way,
@@ -195,6 +209,19 @@ mod tests {
             let farms = farms.iter().map(|name| (*name).to_owned()).collect();
             assert_eq!(wrong(&forwards), Err((farms, reason.to_owned())));
         }
+    }
+
+    #[test]
+    fn a_fallback_that_is_fetched_is_no_farm() {
+        let farms = Farms::new([("a".to_owned(), false, ()), ("b.c".to_owned(), false, ())]);
+        let said = |url: &str| check_fallback(&farms, "a", &Fallback::read(url).unwrap());
+        for url in ["http://a:81/", "http://b.c/", "redirect:http://a/"] {
+            assert_eq!(said(url), Ok(()));
+        }
+        assert_eq!(
+            said("https://A/x").unwrap_err(),
+            "farm a: fallback=https://A/x: this is a farm: write forward= with its name alone"
+        );
     }
 
     proptest! {
