@@ -282,7 +282,8 @@ BAD = {
     "range": ({"weight": 0}, 422, "weight=0: must be a number from 0.01 to 100"),
     "type": ({"on": "yes"}, 422, 'on="yes": must be true or false'),
     "null": ({"weight": None}, 422, "weight=null: must be a number"),
-    "fraction": ({"maxconn": 1.5}, 422, "maxconn=1.5: must be a whole number from 0 to 1000000"),
+    "no place": ({"maxconn": 0}, 422, "maxconn=0: must be a whole number from 1 to 1000000"),
+    "fraction": ({"maxconn": 1.5}, 422, "maxconn=1.5: must be a whole number from 1 to 1000000"),
     "route": ({"route": "a.b"}, 422, "route=a.b holds '.'"),
     "too large": (b" " * 17_000, 413, "a body has at most 16384 bytes"),
 }

@@ -55,7 +55,7 @@ impl MemberChange {
         Key { name: "lbset", kind: Kind::Number, clears: false,
             read: |change, text| value::number(text, 0..=LBSET_MAX).map(|set| change.lbset = Some(set)) },
         Key { name: "maxconn", kind: Kind::Number, clears: true,
-            read: |change, text| or_none(text, |text| value::number(text, 0..=MAX_CONN_MAX))
+            read: |change, text| or_none(text, |text| value::number(text, 1..=MAX_CONN_MAX))
                 .map(|most| change.max_conn = Some(most.unwrap_or(0))) },
         Key { name: "on", kind: Kind::Switch, clears: false,
             read: |change, text| switch(text).map(|on| change.turn_on(on)) },
