@@ -90,12 +90,10 @@ pub fn follow(farm: &Farm, patience: Duration) {
 
 #[cold]
 fn take_in(farm: &Farm, patience: Duration) {
-    // Children of an older generation end soon, and the slots are not theirs.
-    let Some(board) = runtime::board().filter(|board| board.is_current()) else {
-        return;
-    };
-    // A request does not wait for it: it is served by the members there are.
-    if let Ok(held) = board.lock(farm.seat.id, patience) {
+    // A request does not wait for it: it is served by the members there are. Children of an older
+    // generation end soon, and the slots are not theirs.
+    let held = runtime::board().map(|board| board.lock_to_change(farm.seat.id, patience));
+    if let Some(Ok(held)) = held {
         catch_up(farm, &held);
     }
 }

@@ -8,7 +8,7 @@ use std::ptr;
 use std::time::Duration;
 
 use athena_engine::agent::Address;
-use athena_engine::board::{Board, FarmLock};
+use athena_engine::board::{FarmLock, LockError};
 use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
 use athena_engine::config::allow::Allowed;
 use athena_engine::config::forward::Forward;
@@ -147,35 +147,20 @@ pub fn tell(tag: &str, farm: &Farm, member: Option<&Member>, said: &str, author:
 
 /// Locks one farm.
 pub fn hold(farm: &Farm) -> Result<FarmLock<'static>, Refusal> {
-    let held = current()?.lock(farm.seat.id, PATIENCE);
-    let held = held.map_err(|error| later(error.to_string()))?;
-    // Nor has it become one while this waited.
-    current().map(|_| held)
-}
-
-/// The board, unless it is a later generation's.
-fn current() -> Result<&'static Board, Refusal> {
-    runtime::board()
-        .filter(|board| board.is_current())
-        .ok_or_else(|| later("this process is about to end: ask again".to_owned()))
-}
-
-fn later(reason: String) -> Refusal {
-    Refusal::new(ffi::HTTP_SERVICE_UNAVAILABLE, reason)
+    let board = runtime::board().ok_or(LockError::Over);
+    board
+        .and_then(|board| board.lock_to_change(farm.seat.id, PATIENCE))
+        .map_err(|error| Refusal::new(ffi::HTTP_SERVICE_UNAVAILABLE, error.to_string()))
 }
 
 /// Locks the farms of all wishes, in the order that everybody keeps to, and takes in whom others have
 /// added to them.
 fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
-    let board = current()?;
     let mut farms: Vec<&Farm> = wishes.iter().map(|wish| wish.farm).collect();
     farms.sort_unstable_by_key(|farm| farm.seat.id);
     farms.dedup_by_key(|farm| farm.seat.id);
-    let lock = |farm: &&Farm| board.lock(farm.seat.id, PATIENCE);
-    let held = farms.iter().map(lock).collect::<Result<Vec<_>, _>>();
-    let held = held.map_err(|error| later(error.to_string()))?;
-    // Nor has it become one while this waited.
-    current()?;
+    let held = farms.iter().copied().map(hold);
+    let held = held.collect::<Result<Vec<_>, _>>()?;
     for (farm, held) in farms.iter().zip(&held) {
         added::catch_up(farm, held);
     }

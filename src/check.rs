@@ -6,7 +6,6 @@ mod template;
 use std::time::Duration;
 
 use athena_engine::Micros;
-use athena_engine::board::Board;
 use athena_engine::board::record::flags;
 use athena_engine::check::{Check, CheckParams, Turn};
 use athena_engine::method::Anew;
@@ -139,10 +138,8 @@ impl Drop for Visit {
 
 /// The member is down from now on, and why; or up.
 fn turn(farm: &Farm, member: &Member, fault: Option<&str>) {
-    let board = runtime::board().filter(|board| board.is_current());
-    let Some(held) = board.and_then(|board: &Board| board.lock(farm.seat.id, PATIENCE).ok()) else {
-        return;
-    };
+    let held = runtime::board().map(|board| board.lock_to_change(farm.seat.id, PATIENCE));
+    let Some(Ok(held)) = held else { return };
     if !member.is_current() {
         return;
     }

@@ -173,14 +173,14 @@ fn seat_all(farm: &Farm) -> Result<usize, String> {
     let growth = &farm.growth;
     // Before the list is read: what comes to it meanwhile is found the next time.
     let listed = length(farm);
-    // Children of an older generation end soon, and the seats may be others' by then.
-    let Some(board) = runtime::board().filter(|board| board.is_current()) else {
+    let Some(board) = runtime::board() else {
         return Ok(0);
     };
-    // No request waits for it: this one is served by the members there are.
-    let held = match board.lock(farm.seat.id, Duration::ZERO) {
+    // No request waits for it: this one is served by the members there are. Children of an older
+    // generation end soon, and the seats may be others' by then.
+    let held = match board.lock_to_change(farm.seat.id, Duration::ZERO) {
         Ok(held) => held,
-        Err(LockError::Busy) => return Ok(0),
+        Err(LockError::Busy | LockError::Over) => return Ok(0),
         Err(error) => return Err(error.to_string()),
     };
     let mut seated = 0;

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use athena_engine::board::{Board, FarmLock};
+use athena_engine::board::{Board, FarmLock, LockError};
 use athena_engine::drain;
 use athena_engine::plan::{Count, Plan, PlanMember, carry, compile, index, stale};
 use athena_engine::probe;
@@ -44,16 +44,17 @@ pub fn if_stale(farm: &Farm) {
 /// Compiles a stale plan. False when the farm's lock was not to be had in that time.
 #[cold]
 fn renew(farm: &Farm, patience: Duration) -> bool {
-    // An older generation knows other members; it leaves the mark for the current one.
-    let Some(board) = runtime::board().filter(|board| board.is_current()) else {
+    let Some(board) = runtime::board() else {
         return true;
     };
-    let Ok(lock) = board.lock(farm.seat.id, patience) else {
-        return false;
-    };
-    current(farm, &lock);
-    drop(lock);
-    true
+    match board.lock_to_change(farm.seat.id, patience) {
+        Ok(lock) => {
+            current(farm, &lock);
+            true
+        }
+        // An older generation knows other members; it leaves the mark for the current one.
+        Err(error) => matches!(error, LockError::Over),
+    }
 }
 
 /// The plan in force, compiled anew if it is stale.

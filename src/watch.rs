@@ -157,10 +157,8 @@ pub fn pull(farm: &Farm, patience: Duration) -> usize {
     if differing.peek().is_none() && !method::differs(farm) {
         return 0;
     }
-    let board = runtime::board().filter(|board| board.is_current());
-    let Some(_held) = board.and_then(|board| board.lock(farm.seat.id, patience).ok()) else {
-        return 0;
-    };
+    let held = runtime::board().map(|board| board.lock_to_change(farm.seat.id, patience));
+    let Some(Ok(_held)) = held else { return 0 };
     let who = "balancer-manager or a health check";
     let mut anew = BTreeSet::new();
     if let Some(said) = method::pull(farm) {

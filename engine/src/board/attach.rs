@@ -72,7 +72,8 @@ impl Board {
     }
 
     /// Children of the generation that ends change nothing any more: whoever has a farm's lock and is
-    /// at it is waited for, and whoever gets it later sees that another generation has begun.
+    /// at it is waited for, and whoever gets it later sees that another generation has begun
+    /// ([`Board::lock_to_change`]).
     fn end_changes(&self) {
         let next = self.directory.generation + 1;
         self.view.header.generation.store(next, Ordering::SeqCst);

@@ -33,6 +33,9 @@ pub enum LockError {
     /// Another writer did not finish in time.
     #[error("another change of this farm is under way")]
     Busy,
+    /// A later configuration pass has begun: this process changes nothing any more.
+    #[error("this process is about to end: ask again")]
+    Over,
     /// There is no such farm.
     #[error("the board has no farm {0:?}")]
     NoFarm(FarmId),

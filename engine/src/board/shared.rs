@@ -157,7 +157,7 @@ impl Board {
     }
 
     /// Whether no later configuration pass has taken the board over. What a hostile child may
-    /// write there decides only who compiles plans.
+    /// write there keeps others from changes, which it can undo as well.
     pub fn is_current(&self) -> bool {
         self.view.header.generation.load(Ordering::Relaxed) == self.directory.generation
     }
@@ -181,7 +181,26 @@ impl Board {
         self.locks.lock(farm, patience)
     }
 
-    /// Takes a slot, in the child. None when all are taken: the child then counts totals only.
+    /// The same for a change of what the configuration says, too: `Over` once a later pass has begun.
+    ///
+    /// # Errors
+    ///
+    /// See [`LockError`].
+    pub fn lock_to_change(
+        &self,
+        farm: FarmId,
+        patience: Duration,
+    ) -> Result<FarmLock<'_>, LockError> {
+        let lasts = || self.is_current().then_some(()).ok_or(LockError::Over);
+        // So that nobody waits in vain.
+        lasts()?;
+        let held = self.lock(farm, patience)?;
+        // What counts: who begins a pass waits for those that had the lock before, and for no other.
+        lasts()?;
+        Ok(held)
+    }
+
+    /// Takes a slot, in the child. None when all are taken: the child then counts nothing in flight.
     pub fn claim(&self, pid: u32) -> Option<SlotId> {
         self.view.slots.claim(pid, self.directory.generation)
     }
@@ -297,5 +316,30 @@ impl Last {
             notice: Some(notice),
             ..Self::default()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::sample;
+    use super::*;
+
+    /// It was its generation's turn when it began to wait.
+    #[test]
+    fn who_gets_a_lock_in_a_later_pass_changes_nothing() {
+        let (farm, patient) = (FarmId(0), Duration::from_secs(10));
+        let (board, _) = Board::open(Storage::Memory, 1, &[sample("f", ["a"])], 1).unwrap();
+        let held = board.lock_to_change(farm, Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| board.lock_to_change(farm, patient).map(drop));
+            std::thread::sleep(Duration::from_millis(20));
+            let generation = &board.view.header.generation;
+            generation.fetch_add(1, Ordering::Relaxed);
+            drop(held);
+            assert!(matches!(waits.join().unwrap(), Err(LockError::Over)));
+        });
+        let at_once = board.lock_to_change(farm, Duration::ZERO);
+        assert!(matches!(at_once, Err(LockError::Over)));
+        assert!(board.lock(farm, Duration::ZERO).is_ok());
     }
 }
