@@ -33,12 +33,9 @@ pub unsafe fn open(
 ) -> bool {
     let leaves = farm.leaves(record.class.get());
     let limit = limit.and(room::limit_for(leaves, member.record(), clock::now));
-    let totals = member.totals(Some(farm));
-    let taken = match cell(member) {
-        Some(cell) => inflight::open(cell, totals, limit),
-        None => totals.take(limit),
-    };
-    if !taken {
+    let counted = |cell| inflight::open(cell, member.totals(Some(farm)), limit);
+    // Without a slot, nothing is counted: nobody could take it back.
+    if !cell(member).is_none_or(counted) {
         return false;
     }
     record.open.set(true);
@@ -68,8 +65,9 @@ pub unsafe fn open(
 pub unsafe fn begin(r: *mut ffi::request_rec, record: &Record, farm: &Farm, member: &Member) {
     // SAFETY: the caller's promise; the balancer is the record's own, and so the farm's.
     unsafe {
-        // When a tunnel begins nobody tells, and then it lasts.
-        let waits = Asked::by(r, farm, record.balancer()).method().wants_ages()
+        // When a tunnel begins nobody tells, and then it lasts. As in flight: not without a slot.
+        let waits = cell(member).is_some()
+            && Asked::by(r, farm, record.balancer()).method().wants_ages()
             && ffi::apr_table_get((*r).headers_in, c"Upgrade".as_ptr()).is_null();
         if waits {
             let word = &member.record().hot.waiting;
@@ -121,10 +119,8 @@ pub fn withdraw(record: &Record) {
 fn give_back(record: &Record, member: &Member) {
     answered(record);
     let farm = record.farm();
-    let totals = member.totals(farm);
-    match cell(member) {
-        Some(cell) => inflight::close(cell, totals),
-        None => totals.give_back(1),
+    if let Some(cell) = cell(member) {
+        inflight::close(cell, member.totals(farm));
     }
     if let Some(farm) = farm {
         queue::given_back(farm, member);

@@ -189,8 +189,8 @@ pub unsafe extern "C" fn child_init(pool: *mut ffi::apr_pool_t, s: *mut ffi::ser
             log::server(
                 Level::Warning,
                 s,
-                "ATH0121: all child slots of the board are taken: the requests of this child are \
-                 counted, but cannot be taken back should it be killed",
+                "ATH0121: all child slots of the board are taken: requests of this child count \
+                 towards no limit",
             );
             return;
         };

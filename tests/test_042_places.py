@@ -1,5 +1,8 @@
 """maxconn: one limit for all children, kept by one request neither way, whatever is killed."""
 
+import os
+import struct
+
 import pytest
 from harness.client import Client, fetch
 from harness.engine import Engine
@@ -90,6 +93,30 @@ def test_a_class_has_its_places(httpd, backends):
     assert peaks(members) == [3]
     assert sorted(filled(server, members, 2 * LIMIT, "/farm/gold")) == [200] * 5 + [503] * 5
     assert peaks(members) == [5]
+
+
+def take_free_slots(server):
+    """As if so many children lived already: their owner is this process."""
+    with next(server.directory.glob("*.board")).open("r+b") as board:
+        board.seek(24)
+        count, = struct.unpack("=I", board.read(4))
+        board.seek(4096)
+        owners = struct.unpack(f"={count}Q", board.read(8 * count))
+        board.seek(4096)
+        board.write(struct.pack(f"={count}Q", *(owner or 1 << 32 | os.getpid() for owner in owners)))
+
+
+def test_requests_of_a_child_without_a_slot_count_towards_no_limit(httpd, backends):
+    """Nobody could take them back: they would be taken for an error, and places given away twice."""
+    members = backends(1)
+    server = httpd("prefork", children=1, conf="ServerLimit 8\nMaxRequestWorkers 8\n"
+                   + served(members.urls, each="maxconn=3"))
+    engine = Engine(server)
+    server.expect("ATH0121")
+    take_free_slots(server)
+    assert filled(server, members, 6) == [200] * 6
+    assert server.lines("ATH0121")
+    engine.wait_idle()
 
 
 def test_a_changed_limit_takes_effect_with_a_graceful_restart(httpd, backends):

@@ -110,8 +110,8 @@ impl<'a> SlotTable<'a> {
         Self { owners, matrices }
     }
 
-    /// Takes a slot for the calling child. None when all are taken: the child then counts totals
-    /// only, and what it has under way when it dies is left to [`SlotTable::reconcile`].
+    /// Takes a slot for the calling child. None when all are taken: totals are what cells add up to, so
+    /// the child then counts nothing.
     pub fn claim(&self, pid: u32, generation: u32) -> Option<SlotId> {
         let owner = LiveSlot::owner(pid, generation);
         let taken = self.owners.iter().position(|word| {
