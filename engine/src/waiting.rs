@@ -6,8 +6,8 @@
 //! which they began, in the upper ones, modulo their number. The sum of their ages is then
 //! `waiting × now - sum`, whatever has been added and taken off in between.
 //!
-//! Requests of a child that was killed are never taken off. The parent then forgets all words
-//! ([`forget`]); each is right again as soon as nobody waits at its member.
+//! Requests of a child that was killed are never taken off. The parent then forgets the words of the
+//! members that it had requests at ([`forget`]); each is right again as soon as nobody waits there.
 
 use crate::Micros;
 use crate::sync::{AtomicU64, Ordering};

@@ -245,12 +245,11 @@ impl Board {
         Queue::new(waiters.get(..most).unwrap_or(waiters))
     }
 
-    /// Whose requests waited for answers is not known of the dead: nobody's do.
+    /// Whether a dead child's requests had begun to be answered is not recorded, so the members that
+    /// it had requests at start counting anew.
     fn repaired(&self, repaired: Repaired) -> Repaired {
-        if repaired.requests > 0 {
-            for member in &self.view.members {
-                waiting::forget(&member.hot.waiting);
-            }
+        for member in repaired.members.iter().filter_map(|id| self.member(*id)) {
+            waiting::forget(&member.hot.waiting);
         }
         repaired
     }

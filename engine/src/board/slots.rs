@@ -53,10 +53,12 @@ impl LiveSlot {
 }
 
 /// What was put right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
     /// Requests by which totals were corrected.
     pub requests: u64,
+    /// The members that they were at.
+    pub members: Vec<MemberId>,
 }
 
 /// The in-flight cells of one extent's members: one row a slot.
@@ -94,6 +96,11 @@ impl<'a> Matrix<'a> {
     fn column(&self, member: MemberId) -> Option<usize> {
         let column = member.0.checked_sub(self.first)? as usize;
         (column < self.members.len()).then_some(column)
+    }
+
+    fn id(&self, column: usize) -> MemberId {
+        let column = u32::try_from(column).unwrap_or(u32::MAX);
+        MemberId(self.first.saturating_add(column))
     }
 }
 
@@ -155,6 +162,7 @@ impl<'a> SlotTable<'a> {
                     }
                     cell.store(0, Ordering::Relaxed);
                     repaired.requests = repaired.requests.saturating_add(u64::from(held));
+                    repaired.members.push(matrix.id(column));
                 }
             }
             if let Some(owner) = self.owners.get(slot) {
@@ -198,10 +206,14 @@ impl<'a> SlotTable<'a> {
         for (matrix, at) in self.matrices.iter().zip(0..) {
             let held = self.held(matrix);
             for ((totals, held), column) in matrix.members.iter().zip(held).zip(0..) {
-                let column = (at, column);
+                let (id, column) = (matrix.id(column), (at, column));
                 // Those at work differ now and then, which is soon found out.
                 if totals.member.read().drift(held) != 0 {
-                    repaired.requests += self.settle(totals.member, &[column]);
+                    let drift = self.settle(totals.member, &[column]);
+                    if drift != 0 {
+                        repaired.requests += drift;
+                        repaired.members.push(id);
+                    }
                 }
                 if let Some(farm) = totals.farm {
                     let entry = farms.entry(ptr::from_ref(farm));
@@ -292,6 +304,7 @@ mod tests {
     use super::super::spec::sample;
     use super::super::{Board, Storage};
     use super::*;
+    use crate::waiting;
 
     const FIRST: MemberId = MemberId(0);
 
@@ -369,11 +382,28 @@ mod tests {
         opened(&board, alive, FIRST, 3);
         opened(&board, dead, MemberId(1), 1);
         assert_eq!(board.inflight(FIRST), 8);
-        assert_eq!(board.release(100), Repaired { requests: 6 });
+        let repaired = board.release(100);
+        assert_eq!(repaired.requests, 6);
+        assert_eq!(repaired.members, [FIRST, MemberId(1)]);
         assert_eq!(board.inflight(FIRST), 3);
         assert_eq!(total(&board, FIRST).count(), 3);
         assert_eq!(total(&board, MemberId(1)).count(), 0);
         assert_eq!(board.release(100), Repaired::default());
+    }
+
+    /// Others may hang, and show it.
+    #[test]
+    fn members_that_a_dead_child_had_no_request_at_go_on_counting_who_waits() {
+        let board = board(1, 2);
+        let slot = board.claim(100).unwrap();
+        opened(&board, slot, FIRST, 1);
+        let words = [0, 1].map(|id| &board.member(MemberId(id)).unwrap().hot.waiting);
+        let waits = words.map(|word| waiting::begin(word, 1_000_000));
+        board.release(100);
+        assert_eq!(
+            words.map(|word| word.load(Ordering::Relaxed)),
+            [0, waits[1]]
+        );
     }
 
     #[test]
@@ -393,7 +423,7 @@ mod tests {
         let slot = board.claim(100).unwrap();
         opened(&board, slot, FIRST, 1);
         board.claim(101);
-        assert_eq!(board.sweep(|pid| pid == 101), Repaired { requests: 1 });
+        assert_eq!(board.sweep(|pid| pid == 101).requests, 1);
         assert_eq!(board.live_slots().len(), 1);
     }
 
@@ -449,7 +479,7 @@ mod tests {
             farm: Some(&farm),
         }];
         let table = SlotTable::new(&[], vec![Matrix::new(0, 1, &[], members)]);
-        assert_eq!(table.reconcile(), Repaired { requests: 3 });
+        assert_eq!(table.reconcile().requests, 3);
         assert_eq!(total(&board, FIRST).take(None), Some(1));
         assert_eq!(farm.take(None), Some(1));
     }
@@ -467,7 +497,7 @@ mod tests {
         board.release(100);
         assert_eq!(total(&board, FIRST).count(), 2);
         total(&board, FIRST).give_back(7);
-        assert_eq!(board.reconcile(), Repaired { requests: 7 });
+        assert_eq!(board.reconcile().requests, 7);
         assert_eq!(total(&board, FIRST).count(), 2);
         close(board.cell(other, FIRST).unwrap(), totals(&board, FIRST));
         assert_eq!(board.reconcile(), Repaired::default());
