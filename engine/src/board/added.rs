@@ -15,7 +15,7 @@ use super::error::BoardError;
 use super::load::LoadedMember;
 use super::lock::FarmLock;
 use super::map::zero;
-use super::record::{LINE_MAX, MemberRecord, flags};
+use super::record::{LINE_MAX, MemberAdmin, MemberRecord, flags};
 use super::settings::configure;
 use super::spec::{self, FarmSpec, MemberSeat, MemberSpec};
 use super::text;
@@ -104,14 +104,75 @@ impl MemberRecord {
             counter.store(0, Ordering::Relaxed);
         }
         self.hot.lbstatus.store(0, Ordering::Relaxed);
-        let tenure = self.admin.tenure.load(Ordering::Relaxed);
         zero(&self.answers);
         zero(&self.health);
-        zero(&self.admin);
+        self.admin.reset();
         zero(&self.changed);
         zero(&self.stats);
         zero(&self.identity);
-        self.admin.tenure.store(tenure, Ordering::Relaxed);
+    }
+}
+
+impl MemberAdmin {
+    /// As new, but for the tenure: at no moment is it another, not even for one who dies here.
+    fn reset(&self) {
+        let Self {
+            weight,
+            configured_weight,
+            flags,
+            configured_flags,
+            lbset,
+            configured_lbset,
+            farm,
+            lifecycle,
+            position,
+            out,
+            max_conn,
+            configured_max_conn,
+            bytes_in_from,
+            bytes_out_from,
+            agent,
+            agent_max_conn,
+            draining_since,
+            drain_told,
+            tenure: _,
+            leaving,
+            agent_asked,
+            pad: _,
+            owed,
+            elected_from,
+            spare: _,
+        } = self;
+        for word in [
+            weight,
+            configured_weight,
+            flags,
+            configured_flags,
+            lbset,
+            configured_lbset,
+            farm,
+            lifecycle,
+            position,
+            out,
+            max_conn,
+            configured_max_conn,
+            agent,
+            agent_max_conn,
+            leaving,
+            agent_asked,
+        ] {
+            word.store(0, Ordering::Relaxed);
+        }
+        for long in [
+            bytes_in_from,
+            bytes_out_from,
+            draining_since,
+            drain_told,
+            elected_from,
+        ] {
+            long.store(0, Ordering::Relaxed);
+        }
+        owed.store(0, Ordering::Relaxed);
     }
 }
 
@@ -203,4 +264,36 @@ fn name(record: &MemberRecord, name: &str, route: &str, line: &str) {
     text::write(&record.identity.name, name);
     text::write(&record.identity.route, route);
     text::write(&record.identity.line, line);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// A request that looks just then is not told that its member is there, nor the next that nobody
+    /// ever was.
+    #[test]
+    fn a_seats_tenure_stands_while_its_record_is_made_anew() {
+        let (record, done) = (MemberRecord::default(), AtomicBool::new(false));
+        record.admin.tenure.store(6, Ordering::Relaxed);
+        record.admin.flags.store(flags::DRAIN, Ordering::Relaxed);
+        let changed = std::thread::scope(|scope| {
+            let looks = scope.spawn(|| {
+                let tenure = || record.admin.tenure.load(Ordering::Relaxed);
+                while !done.load(Ordering::Relaxed) && tenure() == 6 {
+                    std::hint::spin_loop();
+                }
+                tenure() != 6
+            });
+            for _ in 0..20_000 {
+                record.reset();
+            }
+            done.store(true, Ordering::Relaxed);
+            looks.join().unwrap()
+        });
+        assert!(!changed);
+        assert_eq!(record.admin.flags.load(Ordering::Relaxed), 0);
+    }
 }

@@ -17,8 +17,8 @@ use super::layout::{ExtentHead, Header};
 use super::plan_area::PlanHead;
 use super::queue::Waiter;
 use super::record::{
-    FarmRecord, MemberAdmin, MemberAnswers, MemberChanged, MemberHealth, MemberIdentity,
-    MemberRecord, MemberStats,
+    FarmRecord, MemberAnswers, MemberChanged, MemberHealth, MemberIdentity, MemberRecord,
+    MemberStats,
 };
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -52,8 +52,6 @@ unsafe impl Plain for MemberRecord {}
 unsafe impl Plain for MemberAnswers {}
 // SAFETY: repr(C), atomics only, size asserted in record.rs.
 unsafe impl Plain for MemberHealth {}
-// SAFETY: repr(C), atomics only, size asserted in record.rs.
-unsafe impl Plain for MemberAdmin {}
 // SAFETY: repr(C), atomics only, size asserted in record.rs.
 unsafe impl Plain for MemberChanged {}
 // SAFETY: repr(C), atomics only, size asserted in record.rs.
