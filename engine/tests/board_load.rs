@@ -7,12 +7,14 @@ mod board_support;
 use std::fs;
 use std::io::Cursor;
 use std::mem::offset_of;
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use athena_engine::board::glance::{self, SeenFarm};
+use athena_engine::board::layout::{Extent, Header, Kind};
 use athena_engine::board::load::{Loaded, load};
 use athena_engine::board::record::{FarmRecord, MemberRecord, Stat, flags};
-use athena_engine::board::{Attached, Board, FarmSpec, Refusal, Storage};
+use athena_engine::board::{Attached, Board, FarmSpec, Refusal, Storage, extents};
 use athena_engine::health::Cause;
 use athena_engine::stats::Report;
 use board_support::{Random, directory, farm, storage};
@@ -127,8 +129,12 @@ fn each_damage_to_the_description_is_noticed() {
 #[test]
 fn each_field_out_of_range_is_noticed() {
     let bytes = intact("fields");
-    // Four slots: one page of them; farms are 8192 to 49152, members begin there.
-    let (farm, member) = (8192 + 128, 49152 + 128);
+    let first = |kind| {
+        let extents = extents(&mut Cursor::new(&bytes)).unwrap();
+        let its = extents.iter().find(|extent| extent.kind == kind).unwrap();
+        usize::try_from(its.records()).unwrap()
+    };
+    let (farm, member) = (first(Kind::Farms), first(Kind::Members));
     let refused = |at: usize, value: &[u8]| {
         let mut damaged = bytes.clone();
         damaged[at..at + value.len()].copy_from_slice(value);
@@ -285,6 +291,24 @@ fn a_board_in_use_is_looked_at_from_outside() {
     assert!(matches!(refused, Refusal::OtherVersion(_)), "{refused}");
 }
 
+/// Where something is: the description, and the first records of each kind.
+fn written(bytes: &[u8]) -> Vec<Range<usize>> {
+    let place = |extent: &Extent| {
+        let records = match extent.kind {
+            Kind::Farms => 2 * size_of::<FarmRecord>(),
+            Kind::Members => 8 * size_of::<MemberRecord>(),
+            _ => 0,
+        };
+        let first = usize::try_from(extent.records()).unwrap();
+        usize::try_from(extent.offset).unwrap()..first + records
+    };
+    let extents = extents(&mut Cursor::new(bytes)).unwrap();
+    let places = extents.iter().map(place);
+    places
+        .chain(std::iter::once(0..size_of::<Header>()))
+        .collect()
+}
+
 proptest! {
     #[test]
     fn a_mutated_file_is_refused_or_in_range(
@@ -296,13 +320,16 @@ proptest! {
         static INTACT: OnceLock<Vec<u8>> = OnceLock::new();
         let mut bytes = INTACT.get_or_init(|| intact("mutated")).clone();
         let mut random = Random(seed);
-        let length = bytes.len() as u64;
+        let mut below = |end: usize| usize::try_from(random.below(end as u64)).unwrap();
+        let (length, written) = (bytes.len(), written(&bytes));
         for _ in 0..changes {
-            // Mostly where something is: the description and the records.
-            let area = if random.below(4) == 0 { length } else { 8192 + 128 + 2304 * 8 };
-            let at = usize::try_from(random.below(area)).unwrap();
-            let interesting = [0, 1, 0x7f, 0x80, 0xff, random.next().to_le_bytes()[0]];
-            let value = interesting[usize::try_from(random.below(6)).unwrap()];
+            let place = match below(4) {
+                0 => 0..length,
+                _ => written[below(written.len())].clone(),
+            };
+            let at = place.start + below(place.len());
+            let any = u8::try_from(below(256)).unwrap();
+            let value = [0, 1, 0x7f, 0x80, 0xff, any][below(6)];
             let end = if words { (at / 4 * 4 + 4).min(bytes.len()) } else { at + 1 };
             bytes[at..end].fill(value);
         }

@@ -81,7 +81,7 @@ pub use self::{
     extras::{FarmExtras, MemberExtras},
     file::Storage,
     lock::{FarmLock, LockError},
-    reading::Refusal,
+    reading::{Refusal, extents},
     settings::Settings,
     shared::Board,
     spec::{Attached, FarmSeat, FarmSpec, MemberSeat, MemberSpec},
