@@ -201,7 +201,6 @@ fn each_field_out_of_range_is_noticed() {
         "twice"
     );
     assert!(refused(farm + offset_of!(FarmRecord, cold.off), &[2]));
-    assert!(refused(farm + offset_of!(FarmRecord, cold.lifecycle), &[2]));
     assert!(
         refused(farm + offset_of!(FarmRecord, cold.lifecycle), &[0]),
         "members without it"
@@ -289,6 +288,34 @@ fn a_board_in_use_is_looked_at_from_outside() {
     other[8] += 1;
     let refused = glance::farms(Cursor::new(other)).unwrap_err();
     assert!(matches!(refused, Refusal::OtherVersion(_)), "{refused}");
+}
+
+/// Older children may serve it still, and it may come back: it is not shown, and not lost.
+#[test]
+fn a_farm_that_was_taken_out_is_kept_unseen() {
+    let directory = directory("taken_out");
+    let storage = storage(&directory);
+    let specs = [farm("f", &["http://a"]), farm("g", &["http://b"])];
+    let (mut board, first) = opened(&storage, &specs);
+    board.claim(100);
+    first.farms[1].record.cold.off.store(1, Relaxed);
+    let seen = || -> Vec<(String, usize)> {
+        let farms = glance::farms(fs::File::open(storage.path()).unwrap()).unwrap();
+        let names = farms.into_iter();
+        names.map(|farm| (farm.name, farm.members.len())).collect()
+    };
+    let (f, g) = (("f".to_owned(), 1), ("g".to_owned(), 1));
+    for (there, shown) in [
+        (&specs[..], &[f.clone(), g][..]),
+        (&specs[..1], std::slice::from_ref(&f)),
+    ] {
+        board.attach(there, 1).unwrap();
+        assert_eq!(seen(), shown);
+    }
+    board.close();
+    let (_, again) = opened(&storage, &specs);
+    assert_eq!(again.notices, []);
+    assert_eq!(again.farms[1].record.cold.off.load(Relaxed), 1);
 }
 
 /// Where something is: the description, and the first records of each kind.

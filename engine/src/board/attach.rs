@@ -127,8 +127,10 @@ impl Board {
     /// Tells on the board which records are not configured, for a later full start.
     fn mark_unused(&self) {
         for (entry, record) in self.directory.farms.iter().zip(&self.view.farms) {
-            if entry.life == Life::Free {
-                record.cold.lifecycle.store(0, Ordering::Release);
+            match entry.life {
+                Life::Free => record.cold.lifecycle.store(0, Ordering::Release),
+                Life::Retired(last) => record.cold.lifecycle.store(last, Ordering::Release),
+                Life::Used => {}
             }
         }
         for (entry, record) in self.directory.members.iter().zip(&self.view.members) {
@@ -172,8 +174,8 @@ impl Board {
             if let Some(loaded) = import.loaded.farms.remove(&key) {
                 restore_farm(record, &loaded);
             }
-            record.cold.lifecycle.store(1, Ordering::Release);
         }
+        record.cold.lifecycle.store(1, Ordering::Release);
         let lost = spec.extras.settle(&record.changed).into_iter();
         notices.extend(lost.map(|(admin, configured)| Notice::ConfigurationWins {
             farm: spec.name.clone(),

@@ -11,7 +11,7 @@ use std::mem::offset_of;
 use super::changed::ChangedText;
 use super::inflight::InFlight;
 use super::layout::Kind;
-use super::reading::{Bytes, Refusal, ensure, extents};
+use super::reading::{Bytes, Refusal, extents};
 use super::record::{
     FarmRecord, METHOD_SET_MAX, MemberAdmin, MemberHealth, MemberHot, MemberRecord, NAME_MAX,
     ROUTE_SET_MAX,
@@ -92,16 +92,15 @@ pub fn farms(mut file: impl Read + Seek) -> Result<Vec<SeenFarm>, Refusal> {
     }
     members.sort_by_key(|member: &SeenMember| member.position);
     for member in members {
-        let farm = farms.get_mut(member.farm as usize).and_then(Option::as_mut);
-        ensure(farm.is_some(), "a member of no farm")?;
-        if let Some(farm) = farm {
+        // Its farm may have come since.
+        if let Some(Some(farm)) = farms.get_mut(member.farm as usize) {
             farm.members.push(member);
         }
     }
     Ok(farms.into_iter().flatten().collect())
 }
 
-/// `None` where none is.
+/// `None` where none is, or only one that older children still know.
 fn farm(bytes: &Bytes) -> Option<SeenFarm> {
     let used = bytes.u32(offset_of!(FarmRecord, cold.lifecycle)) == 1;
     used.then(|| SeenFarm {

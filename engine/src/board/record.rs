@@ -376,7 +376,7 @@ pub struct FarmCold {
     pub budget_reserve: AtomicU64,
     /// 1: taken from service by people.
     pub off: AtomicU32,
-    /// 0: free, 1: in use.
+    /// As [`MemberAdmin::lifecycle`].
     pub lifecycle: AtomicU32,
     /// Not 0: the plan may be out of date ([`crate::plan::stale`]).
     pub stale: AtomicU32,
