@@ -12,8 +12,10 @@
 //! in error ── recover: the one that moves it to 0 ───────► healthy
 //! ```
 //!
-//! There is no lease to give back: a prober that dies just lets the next period begin. The other
-//! fields are written after the word, by whoever moved it; they inform, they decide nothing.
+//! There is no lease to give back: a prober that dies just lets the next period begin.
+//!
+//! `retry_at` alone says whether the member is in error. The other fields are written beside it, not
+//! with it: a reader may see the former one for a moment, and each rule must bear that.
 
 use crate::Micros;
 use crate::board::record::MemberHealth;
@@ -31,7 +33,7 @@ pub enum Cause {
     Status = 2,
     /// It did not answer in time, under `failontimeout`.
     Timeout = 3,
-    /// `ejectafter` failures in a row.
+    /// Too many failures (`ejectafter`).
     Ejected = 4,
     /// People or the configuration put it in error (`status=+E`).
     Configured = 5,
@@ -140,9 +142,13 @@ pub fn give_probe_back(health: &MemberHealth, now: Micros) {
 
 /// Ends the error. True when this call brought the member back.
 pub fn recover(health: &MemberHealth, now: Micros) -> bool {
-    let was_out = !healthy(health) && health.retry_at.swap(0, Ordering::AcqRel) != 0;
+    if healthy(health) {
+        return false;
+    }
+    // First: an attempt from before must not find the member healthy, and take it out for what is over.
+    health.recovered_at.store(now, Ordering::Relaxed);
+    let was_out = health.retry_at.swap(0, Ordering::AcqRel) != 0;
     if was_out {
-        health.recovered_at.store(now, Ordering::Relaxed);
         health.streak.store(0, Ordering::Relaxed);
     }
     was_out
@@ -376,6 +382,21 @@ mod interleavings {
             ] {
                 assert_ne!(acted[0], acted[1]);
             }
+        });
+    }
+
+    /// Who finds the member back knows since when.
+    #[test]
+    fn a_recovery_is_dated_before_it_shows() {
+        loom::model(|| {
+            let health = Arc::new(MemberHealth::default());
+            fail(&health, Cause::Connect, NOW, RETRY);
+            let [recovered, known] = both(
+                &health,
+                |health| recover(health, NOW + 1),
+                |health| !healthy(health) || health.recovered_at.load(Ordering::Relaxed) == NOW + 1,
+            );
+            assert!(recovered && known);
         });
     }
 

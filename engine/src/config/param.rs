@@ -256,7 +256,7 @@ impl ParamError {
 /// What holds for a farm: the defaults and what a user wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FarmParams {
-    /// Failures in a row that eject a member; `None`: no ejection.
+    /// How many failures are too many ([`crate::ejection`]); `None`: no ejection.
     pub eject_after: Option<u32>,
     /// The first ejection's length, in whole seconds.
     pub eject_time: Duration,
