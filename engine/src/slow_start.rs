@@ -50,8 +50,10 @@ pub fn share(farm: &FarmRecord, member: &MemberRecord, now: Micros) -> u32 {
 /// The same by the member alone.
 pub fn part(member: &MemberRecord, now: Micros) -> u32 {
     let health = &member.health;
-    let gone = now.saturating_sub(health.warm_from.load(Ordering::Relaxed));
     let time = health.warm_for.load(Ordering::Relaxed);
+    let from = health.warm_from.load(Ordering::Relaxed);
+    // One that begins in the future is none.
+    let gone = now.checked_sub(from).unwrap_or(time);
     if gone >= time {
         return FULL;
     }
@@ -102,13 +104,18 @@ mod tests {
     }
 
     #[test]
-    fn damaged_times_end() {
+    fn damaged_times_are_survived() {
         let (farm, member) = (planned(), MemberRecord::default());
         farm.cold.warm_until.store(u64::MAX, Ordering::Relaxed);
-        for (from, time) in [(0, 0), (u64::MAX, 1), (0, u64::MAX), (u64::MAX, u64::MAX)] {
+        for (from, time, expected) in [
+            (0, 0, FULL),
+            (0, u64::MAX, FLOOR),
+            (u64::MAX, 1, FULL),
+            (u64::MAX, u64::MAX, FULL),
+        ] {
             member.health.warm_from.store(from, Ordering::Relaxed);
             member.health.warm_for.store(time, Ordering::Relaxed);
-            assert!((FLOOR..=FULL).contains(&share(&farm, &member, NOW)));
+            assert_eq!(share(&farm, &member, NOW), expected, "{from} {time}");
         }
     }
 }
