@@ -77,10 +77,10 @@ fn learn(
 /// Takes a failed attempt into account that lasted `elapsed_us`.
 ///
 /// Once may be chance, and be it that the member is gone, another attempt has to find out: it counts as a
-/// slow answer of [`DOUBT`], which is forgiven soon. If an attempt that began after it fails as well, the
-/// average is raised to [`PENALTY`], to the attempt's own time or to twice of what it is, whichever is
-/// most: it has been too inviting, however many requests the other members have in flight. Attempts that
-/// fail together were under way before, and count once.
+/// slow answer of [`DOUBT`], which is forgiven soon, even if nothing else is known. If an attempt that
+/// began after it fails as well, the average is raised to [`PENALTY`], to the attempt's own time or to
+/// twice of what it is, whichever is most: it has been too inviting, however many requests the other
+/// members have in flight. Attempts that fail together were under way before, and count once.
 pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros) {
     let elapsed = if elapsed_us.is_finite() {
         elapsed_us.max(0.0)
@@ -91,10 +91,11 @@ pub fn penalise(hot: &MemberHot, elapsed_us: f64, now: Micros, half_life: Micros
     let chosen_again = float(now) - elapsed >= observed_at;
     peak::note(hot, elapsed.max(DOUBT), now, half_life);
     learn(hot, now, half_life, |average, kept| match average {
+        None => marked(DOUBT, FAILED),
         Some(average) if !is(FAILED, average) => marked(average, marks(average) | FAILED),
         Some(average) if !chosen_again => average,
-        _ => {
-            let present = average.unwrap_or(0.0) * kept;
+        Some(average) => {
+            let present = average * kept;
             let raised = (2.0 * present).min(PENALTY_MAX.max(present));
             marked(raised.max(PENALTY).max(elapsed), USUAL | FAILED)
         }
@@ -246,6 +247,7 @@ mod tests {
     fn of_a_member_that_never_answered_people_are_told_nothing() {
         let hot = MemberHot::default();
         penalise(&hot, 500.0, START, HALF_LIFE);
+        penalise(&hot, 500.0, START + SECOND, HALF_LIFE);
         assert_eq!(told(&hot, measured(&hot)), None);
         hot.served.store(1, Ordering::Relaxed);
         assert!(close(told(&hot, measured(&hot)), PENALTY));
@@ -292,13 +294,31 @@ mod tests {
 
     #[test]
     fn a_failure_counts_for_its_own_time_if_that_is_more() {
-        let hot = MemberHot::default();
-        penalise(&hot, 3e6, START + SECOND, HALF_LIFE);
+        let failed = || {
+            let hot = MemberHot::default();
+            penalise(&hot, 500.0, START, HALF_LIFE);
+            hot
+        };
+        let later = START + 4 * SECOND;
+        let hot = failed();
+        penalise(&hot, 3e6, later, HALF_LIFE);
         assert!(close(measured(&hot), 3e6));
-        assert!(peak::left(&hot, START + SECOND, HALF_LIFE) > 2.99e6);
-        let hot = MemberHot::default();
-        penalise(&hot, f64::NAN, START, HALF_LIFE);
+        assert!(peak::left(&hot, later, HALF_LIFE) > 2.99e6);
+        let hot = failed();
+        penalise(&hot, f64::NAN, later, HALF_LIFE);
         assert!(close(measured(&hot), PENALTY));
+    }
+
+    /// As with any other: an answer that follows is what is known of it.
+    #[test]
+    fn the_first_attempt_may_fail_by_chance() {
+        let hot = MemberHot::default();
+        penalise(&hot, 500.0, START, HALF_LIFE);
+        assert!(usual(&hot).is_none() && close(measured(&hot), DOUBT));
+        for later in 1..3 {
+            observe(&hot, 20_000.0, START + later * SECOND, HALF_LIFE);
+        }
+        assert!(close(usual(&hot), 20_000.0));
     }
 
     /// A member whose answers take 5 s must not become attractive by failing within a second.
