@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use athena_engine::Micros;
+use athena_engine::dispatch::Lineup;
+use athena_engine::lookout::{self, Look};
 use athena_engine::method::Anew;
-use athena_engine::stats::expect::{self, Look};
-use athena_engine::stats::{Refused, Report};
+use athena_engine::stats::{Refused, Report, expect};
 
 use crate::farm::{Farm, Member};
 use crate::log::{self, Level};
@@ -72,23 +73,21 @@ pub fn heard_from(farm: &Farm, member: &Member, now: Micros) {
 /// Takes members out that have not reported in time. Costs a load and a branch where nothing is
 /// expected.
 pub fn follow(farm: &Farm) {
-    if let Some(look) = expect::look(farm.seat.record, clock::now) {
+    let next = &farm.seat.record.hot.next_out_at;
+    // An older generation goes by what was configured then.
+    if let Some(look) = lookout::claim(next, clock::now, || farm.is_whole()) {
         expire(farm, look);
     }
 }
 
 #[cold]
 fn expire(farm: &Farm, mut look: Look<'_>) {
-    // An older generation goes by what was configured then.
-    if !runtime::board().is_some_and(athena_engine::board::Board::is_current) {
-        return;
-    }
     let mut changed = false;
     for member in &farm.members {
         let Some(within) = member.params.expect_update else {
             continue;
         };
-        if look.expire(member.record(), farm.expected(member)) {
+        if expect::expire(&mut look, member.record(), farm.expected(member)) {
             changed = true;
             let text = format!(
                 "ATH0301: farm {}: member {} is out: it has not reported for {} s",

@@ -9,7 +9,7 @@ use crate::method::{Affinity, Method, Roster, Sight};
 use crate::plan::{Capacity, Plan, PlanMember, compile, member_at, stale};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
-use crate::{MemberId, Micros, probe, room};
+use crate::{MemberId, Micros, lookout, probe, room};
 
 /// With `forcerecovery`, a farm whose members are all in error sends one request through in this
 /// time, not the whole load.
@@ -268,7 +268,8 @@ impl Election<'_> {
         if !self.probes {
             return None;
         }
-        let mut look = probe::look(&self.farm.hot, self.now, || self.lineup.is_whole())?;
+        let next = &self.farm.hot.next_probe_at;
+        let mut look = lookout::claim(next, || self.now, || self.lineup.is_whole())?;
         let mut claimed = None;
         for member in self.members() {
             let health = &member.record.health;

@@ -5,6 +5,7 @@
 //! * [`method`] is the menu of balancing methods, one file each.
 //! * [`health`] moves a member between healthy, in error and probing; [`ejection`] says when its
 //!   answers are too bad.
+//! * [`lookout`] says who looks at all members of a farm when one is due.
 //! * [`drain`] ends what a draining member may still do.
 //! * [`ewma`], [`peak`], [`traffic`], [`waiting`] and [`budget`] are the estimators that several children share.
 //! * [`histogram`] counts waiting times; `metrics` writes all figures as Prometheus reads them.
@@ -45,6 +46,7 @@ pub mod ewma;
 pub mod hashkey;
 pub mod health;
 pub mod histogram;
+pub mod lookout;
 #[cfg(not(loom))]
 pub mod manager;
 pub mod method;

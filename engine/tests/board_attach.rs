@@ -10,8 +10,8 @@ use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::board::{
     Attached, Board, BoardError, FarmExtras, FarmSpec, MemberExtras, Notice, Storage,
 };
-use athena_engine::budget;
 use athena_engine::stats::expect;
+use athena_engine::{budget, lookout};
 use board_support::{farm, restarted};
 
 fn opened(specs: &[FarmSpec]) -> (Board, Attached) {
@@ -69,8 +69,9 @@ fn a_member_that_returns_has_its_time_again() {
     expect::begin(member, within, now);
     for (later, out) in [(4, false), (5, true)] {
         expect::begin_farm(farm, true);
-        let mut look = expect::look(farm, || now + later * second).unwrap();
-        assert_eq!(look.expire(member, within), out);
+        let at = || now + later * second;
+        let mut look = lookout::claim(&farm.hot.next_out_at, at, || true).unwrap();
+        assert_eq!(expect::expire(&mut look, member, within), out);
     }
 }
 

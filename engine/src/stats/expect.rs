@@ -2,16 +2,13 @@
 //! its agent's word, and in again with its next report.
 //!
 //! Its deadline moves with each report and is written down nowhere. A farm only knows when to look
-//! next: the earliest deadline as it was at the last look. Whoever comes by after that, a request or
-//! the watch, looks; reports that came meanwhile make it find a later one. So a report writes nothing
-//! of its farm's, and a request reads one word.
+//! next ([`crate::lookout`]): the earliest deadline as it was at the last look. Reports that came meanwhile
+//! make whoever looks find a later one. So a report writes nothing of its farm's.
 
 use crate::Micros;
 use crate::board::record::{FarmRecord, MemberRecord};
+use crate::lookout::Look;
 use crate::sync::Ordering;
-
-/// Whoever looks has so long until another may, should he not come to an end.
-const LOOKING: Micros = 1_000_000;
 
 /// From now on reports are expected of a member, or no longer. What was expected before goes on: at a
 /// graceful restart only a member whose time has become longer comes in.
@@ -36,65 +33,28 @@ pub fn begin_farm(farm: &FarmRecord, expects: bool) {
     farm.hot.next_out_at.store(next, Ordering::SeqCst);
 }
 
-/// Claims the look at a farm that is due. Costs one load where nothing is expected.
-pub fn look(farm: &FarmRecord, clock: impl FnOnce() -> Micros) -> Option<Look<'_>> {
-    let next = &farm.hot.next_out_at;
-    let due = next.load(Ordering::Relaxed);
-    if due == Micros::MAX {
-        return None;
-    }
-    let now = clock();
-    let claim = || {
-        let lease = now.saturating_add(LOOKING);
-        next.compare_exchange(due, lease, Ordering::SeqCst, Ordering::SeqCst)
+/// Takes a member out whose time, within which reports are `expected`, has passed by this look at its farm.
+/// True when this call did.
+pub fn expire(look: &mut Look<'_>, member: &MemberRecord, expected: Option<Micros>) -> bool {
+    let Some(within) = expected else {
+        return false;
     };
-    (due <= now && claim().is_ok()).then_some(Look {
-        farm,
-        now,
-        next: Micros::MAX,
-    })
-}
-
-/// A look at a farm, by the one who claimed it: `expire` for each of its members, then `end`.
-pub struct Look<'a> {
-    farm: &'a FarmRecord,
-    now: Micros,
-    next: Micros,
-}
-
-impl Look<'_> {
-    /// Takes a member out whose time, within which reports are `expected`, has passed. True when this call did.
-    pub fn expire(&mut self, member: &MemberRecord, expected: Option<Micros>) -> bool {
-        let Some(within) = expected else {
-            return false;
-        };
-        let out = &member.admin.out;
-        if deadline(member, within) > self.now {
-            self.next = self.next.min(deadline(member, within));
-            return false;
-        }
-        if out.swap(1, Ordering::SeqCst) != 0 {
-            return false;
-        }
-        // A report that came in between saw the member in, and left it so.
-        let meanwhile = deadline(member, within);
-        if meanwhile > self.now {
-            self.next = self.next.min(meanwhile);
-            return out.swap(0, Ordering::SeqCst) == 0;
-        }
-        true
+    let out = &member.admin.out;
+    let in_time = deadline(member, within);
+    if in_time > look.now() {
+        look.again(in_time);
+        return false;
     }
-
-    /// Writes down when to look next, unless a member that came in meanwhile made it earlier.
-    pub fn end(self) {
-        let looking = self.now.saturating_add(LOOKING);
-        let next = &self.farm.hot.next_out_at;
-        if self.next < looking {
-            next.fetch_min(self.next, Ordering::SeqCst);
-        } else {
-            let _ = next.compare_exchange(looking, self.next, Ordering::SeqCst, Ordering::SeqCst);
-        }
+    if out.swap(1, Ordering::SeqCst) != 0 {
+        return false;
     }
+    // A report that came in between saw the member in, and left it so.
+    let meanwhile = deadline(member, within);
+    if meanwhile > look.now() {
+        look.again(meanwhile);
+        return out.swap(0, Ordering::SeqCst) == 0;
+    }
+    true
 }
 
 /// Something came from the member. True when it was out and this call took it in.

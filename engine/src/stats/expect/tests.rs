@@ -1,6 +1,7 @@
 use super::super::Report;
 use super::*;
 use crate::board::record::flags;
+use crate::lookout::claim;
 use proptest::prelude::*;
 
 const SECOND: Micros = 1_000_000;
@@ -25,12 +26,16 @@ impl Farm {
         farm
     }
 
+    fn claim(&self, now: Micros) -> Option<Look<'_>> {
+        claim(&self.record.hot.next_out_at, || now, || true)
+    }
+
     /// Who goes out at a request of that time.
     fn look(&self, now: Micros) -> Vec<usize> {
-        let Some(mut look) = look(&self.record, || now) else {
+        let Some(mut look) = self.claim(now) else {
             return Vec::new();
         };
-        let expired = |(at, member)| look.expire(member, WITHIN).then_some(at);
+        let expired = |(at, member)| expire(&mut look, member, WITHIN).then_some(at);
         let out = self
             .members
             .iter()
@@ -76,16 +81,11 @@ fn out_after_the_time_and_in_with_the_next_report() {
 fn nothing_is_looked_at_before_a_deadline() {
     let farm = Farm::of(1);
     farm.look(START);
-    assert!(look(&farm.record, || START + 4 * SECOND).is_none());
+    assert!(farm.claim(START + 4 * SECOND).is_none());
     farm.report(0, START + 4 * SECOND);
-    assert!(look(&farm.record, || START + 5 * SECOND).is_some());
-    // Nobody ended that look: another one comes.
-    assert!(look(&farm.record, || START + 5 * SECOND + 1).is_none());
-    assert!(look(&farm.record, || START + 6 * SECOND).is_some());
-
+    assert!(farm.claim(START + 5 * SECOND).is_some());
     begin_farm(&farm.record, false);
-    let clock = || panic!("where nothing is expected, the clock is not read");
-    assert!(look(&farm.record, clock).is_none());
+    assert!(farm.claim(START + 60 * SECOND).is_none());
 }
 
 #[test]
