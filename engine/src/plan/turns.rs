@@ -18,6 +18,8 @@
 //! **Where a rotation goes on**, balances begin with what members are owed ([`super::carry`]), and a
 //! member that has had its weight in turns gets none before the next cycle: so the cycle repeats.
 
+use std::cmp::Reverse;
+
 use super::carry::TURN;
 
 /// Steps (members × turns) that a compilation may take with the rule itself: some milliseconds.
@@ -73,24 +75,21 @@ fn fit(weights: &[usize], capacity: usize) -> Vec<usize> {
 
     // Those whose quota is below one turn get one; that leaves less for the others, so the lightest
     // are asked first, each with what is left then.
-    let mut room = capacity;
-    let raised = by_weight
-        .iter()
-        .take_while(|&&(_, weight)| {
-            let below = weight * room < sum;
-            if below {
-                sum -= weight;
-                room -= 1;
-            }
-            below
-        })
-        .count();
+    let (mut room, mut raised) = (capacity, 0);
+    for &(_, weight) in &by_weight {
+        if weight * room >= sum {
+            break;
+        }
+        sum -= weight;
+        room -= 1;
+        raised += 1;
+    }
     let (light, heavy) = by_weight.split_at(raised);
 
     let mut scaled: Vec<(usize, usize)> = light.iter().map(|&(index, _)| (index, 1)).collect();
     let given: usize = heavy.iter().map(|&(_, weight)| weight * room / sum).sum();
     let mut by_remainder = heavy.to_vec();
-    by_remainder.sort_by_key(|&(index, weight)| (usize::MAX - weight * room % sum, index));
+    by_remainder.sort_by_key(|&(index, weight)| (Reverse(weight * room % sum), index));
     let left_over = room - given;
     scaled.extend(
         by_remainder
