@@ -147,7 +147,7 @@ impl PlanMember {
             id,
             weight: admin.weight_now(),
             flags: admin.state(),
-            lbset: admin.lbset.load(Ordering::Relaxed),
+            lbset: admin.lbset(),
             healthy,
             position: admin.position.load(Ordering::Relaxed),
             ejected: health::cause(&record.health) == Cause::Ejected,

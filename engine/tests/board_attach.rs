@@ -34,7 +34,6 @@ fn seats_come_in_the_order_of_the_configuration() {
         .unwrap();
     assert!(std::ptr::eq(record(&first, 0, 0), record(&second, 0, 1)));
     assert_eq!((position(&second, 0), position(&second, 1)), (0, 1));
-    assert_eq!(board.generation(), 3);
 }
 
 #[test]
@@ -275,7 +274,7 @@ fn a_refused_configuration_leaves_the_board_as_it_was() {
     assert!(matches!(twice, Err(BoardError::Twice { .. })));
     let nameless = board.attach(&[farm("", &[])], 1);
     assert!(matches!(nameless, Err(BoardError::Name { .. })));
-    assert_eq!(board.generation(), 2);
+    assert!(board.is_current());
     assert!(board.attach(&[spec], 1).is_ok());
 }
 

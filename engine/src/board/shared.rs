@@ -151,11 +151,6 @@ impl Board {
         &self.storage
     }
 
-    /// The configuration pass this process belongs to; counted from 2.
-    pub const fn generation(&self) -> u32 {
-        self.directory.generation
-    }
-
     /// Whether no later configuration pass has taken the board over. What a hostile child may
     /// write there keeps others from changes, which it can undo as well.
     pub fn is_current(&self) -> bool {

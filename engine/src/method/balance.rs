@@ -1,10 +1,11 @@
 //! The running balance of stock httpd's rules (`lbstatus`): each choice adds its weight to the
 //! balance of every member there was to choose from, and takes the sum from the chosen one's.
 //!
-//! Stock does so with plain additions in shared memory; here they are atomic, so that nothing is lost
-//! and the balances of all members always sum up to 0.
+//! Stock does so with plain additions in shared memory; here they are atomic, so that nothing is lost,
+//! and what one choice adds, it takes away.
 
 use super::weight;
+use crate::MemberId;
 use crate::board::record::MemberRecord;
 use crate::sync::Ordering;
 
@@ -17,6 +18,13 @@ pub fn credit(member: &MemberRecord, factor: u32, total: &mut i64) -> i64 {
         .lbstatus
         .fetch_add(factor, Ordering::Relaxed)
         .wrapping_add(factor)
+}
+
+/// The member with the largest balance; of equals, the first.
+pub fn largest<'a>(
+    members: impl Iterator<Item = (MemberId, &'a MemberRecord, i64)>,
+) -> Option<(MemberId, &'a MemberRecord, i64)> {
+    members.reduce(|best, next| if next.2 > best.2 { next } else { best })
 }
 
 /// Takes the sum of all weights from the chosen member's balance.

@@ -62,5 +62,5 @@ fn most_urgent<'a>(sight: &'a Sight<'_>) -> Option<(MemberId, &'a MemberRecord, 
         let balance = member.hot.lbstatus.load(Ordering::Relaxed);
         (id, member, balance)
     });
-    balances.reduce(|best, next| if next.2 > best.2 { next } else { best })
+    balance::largest(balances)
 }

@@ -9,8 +9,8 @@ use super::load::Load;
 use super::{Method, Sight};
 use crate::MemberId;
 use crate::board::record::MemberRecord;
-use crate::plan::circle_from;
-use crate::sync::{AtomicU32, Ordering};
+use crate::plan::{circle_from, member_at};
+use crate::sync::AtomicU32;
 use core::cmp;
 
 /// Draws from a list before another way is taken: a heavy member may be drawn again and again.
@@ -45,8 +45,7 @@ fn draw<'a>(
     for list in [sight.plan.turns, eligible] {
         let drawn = (0..DRAWS).find_map(|_| {
             let entry = list.get(place(list, random))?;
-            usable(MemberId(entry.load(Ordering::Relaxed)))
-                .filter(|(_, member)| sight.takes_part(member, random))
+            usable(member_at(entry)).filter(|(_, member)| sight.takes_part(member, random))
         });
         if drawn.is_some() {
             return drawn;

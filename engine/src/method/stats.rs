@@ -50,8 +50,7 @@ impl Method for Stats {
             let credit = sight.credit(member);
             (id, member, balance::credit(member, credit, &mut total))
         });
-        let (id, member, _) =
-            balances.reduce(|best, next| if next.2 > best.2 { next } else { best })?;
+        let (id, member, _) = balance::largest(balances)?;
         balance::pay(member, total);
         Some(id)
     }
