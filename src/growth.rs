@@ -142,6 +142,13 @@ fn follow_mod_proxy(farm: &Farm) {
     seat_newcomers(farm);
 }
 
+/// Whether another process seated somebody whom this one does not know yet.
+pub fn lacks_any(farm: &Farm) -> bool {
+    let is_taken = |seat: &MemberSeat| seat.record.admin.lifecycle.load(Ordering::Acquire) == 1;
+    let mut spares = farm.seat.spares.iter().zip(farm.seat.members.len()..);
+    spares.any(|(seat, place)| is_taken(seat) && farm.members.get(place).is_none())
+}
+
 /// As [`follow`], where mod_proxy_balancer has brought its list up to date itself.
 pub fn seat_newcomers(farm: &Farm) {
     if farm.growth.spares.is_empty() || !farm.growth.has_newcomers(farm) {

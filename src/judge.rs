@@ -228,6 +228,10 @@ fn eject(farm: &Farm, member: &Member, now: Micros) {
     // Without the lock, the next failure tries again.
     let Some(lock) = lock else { return };
     let count = refresh::current(farm, &lock).count;
+    // Nor by a plan that only another process can bring up to date.
+    if stale::is_marked(&farm.seat.record.cold) {
+        return;
+    }
     let allowed = ejection::allowed(count.members as usize, farm.params.max_eject);
     let others = count
         .usable

@@ -12,7 +12,7 @@ use athena_engine::slow_start;
 
 use crate::farm::Farm;
 use crate::log::{self, Level};
-use crate::{added, clock, method, runtime};
+use crate::{added, clock, growth, method, runtime};
 
 /// A compilation takes milliseconds at most; a holder that takes longer is stopped or hostile.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -57,10 +57,11 @@ fn renew(farm: &Farm, patience: Duration) -> bool {
     }
 }
 
-/// The plan in force, compiled anew if it is stale.
+/// The plan in force, compiled anew if it is stale, unless that is another process's to do.
 pub fn current<'a>(farm: &'a Farm, held: &FarmLock<'_>) -> Plan<'a> {
     let newest = runtime::board().is_some_and(Board::is_current);
-    if newest && stale::begin(&farm.seat.record.cold) {
+    // Who has yet to seat a member leaves it to those who know it, and to its own next request.
+    if newest && !growth::lacks_any(farm) && stale::begin(&farm.seat.record.cold) {
         // Whoever marked it may know members that this process does not.
         added::catch_up(farm, held);
         publish(farm);

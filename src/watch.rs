@@ -41,7 +41,10 @@ pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::serv
             board.reconcile();
             drain::look();
             for farm in runtime::farms() {
-                take_over_farm(farm, Duration::ZERO);
+                // This process may not know all members: a child compiles the plan.
+                if pull(farm, Duration::ZERO) > 0 {
+                    stale::mark(&farm.seat.record.cold);
+                }
                 refresh::repair(farm);
             }
         }
@@ -112,7 +115,9 @@ fn look() {
 pub fn take_over(patience: Duration) {
     for farm in runtime::farms() {
         growth::follow(farm);
-        take_over_farm(farm, patience);
+        if pull(farm, patience) > 0 {
+            refresh::request(farm);
+        }
         if !farm
             .members
             .iter()
@@ -130,18 +135,6 @@ pub fn show_counts() {
         for member in &farm.members {
             member.show_counts(member.record().hot.inflight.count());
         }
-    }
-}
-
-fn take_over_farm(farm: &Farm, patience: Duration) {
-    let changed = pull(farm, patience);
-    if changed > 0 {
-        let text = format!(
-            "ATH0113: farm {}: {changed} members were changed by hand or check",
-            farm.name
-        );
-        log::server(Level::Info, farm.server_rec, &text);
-        refresh::request(farm);
     }
 }
 
@@ -185,6 +178,13 @@ pub fn pull(farm: &Farm, patience: Duration) -> usize {
     }
     for why in anew {
         farm.start_anew(why);
+    }
+    if changed > 0 {
+        let text = format!(
+            "ATH0113: farm {}: {changed} members were changed by hand or check",
+            farm.name
+        );
+        log::server(Level::Info, farm.server_rec, &text);
     }
     changed
 }

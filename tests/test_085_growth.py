@@ -3,10 +3,11 @@
 import pytest
 from harness import manager
 from harness.api import Api
-from harness.client import fetch
+from harness.board import board_locked
+from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm, served
-from harness.httpd import CONNECT_FAILED
+from harness.httpd import CONNECT_FAILED, ONE_CHILD
 from harness.load import Load, shared
 from harness.waiting import wait_until
 
@@ -69,6 +70,34 @@ def test_a_new_member_fails_over_and_comes_back(httpd, backends):
     assert {fetch(server.port, "/farm/x").status for _ in range(20)} == {200}
 
 
+def test_it_is_not_lost_when_another_member_goes_out(httpd, backends):
+    """A child that does not know it yet leaves the plan to those that do."""
+    members = backends(3)
+    server = httpd("prefork", children=2, conf=manager.CONF + served(
+        members.urls[:2], settings=f"{GROWING} failonstatus=502", each="retry=600"))
+    server.expect("ATH0110")
+    with Client(server.port) as client:
+        client.send(b"GET /farm/x?delay=2000&status=502 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: members.total("now") == 1, what="a request under way")
+        add(server, members.urls[2])
+        # All children but one know it.
+        wait_until(lambda: {fetch(server.port, "/farm/x").member for _ in range(12)} == {0, 1, 2})
+        gone = client.answer().member
+        # That child is kept from serving others.
+        assert {fetch(server.port, "/farm/x").member for _ in range(12)} == {0, 1, 2} - {gone}
+
+
+def test_it_is_not_lost_when_the_parent_takes_an_edit_over(httpd, backends):
+    members = backends(3)
+    server = httpd("event", conf=ONE_CHILD + manager.CONF + served(members.urls[:2], settings=GROWING))
+    add(server, members.urls[2])
+    shared(server, members, [10, 10, 10])
+    with board_locked(server):
+        manager.edit(server.port, w=members.urls[0], w_lf="2.00")
+    engine = Engine(server)
+    assert engine.column("weight") == [1.0] * 3, "left to the parent"
+    wait_until(lambda: engine.column("weight") == [2.0, 1.0, 1.0], 30, "the parent's look")
+    assert {fetch(server.port, "/farm/x").member for _ in range(20)} == {0, 1, 2}
 
 
 def test_without_persistence_a_restart_forgets_it(httpd, backends):
