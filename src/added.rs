@@ -388,13 +388,20 @@ pub fn remove(
         let change = Change::Member(member, &change);
         change::apply_if(&[Wish { farm, change }], author, &agreed)?;
         let held = change::hold(farm)?;
-        if member.is_current() {
-            member.record().admin.leaving.store(1, Ordering::Relaxed);
+        let admin = &member.record().admin;
+        // Unless somebody has ended the draining already.
+        if member.is_current() && admin.flags() & flags::DRAIN != 0 {
+            admin.leaving.store(1, Ordering::Relaxed);
         }
         drop(held);
     }
-    // What has just begun was agreed to.
-    let agreed = || if begins { Ok(()) } else { agreed() };
+    let agreed = || {
+        if !force {
+            still_leaves(member)?;
+        }
+        // What has just begun was agreed to.
+        if begins { Ok(()) } else { agreed() }
+    };
     if force || has_left(farm, member) {
         return dismiss(farm, member, "removed", author, agreed).map(|()| true);
     }
@@ -402,17 +409,20 @@ pub fn remove(
     agreed().map(|()| false)
 }
 
-/// Whether a member is to be removed when it has drained. Who ends the draining calls that off.
+/// Whether a member is to be removed when it has drained. Who ends the draining calls that off
+/// ([`athena_engine::change::MemberState::store`]).
 fn is_leaving(member: &Member) -> bool {
     let admin = &member.record().admin;
-    if admin.leaving.load(Ordering::Relaxed) == 0 {
-        return false;
+    admin.leaving.load(Ordering::Relaxed) != 0 && admin.flags() & flags::DRAIN != 0
+}
+
+/// Whether that still holds for one that is still there; under the farm's lock.
+fn still_leaves(member: &Member) -> Result<(), Refusal> {
+    if !member.is_current() || is_leaving(member) {
+        return Ok(());
     }
-    let drains = admin.state() & flags::DRAIN != 0;
-    if !drains {
-        admin.leaving.store(0, Ordering::Relaxed);
-    }
-    drains
+    let reason = format!("member {}: its draining was ended meanwhile", member.name);
+    Err(Refusal::new(ffi::HTTP_CONFLICT, reason))
 }
 
 /// Whether a member that is leaving has nothing left to do.
@@ -452,8 +462,9 @@ pub fn let_go(farm: &Farm) {
     for member in farm.members.added() {
         if has_left(farm, member) {
             let author = Author::unattended("the end of its draining", "api");
+            let agreed = || still_leaves(member);
             // Should the farm be locked: at the next look.
-            let _ = dismiss(farm, member, "removed after draining", &author, || Ok(()));
+            let _ = dismiss(farm, member, "removed after draining", &author, agreed);
         }
     }
 }

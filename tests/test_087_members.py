@@ -238,6 +238,21 @@ def test_sessions_end_with_a_member_that_drains(httpd, backends, mpm):
     assert name not in fetch(server.port, "/athena/metrics").body.decode()
 
 
+def test_who_ends_the_draining_keeps_the_member(httpd, backends):
+    """Also one that drains again later, for other reasons."""
+    members = backends(2)
+    server = start(httpd, members.urls[:1], settings="lbmethod=roundrobin stickysession=sid", each="route=a")
+    api, engine = Api(server), Engine(server)
+    name = add(api, members.urls[1], route="b", draintimeout=1)["name"]
+    remove(api, name, 202)
+    for drain in (False, True):
+        assert api.patch(f"{MEMBERS}/{name}", drain=drain)["drain"] is drain
+    wait_until(lambda: engine.column("on") == [True, False], what="its draining over")
+    time.sleep(1.5)  # some looks of the watch
+    assert names(server)[1:] == [name]
+    assert server.lines("ATH0382") == []
+
+
 def test_a_request_under_way_outlives_its_member(httpd, backends):
     members = backends(2)
     server = start(httpd, members.urls[:1])

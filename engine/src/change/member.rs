@@ -10,6 +10,7 @@ use crate::config::forward::Forward;
 use crate::config::param::ParamError;
 use crate::config::value::{self, Must};
 use crate::method::Anew;
+use crate::sync::Ordering;
 
 /// What becomes different.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,6 +151,10 @@ impl MemberState {
     /// Puts it in force on the board. The caller holds the farm's lock.
     pub fn store(&self, record: &MemberRecord, configured: &MemberExtras) {
         self.settings.store(&record.admin);
+        // Who ends the draining calls the removal behind it off.
+        if self.settings.flags & flags::DRAIN == 0 {
+            record.admin.leaving.store(0, Ordering::Relaxed);
+        }
         self.extras.store(&record.changed, configured);
     }
 

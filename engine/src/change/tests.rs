@@ -1,7 +1,8 @@
 use super::*;
-use crate::board::record::flags;
-use crate::board::{FarmExtras, Settings};
+use crate::board::record::{MemberRecord, flags};
+use crate::board::{FarmExtras, MemberExtras, Settings};
 use crate::method::Anew;
+use crate::sync::Ordering;
 use proptest::prelude::*;
 
 fn member(fields: &[(&str, &str)]) -> Result<MemberChange, String> {
@@ -36,6 +37,20 @@ fn a_change_names_what_becomes_different() {
     );
     assert_eq!(MemberChange::default().after(&before), before);
     assert_eq!(after.difference(&after), None);
+}
+
+#[test]
+fn who_ends_the_draining_calls_a_removal_off() {
+    let record = MemberRecord::default();
+    let leaving = || record.admin.leaving.load(Ordering::Relaxed);
+    record.admin.leaving.store(1, Ordering::Relaxed);
+    let store = |flags| state(flags).store(&record, &MemberExtras::default());
+    store(flags::DRAIN | flags::STANDBY);
+    assert_eq!(leaving(), 1);
+    store(flags::STANDBY);
+    assert_eq!(leaving(), 0);
+    store(flags::DRAIN);
+    assert_eq!(leaving(), 0);
 }
 
 #[test]
