@@ -3,7 +3,6 @@
 use std::ffi::c_int;
 use std::sync::atomic::Ordering;
 
-use athena_engine::board::record::flags;
 use athena_engine::metrics::{Family, Labels, MEDIA_TYPE, Page};
 
 use crate::api::{FarmView, MemberView, send};
@@ -99,7 +98,7 @@ fn add_member(page: &mut Page, farm: &Farm, view: &MemberView<'_>) {
         (UP, view.up),
         (IN, view.reporting),
         (USABLE, view.usable),
-        (DRAINING, view.flags & flags::DRAIN != 0),
+        (DRAINING, view.drain),
         (STANDBY, view.standby),
     ] {
         page.truth(family, &labels, truth);

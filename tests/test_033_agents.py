@@ -1,5 +1,6 @@
 """Agents that tell how their member is, in the words of HAProxy's agent checks."""
 
+import re
 import socket
 import threading
 from urllib.parse import quote
@@ -77,6 +78,8 @@ def test_an_agents_words_take_effect_and_are_taken_back(httpd, backends, agents,
     assert engine.column("on") == [False, True]
     says(server, engine, one, b"drain", "drain", True)
     assert engine.column("usable") == [False, True]
+    metrics = fetch(server.port, "/athena/metrics").body.decode()
+    assert re.findall(r"^athena_member_draining\{.*\} (\d)$", metrics, re.MULTILINE) == ["1", "0"]
     says(server, engine, one, b"ready,50%", "usable", True)
     assert engine.column("weight") == [1.0, 1.0], "people's value is left alone"
     wait_until(lambda: engine.column("agent")[0] == "up ready 50%", what="half the weight")
