@@ -8,7 +8,7 @@ use std::ptr;
 use std::time::Duration;
 
 use athena_engine::agent::Address;
-use athena_engine::board::{FarmLock, LockError};
+use athena_engine::board::{Deadline, FarmLock, LockError};
 use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
 use athena_engine::config::allow::Allowed;
 use athena_engine::config::forward::Forward;
@@ -21,7 +21,7 @@ use crate::log::{self, Level};
 use crate::naming::text;
 use crate::{added, events, ffi, forward, judge, method, refresh, runtime, sticky};
 
-/// How long people wait for another change of a farm.
+/// How long people wait for other changes of the farms.
 pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One thing that is asked for.
@@ -147,9 +147,13 @@ pub fn tell(tag: &str, farm: &Farm, member: Option<&Member>, said: &str, author:
 
 /// Locks one farm.
 pub fn hold(farm: &Farm) -> Result<FarmLock<'static>, Refusal> {
+    hold_within(farm, PATIENCE)
+}
+
+fn hold_within(farm: &Farm, patience: Duration) -> Result<FarmLock<'static>, Refusal> {
     let board = runtime::board().ok_or(LockError::Over);
     board
-        .and_then(|board| board.lock_to_change(farm.seat.id, PATIENCE))
+        .and_then(|board| board.lock_to_change(farm.seat.id, patience))
         .map_err(|error| Refusal::new(ffi::HTTP_SERVICE_UNAVAILABLE, error.to_string()))
 }
 
@@ -159,8 +163,9 @@ fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
     let mut farms: Vec<&Farm> = wishes.iter().map(|wish| wish.farm).collect();
     farms.sort_unstable_by_key(|farm| farm.seat.id);
     farms.dedup_by_key(|farm| farm.seat.id);
-    let held = farms.iter().copied().map(hold);
-    let held = held.collect::<Result<Vec<_>, _>>()?;
+    let end = Deadline::after(PATIENCE);
+    let lock = |farm: &&Farm| hold_within(farm, end.left());
+    let held = farms.iter().map(lock).collect::<Result<Vec<_>, _>>()?;
     for (farm, held) in farms.iter().zip(&held) {
         added::catch_up(farm, held);
     }

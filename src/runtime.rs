@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use athena_engine::board::queue::{Queue, Stay};
-use athena_engine::board::{Board, SlotId};
+use athena_engine::board::{Board, Deadline, SlotId};
 use athena_engine::config::farms::Farms;
 
 use crate::conf::ServerConf;
@@ -125,8 +125,9 @@ unsafe extern "C" fn leave(_data: *mut std::ffi::c_void) -> ffi::apr_status_t {
             && runtime.parent == std::process::id()
         {
             // What others changed since the last look. Children go on changing farms.
+            let end = Deadline::after(change::PATIENCE);
             for farm in &runtime.farms {
-                watch::pull(farm, change::PATIENCE);
+                watch::pull(farm, end.left());
             }
         }
         forget();

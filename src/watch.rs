@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
+use athena_engine::board::Deadline;
 use athena_engine::board::record::flags;
 use athena_engine::method::Anew;
 use athena_engine::plan::stale;
@@ -113,9 +114,10 @@ fn look() {
 /// Takes over what others changed in mod_proxy's structures, and has it take effect. While somebody
 /// else changes a farm for longer than `patience`, it is left to the next look, the parent's at last.
 pub fn take_over(patience: Duration) {
+    let end = Deadline::after(patience);
     for farm in runtime::farms() {
         growth::follow(farm);
-        if pull(farm, patience) > 0 {
+        if pull(farm, end.left()) > 0 {
             refresh::request(farm);
         }
         if !farm

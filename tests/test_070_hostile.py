@@ -1,9 +1,14 @@
 """Whatever a client sends, no child dies of it."""
 
+import time
+
 import pytest
+from harness import manager
+from harness.board import board_locked
 from harness.client import Client, fetch
 from harness.engine import Engine
-from harness.farms import served
+from harness.farms import farm, served
+from harness.load import at_once
 from harness.plugin import compiled
 
 LONG = b"a" * 7000
@@ -74,6 +79,23 @@ def test_no_wrong_access_under_valgrind(httpd, backends):
     Engine(server).wait_idle()
     server.stop()
     assert not server.valgrind_errors()
+
+
+def test_who_keeps_all_locks_delays_others_once(httpd, backends):
+    """People and a restart, with a change to be taken over in every farm: not once a farm."""
+    members = backends(1)
+    farms = [f"farm{n}" for n in range(10)]
+    server = httpd("event", conf=manager.CONF + "".join(
+        farm(members.urls, name=name, settings=manager.NONCE) for name in farms))
+
+    def edit(n):
+        return manager.edit(server.port, farm=farms[n], w=members.urls[0], w_lf="2.00")
+
+    with board_locked(server):
+        begun = time.monotonic()
+        assert not [page for page in at_once(len(farms), edit) if isinstance(page, Exception)]
+        server.graceful()
+        assert time.monotonic() - begun < 5
 
 
 def test_a_child_that_writes_over_shared_texts(httpd, backends, directory, balancer):

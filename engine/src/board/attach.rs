@@ -9,6 +9,7 @@ use super::directory::{Assigned, FarmEntry, Joined, Life};
 use super::error::{BoardError, Notice};
 use super::join::joined_url;
 use super::load::{Loaded, LoadedFarm, LoadedMember};
+use super::lock::Deadline;
 use super::map::zero;
 use super::pool::Given;
 use super::record::{FarmRecord, MemberRecord, flags};
@@ -77,9 +78,10 @@ impl Board {
     fn end_changes(&self) {
         let next = self.directory.generation + 1;
         self.view.header.generation.store(next, Ordering::SeqCst);
+        let end = Deadline::after(PATIENCE);
         for farm in (0..).take(self.directory.farms.len()) {
             // Who takes longer is stopped, or hostile.
-            drop(self.lock(FarmId(farm), PATIENCE));
+            drop(self.lock(FarmId(farm), end.left()));
         }
     }
 

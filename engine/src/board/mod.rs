@@ -80,7 +80,7 @@ pub use self::{
     events::Event,
     extras::{FarmExtras, MemberExtras},
     file::Storage,
-    lock::{FarmLock, LockError},
+    lock::{Deadline, FarmLock, LockError},
     reading::{Refusal, extents},
     settings::Settings,
     shared::Board,
