@@ -28,7 +28,7 @@ pub fn run<T>(phase: &str, fallback: impl FnOnce() -> T, body: impl FnOnce() -> 
 // Kept out of every hook.
 #[cold]
 fn tell(phase: &str) {
-    crate::log::emergency(&format!(
+    crate::log::error(&format!(
         "ATH0001: internal error while in {phase}; the request or step it happened in was given up. \
          Please report this line with the one before it"
     ));

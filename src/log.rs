@@ -45,8 +45,8 @@ pub fn debug_wanted(r: *const ffi::request_rec) -> bool {
     unsafe { ffi::ath_shim_rlog_wanted(r, ffi::APLOG_DEBUG) != 0 }
 }
 
-/// Logs without a server at hand.
-pub fn emergency(text: &str) {
+/// Logs an error without a server at hand.
+pub fn error(text: &str) {
     // SAFETY: httpd sets `ap_server_conf` before it calls any hook but the configuration's own;
     // NULL is allowed by ap_log_error.
     server(Level::Error, unsafe { ffi::ap_server_conf }, text);

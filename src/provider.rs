@@ -58,7 +58,7 @@ pub unsafe fn register(pool: *mut ffi::apr_pool_t) {
                 add(pool, &name, method);
                 continue;
             };
-            log::emergency(&format!(
+            log::error(&format!(
                 "ATH0152: method {} of another module is left out: {fault}",
                 name.to_string_lossy()
             ));

@@ -6,13 +6,14 @@ mod call;
 mod names;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::io;
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use athena_engine::Micros;
 use mio::{Events, Poll, Token};
 
-use crate::{agent, check, clock, runtime};
+use crate::{agent, check, clock, log, runtime};
 use call::Call;
 use names::{Found, Names};
 
@@ -69,9 +70,16 @@ struct Rounds {
 
 /// One tick's share: begins what is due, and hears what has come.
 pub fn tick() {
-    let (Some(runtime), Ok(mut place)) = (runtime::get(), ROUNDS.lock()) else {
+    let Some(runtime) = runtime::get() else {
         return;
     };
+    let mut place = ROUNDS.lock().unwrap_or_else(|poisoned| {
+        ROUNDS.clear_poison();
+        // A panic left them in the middle of something: they begin anew.
+        let mut place = poisoned.into_inner();
+        *place = None;
+        place
+    });
     if !runtime.board.is_current() {
         // The generation that is has its own.
         *place = None;
@@ -80,7 +88,7 @@ pub fn tick() {
     let farms = || runtime.farms.iter().filter(|farm| !farm.observed);
     let mut members = farms().flat_map(|farm| &farm.members);
     if place.is_none() && members.any(|member| member.agent.is_some() || member.check.is_some()) {
-        *place = Rounds::new().ok();
+        *place = Rounds::new().inspect_err(tell).ok();
     }
     let Some(rounds) = place.as_mut() else {
         return;
@@ -103,8 +111,18 @@ pub fn tick() {
     rounds.hear(LOOK);
 }
 
+/// Once: with each tick it is tried again.
+fn tell(error: &io::Error) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        log::error(&format!(
+            "ATH0391: agents are not asked, and added members not checked: {error}"
+        ));
+    });
+}
+
 impl Rounds {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(OPEN_MAX),

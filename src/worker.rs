@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::farm::Farm;
 use crate::memory::Locked;
@@ -21,16 +21,19 @@ const RESPONSE_FIELD: usize = 8192;
 /// Memory for workers, this process's own: the configuration's pool is not for threads.
 static POOL: Mutex<Option<Locked>> = Mutex::new(None);
 
+/// The pool, for this thread alone. Whoever had it and panicked has left it whole.
+fn locked() -> MutexGuard<'static, Option<Locked>> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes the pool, as a part of another.
 ///
 /// # Safety
 /// `parent` outlives every worker of this process; called while one thread runs.
 pub unsafe fn ready(parent: *mut ffi::apr_pool_t) {
-    if let Ok(mut place) = POOL.lock() {
-        // SAFETY: the caller's promise.
-        let pool = unsafe { memory::sub_pool(parent) };
-        *place = (!pool.is_null()).then_some(Locked(pool));
-    }
+    // SAFETY: the caller's promise.
+    let pool = unsafe { memory::sub_pool(parent) };
+    *locked() = (!pool.is_null()).then_some(Locked(pool));
 }
 
 /// A worker that nobody else knows yet. Dropped, it is gone with all of its memory.
@@ -45,7 +48,7 @@ impl Draft {
     pub fn new(farm: &Farm, url: &str, native: &[(String, String)]) -> Result<Self, String> {
         let proxy = proxy::get().ok_or("mod_proxy is not loaded")?;
         let url = CString::new(url).map_err(|_| "the URL has a NUL")?;
-        let locked = POOL.lock().map_err(|_| "its memory is in use")?;
+        let locked = locked();
         let Some(Locked(parent)) = *locked else {
             return Err("this process has no memory for it".to_owned());
         };
@@ -125,8 +128,8 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let locked = POOL.lock();
-        if locked.is_ok() && !self.pool.is_null() {
+        let _locked = locked();
+        if !self.pool.is_null() {
             // SAFETY: nobody knows the worker; the lock is held, as the parent pool wants.
             unsafe { ffi::apr_pool_destroy(self.pool) };
         }
@@ -138,9 +141,8 @@ impl Drop for Draft {
 /// # Safety
 /// `worker` was shared by [`Draft::share`] in this process.
 pub unsafe fn initialise(worker: *mut ffi::proxy_worker, s: *mut ffi::server_rec) {
-    let (Some(proxy), Ok(locked)) = (proxy::get(), POOL.lock()) else {
-        return;
-    };
+    let Some(proxy) = proxy::get() else { return };
+    let locked = locked();
     let Some(Locked(pool)) = *locked else { return };
     // SAFETY: the caller's promise; the lock is held, so that nobody else uses the pool.
     unsafe { memory::initialise(proxy, worker, s, pool) };

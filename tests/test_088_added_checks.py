@@ -1,12 +1,16 @@
 """Members that people add are checked by the module itself: mod_proxy_hcheck does not see them."""
 
+import json
+import os
 import socket
+import subprocess
 import threading
+import time
 from contextlib import suppress
 
 import pytest
-from harness.api import Api
-from harness.client import fetch
+from harness.api import API, Api
+from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import served
 from harness.load import Load, at_once
@@ -274,3 +278,27 @@ def test_refusals_say_what_is_allowed(httpd, backends):
     for scheme in ("https", "fcgi"):
         text = refused(422, url=f"{scheme}://127.0.0.1:80", hcmethod="GET")
         assert text == f"hcmethod=GET: a member by {scheme}:// can be checked with TCP only"
+
+
+def may_open(server, files):
+    """Sets how many files one process may have open, as the user that it runs as."""
+    user = "www-data" if os.geteuid() == 0 else None
+    subprocess.run(["prlimit", f"--pid={server.process.pid}", f"--nofile={files}:"], check=True,
+                   user=user, group=user)
+
+
+def test_checks_wait_for_a_file_descriptor(httpd, backends, checked):
+    """In one process of one thread, whose client has its connection already."""
+    server = httpd("prefork", balancer=False, one_process=True, conf=ALLOWED + served(backends(1).urls))
+    server.expect("ATH0391: agents are not asked, and added members not checked: .*open files")
+    body = json.dumps({"url": checked.url, **GET}).encode()
+    with Client(server.port) as client:
+        assert client.get(f"{API}/farms").status == 200
+        may_open(server, 3)
+        added = client.request("POST", API + MEMBERS, {"Content-Type": "application/json"}, body)
+        assert added.status == 201, added
+        wait_until(lambda: server.lines("ATH0391"), what="a look of the watch")
+        time.sleep(1.2)  # and more of them
+        assert len(server.lines("ATH0391")) == 1 and checked.checks == 0
+        may_open(server, 256)
+        wait_until(lambda: checked.checks > 0, what="a check")
