@@ -2,10 +2,11 @@
 
 import json
 
+from .api import API
 from .client import fetch
 from .waiting import wait_until
 
-FARMS = "/athena/api/v1/farms"
+FARMS = f"{API}/farms"
 
 
 class Engine:

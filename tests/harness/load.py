@@ -160,7 +160,8 @@ class Load:
 
 
 def held(members, count, action):
-    """As `at_once`; the members answer when each request is with one of them or was refused."""
+    """As `at_once`, but an exception is raised; the members answer when each request is with one of
+    them or was refused."""
     members.hold()
     with ThreadPoolExecutor(count) as pool:
         try:

@@ -1,15 +1,14 @@
 """Pictures of the manager's page over live traffic: `python3 -m harness.pictures DIR`."""
 
-import json
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
-from .api import API
+from .api import Api
 from .backend import Backends
 from .browser import browser
-from .client import Client, fetch
+from .client import Client
 from .farms import served
 from .httpd import Httpd
 from .waiting import wait_until
@@ -42,8 +41,9 @@ def take(directory, place):
             shop.behave(member, delay_ms=wait, exponential=True)
         for member in range(2):
             search.behave(member, delay_ms=8, exponential=True)
-        change(httpd, "shop", "app03", drain=True)
-        change(httpd, "shop", "app04", on=False)
+        api = Api(httpd)
+        api.patch("/farms/shop/members/app03", drain=True)
+        api.patch("/farms/shop/members/app04", on=False)
         for path, count, pause in [("/shop/x", 6, 0.02), ("/search/x", 2, 0.03)]:
             clients += [threading.Thread(target=traffic, args=(httpd.port, path, ended, pause))
                         for _ in range(count)]
@@ -64,12 +64,6 @@ def take(directory, place):
         httpd.stop()
         shop.stop()
         search.stop()
-
-
-def change(httpd, farm, member, **changes):
-    answer = fetch(httpd.port, f"{API}/farms/{farm}/members/{member}", method="PATCH",
-                   body=json.dumps(changes).encode(), headers={"Content-Type": "application/json"})
-    assert answer.status == 200, answer
 
 
 def drawn(page):
