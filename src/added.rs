@@ -186,26 +186,22 @@ struct Newcomer {
 fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         let reason = "url: must be printable ASCII characters without a blank";
-        return Err(invalid(reason.to_owned()));
+        return Err(Refusal::invalid(reason));
     }
     change::allowed(farm, url)?;
-    let line = addition::read(line).map_err(|error| invalid(error.to_string()))?;
+    let line = addition::read(line).map_err(Refusal::invalid)?;
     if let Some(Forward::Url(url)) = &line.params.forward {
         change::allowed(farm, url)?;
     }
     if let Some(agent) = &line.params.agent {
         change::allowed_agent(farm, agent)?;
     }
-    let draft = Draft::new(farm, url, &line.native).map_err(invalid)?;
+    let draft = Draft::new(farm, url, &line.native).map_err(Refusal::invalid)?;
     Ok(Newcomer {
-        check: check::plan(farm, &draft, line.check).map_err(invalid)?,
+        check: check::plan(farm, &draft, line.check).map_err(Refusal::invalid)?,
         params: line.params,
         draft,
     })
-}
-
-fn invalid(reason: String) -> Refusal {
-    Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason)
 }
 
 /// Puts a member in its place in this process.
@@ -266,7 +262,7 @@ pub fn add<'a>(
         )
     };
     if !route.is_empty() {
-        sticky::check_route(farm, route.as_bytes()).map_err(invalid)?;
+        sticky::check_route(farm, route.as_bytes()).map_err(Refusal::invalid)?;
     }
     let held = change::hold(farm)?;
     make_all(farm);
@@ -275,7 +271,7 @@ pub fn add<'a>(
         let planned = |of: &Farm, member: Option<&Member>| {
             (std::ptr::eq(of, farm) && member.is_none()).then(|| newcomer.params.forward.clone())
         };
-        forward::check_all(planned).map_err(invalid)?;
+        forward::check_all(planned).map_err(Refusal::invalid)?;
     }
     let name = free_name(farm, &newcomer, &name_ex)?;
     let board = runtime::board();
@@ -306,7 +302,7 @@ pub fn add<'a>(
     let position = u32::try_from(place).unwrap_or(u32::MAX);
     let admitted = board.map(|board| board.admit(&held, &farm.key(), *seat, position, &spec, line));
     if let Some(Err(error)) = admitted {
-        return Err(invalid(error.to_string()));
+        return Err(Refusal::invalid(error));
     }
     let made = seat.added().ok_or("its seat is gone".to_owned());
     let made = made.and_then(|noted| make(farm, index, newcomer, &noted));

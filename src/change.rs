@@ -70,6 +70,21 @@ impl Refusal {
         let reason = reason.into();
         Self { status, reason }
     }
+
+    /// What is asked for cannot be.
+    pub fn invalid(reason: impl ToString) -> Self {
+        Self::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason.to_string())
+    }
+
+    /// What it is asked for is not there.
+    pub fn missing(reason: impl ToString) -> Self {
+        Self::new(ffi::HTTP_NOT_FOUND, reason.to_string())
+    }
+
+    /// Who asks may not.
+    pub fn forbidden(reason: impl ToString) -> Self {
+        Self::new(ffi::HTTP_FORBIDDEN, reason.to_string())
+    }
 }
 
 impl Author {
@@ -185,11 +200,7 @@ fn check_forwards(steps: &Steps<'_>) -> Result<(), Refusal> {
         let step = steps.last(subject(farm, member))?;
         Some(step.forward())
     };
-    forward::check_all(planned).map_err(invalid)
-}
-
-fn invalid(reason: String) -> Refusal {
-    Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason)
+    forward::check_all(planned).map_err(Refusal::invalid)
 }
 
 /// A farm, or one of its members.
@@ -264,7 +275,7 @@ impl<'a> Step<'a> {
             Self::Farm(farm, before, after) => {
                 let (was, is) = (&before.extras, &after.extras);
                 if was.method != is.method {
-                    method::check(farm, &is.method).map_err(invalid)?;
+                    method::check(farm, &is.method).map_err(Refusal::invalid)?;
                 }
                 if was.forward != is.forward
                     && let Ok(Forward::Url(url)) = Forward::read(&is.forward)
@@ -273,7 +284,7 @@ impl<'a> Step<'a> {
                 }
                 match Fallback::read(&is.fallback) {
                     Ok(fallback) if was.fallback != is.fallback => {
-                        forward::check_fallback(farm, &fallback).map_err(invalid)?;
+                        forward::check_fallback(farm, &fallback).map_err(Refusal::invalid)?;
                         let (Fallback::Proxy(url) | Fallback::Redirect(url)) = fallback;
                         allowed(farm, &url)
                     }
@@ -283,11 +294,11 @@ impl<'a> Step<'a> {
             Self::Member(farm, member, before, after, _) => {
                 if !member.is_current() {
                     let reason = format!("member {} was removed", member.name);
-                    return Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason));
+                    return Err(Refusal::missing(reason));
                 }
                 let (was, is) = (&before.extras, &after.extras);
                 if was.route != is.route {
-                    sticky::check_route(farm, is.route.as_bytes()).map_err(invalid)?;
+                    sticky::check_route(farm, is.route.as_bytes()).map_err(Refusal::invalid)?;
                 }
                 match Forward::read(&is.forward) {
                     Ok(Forward::Url(url)) if was.forward != is.forward => allowed(farm, &url),
@@ -360,5 +371,5 @@ fn leave(farm: &Farm, what: &str, by: impl FnOnce(&Allowed) -> bool) -> Result<(
         return Ok(());
     }
     let reason = format!("{what}: AthMemberAllow does not name this host");
-    Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
+    Err(Refusal::forbidden(reason))
 }

@@ -87,7 +87,7 @@ unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
         let lines = query::Kind::begins(&asked);
         if let Err(reason) = may(r) {
             log::request(Level::Warning, r, &format!("ATH0130: refused: {reason}"));
-            let refusal = Refusal::new(ffi::HTTP_FORBIDDEN, "this client may not ask");
+            let refusal = Refusal::forbidden("this client may not ask");
             return if lines {
                 crate::query::refused(r, &refusal)
             } else {
@@ -99,7 +99,7 @@ unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
         }
         if lines {
             let reason = format!("there is nothing at {asked:?}");
-            return crate::query::refused(r, &Refusal::new(ffi::HTTP_NOT_FOUND, reason));
+            return crate::query::refused(r, &Refusal::missing(reason));
         }
         if matches!(path, b"" | b"/") {
             return manager::answer(r);
@@ -239,14 +239,14 @@ pub unsafe fn acceptable_host(r: *mut ffi::request_rec) -> Result<(), String> {
 ///
 /// # Safety
 /// `r` is live.
-pub unsafe fn own_origin(r: *mut ffi::request_rec) -> Result<bool, String> {
+pub unsafe fn own_origin(r: *mut ffi::request_rec) -> Result<bool, Refusal> {
     // SAFETY: the caller's promise; header values live as long as the request.
     unsafe {
-        acceptable_host(r)?;
+        acceptable_host(r).map_err(Refusal::forbidden)?;
         let header = |name: &CStr| text(ffi::apr_table_get((*r).headers_in, name.as_ptr()));
         let site = header(c"Sec-Fetch-Site");
         if !["", "same-origin", "none"].contains(&site.as_str()) {
-            return Err(format!("Sec-Fetch-Site: {site}"));
+            return Err(Refusal::forbidden(format!("Sec-Fetch-Site: {site}")));
         }
         let mut named = false;
         for name in [c"Origin", c"Referer"] {
@@ -255,7 +255,8 @@ pub unsafe fn own_origin(r: *mut ffi::request_rec) -> Result<bool, String> {
                 continue;
             }
             if !host::is_of(&value, &header(c"Host")) {
-                return Err(format!("{}: {value}", name.to_string_lossy()));
+                let reason = format!("{}: {value}", name.to_string_lossy());
+                return Err(Refusal::forbidden(reason));
             }
             named = true;
         }

@@ -58,7 +58,7 @@ pub unsafe fn patch(
 /// Changes of members, by their names.
 fn each<'a>(farm: &'a Farm, members: &Value) -> Result<Vec<(&'a Member, MemberChange)>, Refusal> {
     let Value::Object(members) = members else {
-        return Err(wrong(format!(
+        return Err(Refusal::invalid(format!(
             "{MEMBERS}: must be an object, changes by members' names"
         )));
     };
@@ -66,13 +66,17 @@ fn each<'a>(farm: &'a Farm, members: &Value) -> Result<Vec<(&'a Member, MemberCh
         .iter()
         .map(|(name, fields)| {
             let member = farm.members.iter().find(|member| member.name == *name);
-            let member =
-                member.ok_or_else(|| wrong(format!("farm {} has no member {name}", farm.name)))?;
+            let member = member.ok_or_else(|| {
+                Refusal::invalid(format!("farm {} has no member {name}", farm.name))
+            })?;
             let Value::Object(fields) = fields else {
-                return Err(wrong(format!("member {name}: must be an object")));
+                return Err(Refusal::invalid(format!(
+                    "member {name}: must be an object"
+                )));
             };
-            let change = of_member(fields)
-                .map_err(|refusal| wrong(format!("member {name}: {}", refusal.reason)))?;
+            let change = of_member(fields).map_err(|refusal| {
+                Refusal::invalid(format!("member {name}: {}", refusal.reason))
+            })?;
             Ok((member, change))
         })
         .collect()
@@ -93,7 +97,7 @@ fn of_member(fields: &Map<String, Value>) -> Result<MemberChange, Refusal> {
 pub unsafe fn fields(r: *mut ffi::request_rec) -> Result<Map<String, Value>, Refusal> {
     // SAFETY: the caller's promise.
     unsafe {
-        paths::own_origin(r).map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+        paths::own_origin(r)?;
         let kind = header(r, c"Content-Type");
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
@@ -144,10 +148,6 @@ pub fn number(number: &Number) -> String {
     }
 }
 
-fn wrong(reason: String) -> Refusal {
-    Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason)
-}
-
 /// Reads the fields of a change; `besides` are other ones that it could have had.
 fn read<C>(
     fields: &Map<String, Value>,
@@ -159,7 +159,7 @@ fn read<C>(
         let Some(key) = keys.iter().find(|key| key.name == name) else {
             let keys = keys.iter().map(|key| key.name);
             let known: Vec<_> = keys.chain(besides.iter().copied()).collect();
-            return Err(wrong(format!(
+            return Err(Refusal::invalid(format!(
                 "{name}: cannot be changed; what can: {}",
                 known.join(", ")
             )));
@@ -172,10 +172,12 @@ fn read<C>(
             (kind, value) => {
                 let or_null = if key.clears { " or null" } else { "" };
                 let kind = kind.word();
-                return Err(wrong(format!("{name}={value}: must be {kind}{or_null}")));
+                return Err(Refusal::invalid(format!(
+                    "{name}={value}: must be {kind}{or_null}"
+                )));
             }
         };
-        set(name, &text).map_err(|error| wrong(error.to_string()))?;
+        set(name, &text).map_err(Refusal::invalid)?;
     }
     Ok(())
 }

@@ -20,13 +20,12 @@ use crate::{ffi, paths, pool};
 pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refusal> {
     // SAFETY: the caller's promise.
     let (fields, author) = unsafe { (change::fields(r)?, Author::of(r, "api")) };
-    let wrong = |reason: String| Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, reason);
     let Some(Value::String(url)) = fields.get("url") else {
-        return Err(wrong("url: must be text, the member's URL".to_owned()));
+        return Err(Refusal::invalid("url: must be text, the member's URL"));
     };
     let mut texts = Vec::with_capacity(fields.len());
     for (name, value) in fields.iter().filter(|(name, _)| *name != "url") {
-        let kind = addition::kind(name).map_err(|error| wrong(error.to_string()))?;
+        let kind = addition::kind(name).map_err(Refusal::invalid)?;
         let text = match (kind, value) {
             // As if it were not there.
             (_, Value::Null) => continue,
@@ -34,16 +33,18 @@ pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refus
             (_, Value::String(text)) => text.clone(),
             (Kind::Switch, Value::Bool(on)) => if *on { "on" } else { "off" }.to_owned(),
             (Kind::Number, Value::Number(value)) => change::number(value),
-            (Kind::Text, value) => return Err(wrong(format!("{name}={value}: must be a text"))),
+            (Kind::Text, value) => {
+                return Err(Refusal::invalid(format!("{name}={value}: must be a text")));
+            }
             (kind, value) => {
                 let must = format!("must be {}, or a text", kind.word());
-                return Err(wrong(format!("{name}={value}: {must}")));
+                return Err(Refusal::invalid(format!("{name}={value}: {must}")));
             }
         };
         texts.push((name.as_str(), text));
     }
     let line = addition::line(texts.iter().map(|(name, text)| (*name, text.as_str())))
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(Refusal::invalid)?;
     let member = added::add(farm, url, &line, &author)?;
     // SAFETY: the caller's promise.
     unsafe {
@@ -72,7 +73,7 @@ pub unsafe fn delete(
 ) -> Result<c_int, Refusal> {
     // SAFETY: the caller's promise.
     unsafe {
-        paths::own_origin(r).map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+        paths::own_origin(r)?;
         let force = match pool::bytes((*r).args) {
             b"" | b"force=0" => false,
             b"force=1" => true,
@@ -102,7 +103,7 @@ pub unsafe fn discard(
 ) -> Result<c_int, Refusal> {
     // SAFETY: the caller's promise.
     unsafe {
-        paths::own_origin(r).map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
+        paths::own_origin(r)?;
         added::discard(farm, unused, &Author::of(r, "api"))?;
         (*r).status = ffi::HTTP_NO_CONTENT;
     }

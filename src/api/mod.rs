@@ -120,7 +120,7 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
         }
         match resource {
             Resource::Farms => {
-                let mut farms: Vec<_> = farms().map(FarmView::of).collect();
+                let mut farms: Vec<_> = runtime::farms().iter().map(FarmView::of).collect();
                 let text = json(&view::Document { farms: &farms })?;
                 farms.iter_mut().for_each(FarmView::stop_times);
                 list(r, &text, &json(&view::Document { farms: &farms })?)
@@ -137,7 +137,7 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
             }
             Resource::Unused(_, Unused { name, reason, .. }) => {
                 let reason = format!("member {name} was added and is not used: {reason}");
-                Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason))
+                Err(Refusal::missing(reason))
             }
             Resource::Member(farm, member) => {
                 tag(r, farm, Some(member));
@@ -186,12 +186,11 @@ unsafe fn accepts_stream(r: *mut ffi::request_rec) -> bool {
 
 /// What a path below the engine's own names.
 fn resource(path: &[u8]) -> Result<Resource, Refusal> {
-    let missing = |what: String| Refusal::new(ffi::HTTP_NOT_FOUND, what);
     let text = String::from_utf8_lossy(path);
     if text == "/metrics" {
         return Ok(Resource::Metrics);
     }
-    let nothing = || missing(format!("there is nothing at {text}"));
+    let nothing = || Refusal::missing(format!("there is nothing at {text}"));
     let rest = text.strip_prefix("/api/v1/").ok_or_else(nothing)?;
     let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
     match (first, rest) {
@@ -202,14 +201,8 @@ fn resource(path: &[u8]) -> Result<Resource, Refusal> {
         _ => return Err(nothing()),
     }
     let (name, behind) = rest.split_once('/').unwrap_or((rest, ""));
-    let farm = match named(name.as_bytes()) {
-        Named::One(farm) => farm,
-        Named::None => return Err(missing(format!("there is no farm {name}"))),
-        Named::Several(names) => {
-            let reason = format!("several farms have this name: {}", names.join(" "));
-            return Err(Refusal::new(ffi::HTTP_CONFLICT, reason));
-        }
-    };
+    let farm = named(name)?;
+    let farm = farm.ok_or_else(|| Refusal::missing(format!("there is no farm {name}")))?;
     // This child may have served no request since a member was added.
     growth::look(farm);
     if behind.is_empty() {
@@ -227,7 +220,7 @@ fn resource(path: &[u8]) -> Result<Resource, Refusal> {
     unused
         .find(|unused| unused.name == name)
         .map(|unused| Resource::Unused(farm, unused))
-        .ok_or_else(|| missing(format!("farm {} has no member {name}", farm.name)))
+        .ok_or_else(|| Refusal::missing(format!("farm {} has no member {name}", farm.name)))
 }
 
 unsafe fn document(r: *mut ffi::request_rec, document: &impl Serialize) -> Result<c_int, Refusal> {
@@ -292,29 +285,17 @@ pub unsafe fn send(r: *mut ffi::request_rec, content_type: &CStr, text: &[u8]) -
     OK
 }
 
-fn farms() -> impl Iterator<Item = &'static Farm> {
-    runtime::farms().iter()
-}
-
-/// What a farm's name in a path says: `NAME`, or `NAME@server`.
-pub enum Named {
-    One(&'static Farm),
-    None,
-    Several(Vec<String>),
-}
-
-/// Finds the farm of a name.
-pub fn named(name: &[u8]) -> Named {
-    let name = String::from_utf8_lossy(name);
-    let found = config::named::farms(farms(), &name, |farm| (&farm.name, &farm.server));
-    match found.as_slice() {
-        [] => Named::None,
-        [farm] => Named::One(farm),
-        several => Named::Several(
-            several
-                .iter()
-                .map(|farm| format!("{}@{}", farm.name, farm.server))
-                .collect(),
-        ),
+/// The farm that a name in a path says, `NAME` or `NAME@server`, if there is one.
+pub fn named(name: &str) -> Result<Option<&'static Farm>, Refusal> {
+    let farms = runtime::farms().iter();
+    let found = config::named::farms(farms, name, |farm| (&farm.name, &farm.server));
+    if let [] | [_] = found.as_slice() {
+        return Ok(found.first().copied());
     }
+    let names: Vec<_> = found
+        .iter()
+        .map(|farm| format!("{}@{}", farm.name, farm.server))
+        .collect();
+    let reason = format!("several farms have this name: {}", names.join(" "));
+    Err(Refusal::new(ffi::HTTP_CONFLICT, reason))
 }

@@ -32,16 +32,16 @@ pub unsafe fn submit(
     };
     let form = Form::of(form_urlencoded::parse(&body))
         .map_err(|error| Refusal::new(ffi::HTTP_BAD_REQUEST, error.to_string()))?;
-    let missing = |reason: String| Refusal::new(ffi::HTTP_NOT_FOUND, reason);
     let named = shown
         .iter()
         .find(|shown| shown.name.eq_ignore_ascii_case(&form.farm));
-    let shown = named.ok_or_else(|| missing(format!("b={}: no farm of this server", form.farm)))?;
+    let nobody = || Refusal::missing(format!("b={}: no farm of this server", form.farm));
+    let shown = named.ok_or_else(nobody)?;
     let expected = nonce::of(shown.balancer);
     // `nonce=None` switches the check off.
     if !expected.is_empty() && !bool::from(expected.as_bytes().ct_eq(form.nonce.as_bytes())) {
         let reason = "the nonce is not the page's: load the page again";
-        return Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason));
+        return Err(Refusal::forbidden(reason));
     }
     // What the page shows may have been added in another child.
     growth::look(shown.farm);
@@ -92,7 +92,7 @@ fn named_member(farm: &'static Farm, form: &Form) -> Result<Option<&'static Memb
         .find(|member| member.url().to_bytes() == url);
     if named.is_none() {
         let reason = format!("w={}: no member of farm {}", form.member, farm.name);
-        return Err(Refusal::new(ffi::HTTP_NOT_FOUND, reason));
+        return Err(Refusal::missing(reason));
     }
     Ok(named)
 }
@@ -101,7 +101,7 @@ fn named_member(farm: &'static Farm, form: &Form) -> Result<Option<&'static Memb
 fn add(farm: &Farm, url: &str, form: &Form, author: &Author) -> Result<String, Refusal> {
     let fields = form.line.iter();
     let line = addition::line(fields.map(|(key, value)| (key.as_str(), value.as_str())))
-        .map_err(|error| Refusal::new(ffi::HTTP_UNPROCESSABLE_ENTITY, error.to_string()))?;
+        .map_err(Refusal::invalid)?;
     let member = added::add(farm, url, &line, author)?;
     Ok(format!("{} added", member.name))
 }
@@ -154,11 +154,9 @@ unsafe fn form_body(r: *mut ffi::request_rec) -> Result<Vec<u8>, Refusal> {
 /// browser send is refused.
 unsafe fn from_own_page(r: *mut ffi::request_rec) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
-    let named = unsafe { paths::own_origin(r) };
-    let named = named.map_err(|reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason))?;
-    if named {
+    if unsafe { paths::own_origin(r)? } {
         return Ok(());
     }
     let reason = "neither Origin nor Referer says that this page sent it";
-    Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
+    Err(Refusal::forbidden(reason))
 }

@@ -2,29 +2,21 @@
 
 use athena_engine::query::Selection;
 
-use crate::api::{self, Named};
+use crate::api;
 use crate::change::Refusal;
 use crate::farm::{Farm, Member};
-use crate::{ffi, growth, runtime};
+use crate::{growth, runtime};
 
 /// The farm of a name, `NAME` or `NAME@SERVER`.
 pub fn farm(name: &str) -> Result<&'static Farm, Refusal> {
-    match api::named(name.as_bytes()) {
-        Named::One(farm) => Ok(farm),
-        Named::None => Err(missing(&format!("farm {name:?}"))),
-        Named::Several(names) => {
-            let names = names.join(" ");
-            let reason = format!("several farms have this name: {names}");
-            Err(Refusal::new(ffi::HTTP_CONFLICT, reason))
-        }
-    }
+    api::named(name)?.ok_or_else(|| Refusal::missing(format!("no farm {name:?}")))
 }
 
 /// The farms that are meant: one, or all of them.
 pub fn farms(select: &Selection<'_>) -> Result<Vec<&'static Farm>, Refusal> {
     match &select.farm {
         Some(name) => Ok(vec![farm(name)?]),
-        None => Ok(all().collect()),
+        None => Ok(runtime::farms().iter().collect()),
     }
 }
 
@@ -44,7 +36,7 @@ pub fn members(select: &Selection<'_>) -> Result<Vec<(&'static Farm, &'static Me
         found.extend(named.map(|member| (farm, member)));
     }
     match name {
-        Some(name) if found.is_empty() => Err(missing(&format!("member {name:?}"))),
+        Some(name) if found.is_empty() => Err(Refusal::missing(format!("no member {name:?}"))),
         _ => Ok(found),
     }
 }
@@ -56,12 +48,4 @@ fn qualified(name: &str) -> (Option<&str>, &str) {
         Some((farm, member)) if farm.contains('@') || !farm.contains(':') => (Some(farm), member),
         _ => (None, name),
     }
-}
-
-fn all() -> impl Iterator<Item = &'static Farm> {
-    runtime::farms().iter()
-}
-
-fn missing(what: &str) -> Refusal {
-    Refusal::new(ffi::HTTP_NOT_FOUND, format!("no {what}"))
 }

@@ -183,7 +183,7 @@ unsafe fn may(r: *mut ffi::request_rec, kind: Kind) -> Result<(), Refusal> {
         return Ok(());
     }
     let reason = format!("{}/ is not for you", kind.path());
-    Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
+    Err(Refusal::forbidden(reason))
 }
 
 /// Logs the refusal, and answers with it.

@@ -140,9 +140,8 @@ pub unsafe fn all<'a>(
     if updates.is_empty() {
         return Ok(Vec::new());
     }
-    let forbidden = |reason| Refusal::new(ffi::HTTP_FORBIDDEN, reason);
     // SAFETY: the caller's promise.
-    unsafe { paths::own_origin(r) }.map_err(forbidden)?;
+    unsafe { paths::own_origin(r)? };
     fit(&updates)?;
     let wishes: Vec<Wish<'_>> = updates.iter().flat_map(|update| update.wishes()).collect();
     let said = match wishes.as_slice() {
@@ -177,7 +176,7 @@ unsafe fn may_change(r: *mut ffi::request_rec, key: Option<&str>) -> Result<(), 
         return Ok(());
     }
     let reason = "a GET carries statistics only: a change needs POST, or the key of AthUpdateKey";
-    Err(Refusal::new(ffi::HTTP_FORBIDDEN, reason))
+    Err(Refusal::forbidden(reason))
 }
 
 fn farms(select: &Selection<'_>) -> Result<Vec<(&'static Farm, Option<&'static Member>)>, Refusal> {
