@@ -37,6 +37,7 @@ mod connection;
 mod cookie;
 mod directives;
 mod drain;
+mod edits;
 mod elect;
 mod environment;
 mod events;

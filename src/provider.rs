@@ -13,7 +13,7 @@ use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log;
 use crate::rule::{Asked, Rule};
-use crate::{elect, growth, proxy, random, refresh, runtime, unlisted, watch};
+use crate::{edits, elect, growth, proxy, random, refresh, runtime, unlisted};
 
 const GROUP: &CStr = c"proxylbmethod";
 const VERSION: &CStr = c"0";
@@ -193,7 +193,7 @@ unsafe fn find(
 fn follow_members(farm: &Farm) {
     let in_error = ffi::PROXY_WORKER_IN_ERROR.unsigned_abs();
     // While somebody else changes the farm, its edits are left to the next request.
-    let mut changed = watch::pull(farm, Duration::ZERO) > 0;
+    let mut changed = edits::pull(farm, Duration::ZERO) > 0;
     for member in &farm.members {
         if member.status() & in_error != 0 {
             proxy::retry_worker(member.worker, farm.server_rec);

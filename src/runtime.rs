@@ -15,7 +15,7 @@ use crate::farm::{Farm, Member};
 use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{added, change, ffi, foreign, random, watch};
+use crate::{added, change, edits, ffi, foreign, random};
 
 /// Everything of one configuration pass. Dropped with the configuration, in the parent.
 pub struct Runtime {
@@ -127,7 +127,7 @@ unsafe extern "C" fn leave(_data: *mut std::ffi::c_void) -> ffi::apr_status_t {
             // What others changed since the last look. Children go on changing farms.
             let end = Deadline::after(change::PATIENCE);
             for farm in &runtime.farms {
-                watch::pull(farm, end.left());
+                edits::pull(farm, end.left());
             }
         }
         forget();

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_int};
 use crate::ffi::{self, DECLINED};
 use crate::guard::guard;
 use crate::manager::HANDLER as MANAGER;
-use crate::{change, watch};
+use crate::{change, edits, watch};
 
 /// As the handler's name, and as the type that it answers to as well.
 const STATUS: [&CStr; 2] = [c"server-status", c"application/x-httpd-status"];
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn handler(r: *mut ffi::request_rec) -> c_int {
             let status = ffi::ap_run_handler(r);
             // After a panic here the page is not made again.
             guard!("balancer-manager", (), {
-                watch::take_over(change::PATIENCE)
+                edits::take_over(change::PATIENCE)
             });
             status
         }

@@ -1,26 +1,22 @@
 //! The watch: twice a second, in one child, through mod_watchdog. It takes over what mod_proxy_hcheck
-//! changed, whose changes bump no version; it notices who does not report, has agents asked, and lets
-//! members go that are removed. Where none of this can happen, no child has the watchdog's thread: in a
-//! process with a second one, each system call and lock of each request costs more.
+//! changed ([`crate::edits`]); it notices who does not report, has agents asked, and lets members go that
+//! are removed. Where none of this can happen, no child has the watchdog's thread: in a process with a
+//! second one, each system call and lock of each request costs more.
 //!
 //! In the parent, the `monitor` hook repairs what a killed child left: totals that are off by one, a plan
 //! that misses a change. It tells of members that have drained long enough, and takes over what nobody
 //! else has: other modules' edits.
 
-use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
-use athena_engine::board::Deadline;
-use athena_engine::board::record::flags;
-use athena_engine::method::Anew;
 use athena_engine::plan::stale;
 
 use crate::farm::Farm;
 use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log::{self, Level};
-use crate::{added, agent, drain, events, growth, method, proxy, refresh, rounds, runtime, stats};
+use crate::{added, agent, drain, edits, proxy, refresh, rounds, runtime, stats};
 
 /// Well within the second that a health check's finding may take to show.
 const EVERY_US: i64 = 500_000;
@@ -43,7 +39,7 @@ pub unsafe extern "C" fn monitor(_pool: *mut ffi::apr_pool_t, _s: *mut ffi::serv
             drain::look();
             for farm in runtime::farms() {
                 // This process may not know all members: a child compiles the plan.
-                if pull(farm, Duration::ZERO) > 0 {
+                if edits::pull(farm, Duration::ZERO) > 0 {
                     stale::mark(&farm.seat.record.cold);
                 }
                 refresh::repair(farm);
@@ -107,28 +103,8 @@ fn look() {
         added::let_go(farm);
         stats::follow(farm);
     }
-    take_over(Duration::ZERO);
+    edits::take_over(Duration::ZERO);
     show_counts();
-}
-
-/// Takes over what others changed in mod_proxy's structures, and has it take effect. While somebody
-/// else changes a farm for longer than `patience`, it is left to the next look, the parent's at last.
-pub fn take_over(patience: Duration) {
-    let end = Deadline::after(patience);
-    for farm in runtime::farms() {
-        growth::follow(farm);
-        if pull(farm, end.left()) > 0 {
-            refresh::request(farm);
-        }
-        if !farm
-            .members
-            .iter()
-            .all(|member| farm.lists_route_of(member))
-        {
-            stale::mark(&farm.seat.record.cold);
-        }
-        refresh::if_stale(farm);
-    }
 }
 
 /// Shows all members' counts where mod_proxy's pages read them.
@@ -138,55 +114,4 @@ pub fn show_counts() {
             member.show_counts(member.record().hot.inflight.count());
         }
     }
-}
-
-/// Takes over what others changed in mod_proxy's shared parts; how many members that were. While
-/// somebody else changes the farm for longer than `patience`, it is left to the next look; children of
-/// an older generation look at parts of their own.
-pub fn pull(farm: &Farm, patience: Duration) -> usize {
-    let mut differing = farm
-        .members
-        .iter()
-        .filter(|member| member.differs())
-        .peekable();
-    if differing.peek().is_none() && !method::differs(farm) {
-        return 0;
-    }
-    let held = runtime::board().map(|board| board.lock_to_change(farm.seat.id, patience));
-    let Some(Ok(_held)) = held else { return 0 };
-    let who = "balancer-manager or a health check";
-    let mut anew = BTreeSet::new();
-    if let Some(said) = method::pull(farm) {
-        anew.insert(Anew::Method);
-        events::note(farm, None, &said, who, "mod_proxy");
-    }
-    let mut changed = 0;
-    for member in differing {
-        let before = member.state();
-        member.pull();
-        let after = member.state();
-        // What was changed here, and shown to mod_proxy, is no news.
-        if after.settings == before.settings {
-            continue;
-        }
-        changed += 1;
-        anew.extend(after.starts_anew(&before));
-        let checked = || match after.settings.flags & flags::CHECK_FAILED {
-            0 => "check=passed (was failed)".to_owned(),
-            _ => "check=failed (was passed)".to_owned(),
-        };
-        let said = after.difference(&before).unwrap_or_else(checked);
-        events::note(farm, Some(member), &said, who, "mod_proxy");
-    }
-    for why in anew {
-        farm.start_anew(why);
-    }
-    if changed > 0 {
-        let text = format!(
-            "ATH0113: farm {}: {changed} members were changed by hand or check",
-            farm.name
-        );
-        log::server(Level::Info, farm.server_rec, &text);
-    }
-    changed
 }
