@@ -10,20 +10,19 @@
 
 APLOG_USE_MODULE(athena);
 
-
 int ath_shim_rlog_wanted(const request_rec *r, int level)
 {
     return APLOG_R_IS_LEVEL(r, level);
 }
 
-void ath_shim_log(int level, apr_status_t status, const server_rec *s, const char *text)
+void ath_shim_log(int level, const server_rec *s, const char *text)
 {
-    ap_log_error(APLOG_MARK, level, status, s, "%s", text);
+    ap_log_error(APLOG_MARK, level, 0, s, "%s", text);
 }
 
-void ath_shim_rlog(int level, apr_status_t status, const request_rec *r, const char *text)
+void ath_shim_rlog(int level, const request_rec *r, const char *text)
 {
-    ap_log_rerror(APLOG_MARK, level, status, r, "%s", text);
+    ap_log_rerror(APLOG_MARK, level, 0, r, "%s", text);
 }
 
 void *ath_shim_get_config(const ap_conf_vector_t *vector, const module *m)

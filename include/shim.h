@@ -7,8 +7,8 @@
 #include "util_filter.h"
 
 int ath_shim_rlog_wanted(const request_rec *r, int level);
-void ath_shim_log(int level, apr_status_t status, const server_rec *s, const char *text);
-void ath_shim_rlog(int level, apr_status_t status, const request_rec *r, const char *text);
+void ath_shim_log(int level, const server_rec *s, const char *text);
+void ath_shim_rlog(int level, const request_rec *r, const char *text);
 void *ath_shim_get_config(const ap_conf_vector_t *vector, const module *m);
 void ath_shim_set_config(ap_conf_vector_t *vector, const module *m, void *value);
 int ath_shim_error(const apr_bucket_brigade *brigade);

@@ -27,7 +27,7 @@ pub fn server(level: Level, server: *const ffi::server_rec, text: &str) {
     let text = c_text(text);
     // SAFETY: httpd hands out server records that live as long as the configuration; the text is
     // copied by the callee.
-    unsafe { ffi::ath_shim_log(level as i32, 0, server, text.as_ptr()) }
+    unsafe { ffi::ath_shim_log(level as i32, server, text.as_ptr()) }
 }
 
 /// Logs for a request.
@@ -35,7 +35,7 @@ pub fn server(level: Level, server: *const ffi::server_rec, text: &str) {
 pub fn request(level: Level, r: *const ffi::request_rec, text: &str) {
     let text = c_text(text);
     // SAFETY: called only while httpd processes `r`; the text is copied by the callee.
-    unsafe { ffi::ath_shim_rlog(level as i32, 0, r, text.as_ptr()) }
+    unsafe { ffi::ath_shim_rlog(level as i32, r, text.as_ptr()) }
 }
 
 /// Whether `LogLevel athena:debug` (or finer) holds for this request, so that the text need not be

@@ -187,22 +187,3 @@ fn prefetch(address: usize, lines: usize) {
         let _ = address;
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_address_is_followed() {
-        let places = Places::default();
-        let fetch = || (0..LINES.len()).for_each(|place| places.fetch_one(place));
-        fetch();
-        for address in [1, usize::MAX, 0xdead_beef_0000_0000] {
-            places
-                .0
-                .iter()
-                .for_each(|place| place.store(address, Ordering::Relaxed));
-            fetch();
-        }
-    }
-}
