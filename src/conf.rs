@@ -155,6 +155,16 @@ impl ServerConf {
     }
 }
 
+/// httpd's list of servers, from one of them on.
+///
+/// # Safety
+/// `first` is NULL or one of them; they live as long as the configuration.
+pub unsafe fn servers(first: *mut ffi::server_rec) -> impl Iterator<Item = *mut ffi::server_rec> {
+    let some = |s: *mut ffi::server_rec| (!s.is_null()).then_some(s);
+    // SAFETY: the caller's promise.
+    std::iter::successors(some(first), move |s| some(unsafe { (**s).next }))
+}
+
 /// `create_server_config`.
 pub unsafe extern "C" fn create_server(
     pool: *mut ffi::apr_pool_t,

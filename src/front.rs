@@ -1,9 +1,12 @@
 //! The front worker: what mod_proxy is handed for a request to a farm. It is never in error, so that
 //! mod_proxy's own retry loop stays out of the way, and never used for a connection.
 
-use crate::ffi;
+use crate::{ffi, naming};
 
-/// The worker that mod_proxy is handed for requests to a farm. Never used for a connection.
+/// The front worker of a farm.
+///
+/// # Safety
+/// `pool` is the configuration's.
 pub unsafe fn front(pool: *mut ffi::apr_pool_t, name: &str) -> *mut ffi::proxy_worker {
     /// Room for what a later 2.4 may append to its structures.
     const SLACK: usize = 512;
@@ -21,12 +24,8 @@ pub unsafe fn front(pool: *mut ffi::apr_pool_t, name: &str) -> *mut ffi::proxy_w
         let worker: *mut ffi::proxy_worker = zeroed(pool);
         let shared: *mut ffi::proxy_worker_shared = zeroed(pool);
         let url = format!("balancer://{name}");
-        for (place, byte) in (*shared).name.iter_mut().zip(url.bytes().take(90)) {
-            *place = byte.cast_signed();
-        }
-        for (place, byte) in (*shared).name_ex.iter_mut().zip(url.bytes().take(90)) {
-            *place = byte.cast_signed();
-        }
+        naming::write(&mut (*shared).name, &url);
+        naming::write(&mut (*shared).name_ex, &url);
         let ready = ffi::PROXY_WORKER_INITIALIZED.unsigned_abs();
         // Errors on the way to a member are dealt with here: mod_proxy never marks the front.
         (*shared).status = ready | ffi::PROXY_WORKER_IGNORE_ERRORS.unsigned_abs();

@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_char};
 use athena_engine::config::param::MemberParams;
 
 use crate::farm::Farm;
-use crate::ffi;
+use crate::{conf, ffi};
 
 /// Writes a text into one of mod_proxy's arrays, cut off before a NUL in its last place.
 pub fn write(field: &mut [c_char], text: &str) {
@@ -48,15 +48,11 @@ pub fn read_text(field: &[c_char]) -> String {
 /// # Safety
 /// `main` is the first of httpd's list.
 pub unsafe fn servers(main: *mut ffi::server_rec) -> Vec<(*mut ffi::server_rec, String)> {
-    let mut servers = Vec::new();
-    let mut s = main;
     // SAFETY: the caller's promise.
-    unsafe {
-        while !s.is_null() {
-            servers.push((s, server_name(s, main)));
-            s = (*s).next;
-        }
-    }
+    let mut servers: Vec<_> = unsafe { conf::servers(main) }
+        // SAFETY: as above.
+        .map(|s| (s, unsafe { server_name(s, main) }))
+        .collect();
     let mut taken = HashMap::new();
     // httpd lists the last virtual host first. Numbered from the first, none is called otherwise when
     // another comes behind it.

@@ -10,7 +10,7 @@ use athena_engine::board::queue::{Queue, Stay};
 use athena_engine::board::{Board, Deadline, SlotId};
 use athena_engine::config::farms::Farms;
 
-use crate::conf::ServerConf;
+use crate::conf::{self, ServerConf};
 use crate::farm::{Farm, Member};
 use crate::generation::Generation;
 use crate::guard::guard;
@@ -113,7 +113,7 @@ pub unsafe fn install(pool: *mut ffi::apr_pool_t, runtime: Runtime) {
     // SAFETY: the caller's promise. Nobody finds the runtime after it began to go: this runs before
     // the pool's cleanups, and before mod_proxy's shared memory goes with its subpools.
     unsafe {
-        let runtime = crate::conf::in_pool(pool, runtime);
+        let runtime = conf::in_pool(pool, runtime);
         CURRENT.store(runtime.cast(), Ordering::Release);
         ffi::apr_pool_pre_cleanup_register(pool, ptr::null(), Some(leave));
     }
@@ -149,11 +149,8 @@ pub fn farms_of(s: *const ffi::server_rec) -> Option<&'static FarmTable> {
 
 /// The tables of all servers.
 pub fn tables() -> impl Iterator<Item = &'static FarmTable> {
-    // SAFETY: httpd's list of servers lives as long as the configuration.
-    let first = unsafe { ffi::ap_server_conf.cast_const().as_ref() };
-    // SAFETY: as above.
-    std::iter::successors(first, |server| unsafe { server.next.as_ref() })
-        .filter_map(|server| farms_of(server))
+    // SAFETY: the first of httpd's list, NULL before there is one.
+    unsafe { conf::servers(ffi::ap_server_conf) }.filter_map(|server| farms_of(server))
 }
 
 /// The farm over a balancer, for providers: vhosts' copies share the members' array.

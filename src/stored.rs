@@ -12,7 +12,7 @@ use athena_engine::board::Settings;
 use crate::farm::Member;
 use crate::ffi::{self, OK};
 use crate::guard::guard;
-use crate::proxy;
+use crate::{conf, proxy};
 
 /// What the configuration says of a worker.
 #[derive(Clone, Copy)]
@@ -45,10 +45,9 @@ unsafe fn note(main: *mut ffi::server_rec) -> Option<HashMap<usize, Configured>>
     let proxy = proxy::get()?;
     let mut noted = HashMap::new();
     let mut restored = false;
-    let mut s = main;
     // SAFETY: the caller's promise.
     unsafe {
-        while !s.is_null() {
+        for s in conf::servers(main) {
             let conf = &*proxy.conf(s);
             restored |= conf.bal_persist() != 0;
             for balancer in proxy::elements::<ffi::proxy_balancer>(conf.balancers) {
@@ -56,7 +55,6 @@ unsafe fn note(main: *mut ffi::server_rec) -> Option<HashMap<usize, Configured>>
                     noted.insert(*worker as usize, Configured::of((**worker).s));
                 }
             }
-            s = (*s).next;
         }
     }
     restored.then_some(noted)

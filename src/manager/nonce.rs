@@ -1,9 +1,6 @@
 //! The nonce of a farm's forms, as mod_proxy keeps it.
 
-use std::ffi::c_char;
-
-use crate::ffi;
-use crate::naming::read_text;
+use crate::{ffi, naming};
 
 /// mod_proxy's PROXY_UNSET_NONCE.
 const UNSET: u8 = b'\n';
@@ -11,7 +8,7 @@ const UNSET: u8 = b'\n';
 /// The nonce of a farm's forms; empty for `nonce=None`.
 pub fn of(balancer: *mut ffi::proxy_balancer) -> String {
     // SAFETY: balancers and their shared parts live as long as the configuration.
-    read_text(unsafe { &(*(*balancer).s).nonce })
+    naming::read_text(unsafe { &(*(*balancer).s).nonce })
 }
 
 /// Gives a balancer without `nonce=` one of its own. Elsewhere mod_proxy_balancer does.
@@ -31,10 +28,6 @@ pub unsafe fn make(balancer: *mut ffi::proxy_balancer) -> Result<(), String> {
         return Err("no random bytes for the manager's nonce".to_owned());
     }
     let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let bytes = text.bytes().map(u8::cast_signed);
-    let zeros = std::iter::repeat(0 as c_char);
-    for (place, byte) in place.iter_mut().zip(bytes.chain(zeros)) {
-        *place = byte;
-    }
+    naming::write(place, &text);
     Ok(())
 }
