@@ -38,18 +38,17 @@ pub enum Change<'a> {
     Member(&'a Member, &'a MemberChange),
 }
 
-/// A wish that was looked at: what is in force, and what will be.
+/// A wish that was looked at: what is in force, and what will be (of a farm in this order).
 enum Step<'a> {
     Farm(&'a Farm, FarmState, FarmState),
-    Member(&'a Farm, &'a Member, MemberState, MemberState, Error),
-}
-
-/// What becomes of an error that the member is in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Error {
-    Stays,
-    /// People say that the member is up.
-    Ends,
+    Member {
+        farm: &'a Farm,
+        member: &'a Member,
+        before: MemberState,
+        after: MemberState,
+        /// People say that the member is up.
+        ends_error: bool,
+    },
 }
 
 /// Who asks.
@@ -191,7 +190,7 @@ fn lock(wishes: &[Wish<'_>]) -> Result<Vec<FarmLock<'static>>, Refusal> {
 fn check_forwards(steps: &Steps<'_>) -> Result<(), Refusal> {
     let moves = |step: &Step<'_>| match step {
         Step::Farm(_, before, after) => before.extras.forward != after.extras.forward,
-        Step::Member(_, _, before, after, _) => before.extras.forward != after.extras.forward,
+        Step::Member { before, after, .. } => before.extras.forward != after.extras.forward,
     };
     if !steps.in_order.iter().any(moves) {
         return Ok(());
@@ -254,16 +253,16 @@ impl<'a> Step<'a> {
             }
             Change::Member(member, change) => {
                 let before = match earlier {
-                    Some(Self::Member(_, _, _, after, _)) => after.clone(),
+                    Some(Self::Member { after, .. }) => after.clone(),
                     _ => member.state(),
                 };
-                let after = change.after(&before);
-                let error = if change.ends_error() {
-                    Error::Ends
-                } else {
-                    Error::Stays
-                };
-                Self::Member(farm, member, before, after, error)
+                Self::Member {
+                    farm,
+                    member,
+                    after: change.after(&before),
+                    before,
+                    ends_error: change.ends_error(),
+                }
             }
         }
     }
@@ -291,7 +290,13 @@ impl<'a> Step<'a> {
                     _ => Ok(()),
                 }
             }
-            Self::Member(farm, member, before, after, _) => {
+            Self::Member {
+                farm,
+                member,
+                before,
+                after,
+                ..
+            } => {
                 if !member.is_current() {
                     let reason = format!("member {} was removed", member.name);
                     return Err(Refusal::missing(reason));
@@ -318,9 +323,15 @@ impl<'a> Step<'a> {
                 }
                 after.difference(before)
             }
-            Self::Member(_, member, before, after, error) => {
+            Self::Member {
+                member,
+                before,
+                after,
+                ends_error,
+                ..
+            } => {
                 member.put(after);
-                let ended = *error == Error::Ends && judge::end_error(member);
+                let ended = *ends_error && judge::end_error(member);
                 let ended = ended.then(|| "error ended".to_owned());
                 after.difference(before).or(ended)
             }
@@ -334,7 +345,12 @@ impl<'a> Step<'a> {
                 let why = after.starts_anew(before).into_iter();
                 why.map(|why| (*farm, why)).collect()
             }
-            Self::Member(farm, _, before, after, _) => {
+            Self::Member {
+                farm,
+                before,
+                after,
+                ..
+            } => {
                 let why = after.starts_anew(before);
                 why.map(|why| (*farm, why)).collect()
             }
@@ -345,7 +361,7 @@ impl<'a> Step<'a> {
     fn forward(&self) -> Option<Forward> {
         let text = match self {
             Self::Farm(_, _, after) => &after.extras.forward,
-            Self::Member(_, _, _, after, _) => &after.extras.forward,
+            Self::Member { after, .. } => &after.extras.forward,
         };
         Forward::read(text).ok()
     }
