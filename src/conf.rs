@@ -29,6 +29,14 @@ pub enum BoardFile {
     None,
 }
 
+/// `AthUpdateKey`.
+#[derive(Clone)]
+pub enum UpdateKey {
+    Key(String),
+    /// The main server's is not this one's either.
+    None,
+}
+
 /// One server's configuration.
 #[derive(Default)]
 pub struct ServerConf {
@@ -38,10 +46,7 @@ pub struct ServerConf {
     pub board_file: Option<BoardFile>,
     pub path: Option<EnginePath>,
     pub trust: Option<Trust>,
-    /// `AthUpdateKey`.
-    pub update_key: Option<String>,
-    /// `AthUpdateKey none`: the main server's is not this one's.
-    pub no_update_key: bool,
+    pub update_key: Option<UpdateKey>,
     /// `AthMemberAllow`.
     pub allowed: Option<Allowed>,
     /// `AthQos` lines; a virtual host's come behind the main server's.
@@ -133,10 +138,7 @@ impl ServerConf {
             board_file: self.board_file.clone(),
             path: own.path.or_else(|| self.path.clone()),
             trust: own.trust.or_else(|| self.trust.clone()),
-            update_key: own
-                .update_key
-                .or_else(|| self.update_key.clone().filter(|_| !own.no_update_key)),
-            no_update_key: own.no_update_key,
+            update_key: own.update_key.or_else(|| self.update_key.clone()),
             allowed: own.allowed.or_else(|| self.allowed.clone()),
             qos: self.qos.iter().cloned().chain(own.qos).collect(),
             cookie: own.cookie.or(&self.cookie),

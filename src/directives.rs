@@ -12,8 +12,9 @@ use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
 use athena_engine::config::words;
 
-use crate::conf::{self, BoardFile, EnginePath, ServerConf};
+use crate::conf::{self, BoardFile, EnginePath, ServerConf, UpdateKey};
 use crate::guard::guard;
+use crate::naming::text;
 use crate::{ffi, pool, proxy};
 
 mod member;
@@ -264,30 +265,37 @@ impl Line {
         }
     }
 
+    /// The directive's, as its table has it.
+    fn name(&self) -> String {
+        // SAFETY: httpd calls with a live line of a directive, whose name is a string.
+        text(unsafe { (*(*self.parms).cmd).name })
+    }
+
     /// The line's only word.
-    fn word(&self, directive: &str, allowed: &str) -> Result<String, String> {
+    fn word(&self, allowed: &str) -> Result<String, String> {
         match self.words().as_slice() {
             [word] => Ok(word.clone()),
             _ => Err(format!(
-                "{directive} {}: takes one argument, {allowed}",
+                "{} {}: takes one argument, {allowed}",
+                self.name(),
                 self.args
             )),
         }
     }
 
-    fn on_off(&self, directive: &str) -> Result<bool, String> {
-        let word = self.word(directive, "On or Off")?;
+    fn on_off(&self) -> Result<bool, String> {
+        let word = self.word("On or Off")?;
         match word.to_ascii_lowercase().as_str() {
             "on" => Ok(true),
             "off" => Ok(false),
-            _ => Err(format!("{directive} {word}: must be On or Off")),
+            _ => Err(format!("{} {word}: must be On or Off", self.name())),
         }
     }
 }
 
 fn engine(line: &Line) -> Reading {
     line.main_server_only()?;
-    let on = line.on_off("AthEngine")?;
+    let on = line.on_off()?;
     if on && proxy::get().is_none() {
         return Err(
             "AthEngine On: mod_proxy is not loaded; add LoadModule proxy_module (in \
@@ -301,7 +309,7 @@ fn engine(line: &Line) -> Reading {
 
 fn board_file(line: &Line) -> Reading {
     line.main_server_only()?;
-    let word = line.word("AthSHMFile", "a file's path or none")?;
+    let word = line.word("a file's path or none")?;
     let file = if word.eq_ignore_ascii_case("none") {
         BoardFile::None
     } else if word.is_empty() {
@@ -314,7 +322,7 @@ fn board_file(line: &Line) -> Reading {
 }
 
 fn path(line: &Line) -> Reading {
-    let word = line.word("AthPath", "a path or none")?;
+    let word = line.word("a path or none")?;
     let path = if word.eq_ignore_ascii_case("none") {
         EnginePath::Off
     } else {
@@ -337,11 +345,9 @@ fn path(line: &Line) -> Reading {
 }
 
 fn update_key(line: &Line) -> Reading {
-    let source = line.word("AthUpdateKey", "file:PATH or none")?;
-    let none = source.eq_ignore_ascii_case("none");
-    line.server()?.no_update_key = none;
-    if none {
-        line.server()?.update_key = None;
+    let source = line.word("file:PATH or none")?;
+    if source.eq_ignore_ascii_case("none") {
+        line.server()?.update_key = Some(UpdateKey::None);
         return Ok(());
     }
     let path = source.strip_prefix("file:").filter(|path| !path.is_empty());
@@ -356,7 +362,7 @@ fn update_key(line: &Line) -> Reading {
             "AthUpdateKey {source}: the key must be 16 to 128 letters, digits, '-', '.', '_' or '~'"
         ));
     }
-    line.server()?.update_key = Some(key.to_owned());
+    line.server()?.update_key = Some(UpdateKey::Key(key.to_owned()));
     Ok(())
 }
 
@@ -387,12 +393,12 @@ fn qos(line: &Line) -> Reading {
 }
 
 fn cookie_name(line: &Line) -> Reading {
-    let word = line.word("AthCookieName", "the cookie's name")?;
+    let word = line.word("the cookie's name")?;
     line.server()?.cookie.set_name(&word)
 }
 
 fn cookie_mode(line: &Line) -> Reading {
-    let word = line.word("AthCookieMode", "pass or wrap")?;
+    let word = line.word("pass or wrap")?;
     line.server()?.cookie.set_mode(&word)
 }
 
@@ -413,7 +419,7 @@ fn cookie_key(line: &Line) -> Reading {
 
 fn max_embed(line: &Line) -> Reading {
     let allowed = "a whole number from 1 to 1000";
-    let word = line.word("AthMaxEmbed", allowed)?;
+    let word = line.word(allowed)?;
     let number = word
         .parse()
         .ok()
@@ -424,7 +430,7 @@ fn max_embed(line: &Line) -> Reading {
 }
 
 fn diverse(line: &Line) -> Reading {
-    line.server()?.diverse = Some(line.on_off("AthAllowDiverseMulti")?);
+    line.server()?.diverse = Some(line.on_off()?);
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use super::find;
 use crate::change::{self, Author, Change, Refusal, Wish};
-use crate::conf::ServerConf;
+use crate::conf::{ServerConf, UpdateKey};
 use crate::farm::{Farm, Member};
 use crate::{agent, ffi, paths, stats};
 
@@ -165,9 +165,9 @@ pub unsafe fn all<'a>(
 unsafe fn may_change(r: *mut ffi::request_rec, key: Option<&str>) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
     let (method, server) = unsafe { ((*r).method_number, (*r).server) };
-    let expected = ServerConf::of(server).and_then(|conf| conf.update_key.as_deref());
+    let expected = ServerConf::of(server).and_then(|conf| conf.update_key.as_ref());
     let has_key = || {
-        let (Some(expected), Some(key)) = (expected, key) else {
+        let (Some(UpdateKey::Key(expected)), Some(key)) = (expected, key) else {
             return false;
         };
         bool::from(expected.as_bytes().ct_eq(key.as_bytes()))
