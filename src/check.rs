@@ -127,7 +127,7 @@ impl Errand for Visit {
     }
 }
 
-/// One that does not end, as this process does or the member was removed: it is due again.
+/// A check dropped before its end (the process ends, or the member was removed) is due again at once.
 impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(turn) = self.turn.take() {

@@ -21,7 +21,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Moves the workers' shared parts into a new mapping, which has zeroed slots for as many others. `None`:
+    /// Moves the workers' shared parts into a new mapping, with `spares` zeroed slots behind them. `None`:
     /// there is nothing to share.
     ///
     /// # Errors

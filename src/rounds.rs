@@ -34,7 +34,8 @@ pub trait Errand: Send {
     fn patience(&self) -> Micros;
     /// With each tick: whether its answer is still wanted.
     fn goes_on(&mut self, now: Micros) -> bool;
-    /// Whether so much of an answer will do. It has to, some time: nothing else bounds what is read.
+    /// Whether what was heard is enough. Must become true at some length: nothing else bounds what is
+    /// read.
     fn is_enough(&self, heard: &[u8]) -> bool;
     /// What was heard, and how it ended.
     fn end(self: Box<Self>, heard: &[u8], end: End);

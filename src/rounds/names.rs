@@ -1,5 +1,5 @@
 //! Names of places. A name is looked up in a thread of its own, since that may take long, and kept
-//! until there is no answer at its addresses: then they may be others by now.
+//! until a connection there fails: the name may have other addresses by then.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
