@@ -13,6 +13,7 @@ use athena_engine::method::{self, Anew};
 use athena_engine::plan::stale;
 
 use crate::conf::{self, ServerConf};
+use crate::farm::Farm;
 use crate::ffi::{self, OK};
 use crate::generation::Generation;
 use crate::growth::Slot;
@@ -58,7 +59,7 @@ pub unsafe extern "C" fn check_config(
                 }
                 Ok(())
             });
-            told(s, checked)
+            status_of(s, checked)
         }
     })
 }
@@ -77,7 +78,7 @@ pub unsafe extern "C" fn post_config(
                 return OK;
             }
             let Some(proxy) = proxy::get() else { return OK };
-            told(s, assemble(pool, s, proxy))
+            status_of(s, assemble(pool, s, proxy))
         }
     })
 }
@@ -88,7 +89,8 @@ fn is_first_pass() -> bool {
     unsafe { ffi::ap_state_query(ffi::AP_SQ_MAIN_STATE) == ffi::AP_SQ_MS_CREATE_PRE_CONFIG }
 }
 
-fn told(main: *mut ffi::server_rec, result: Result<(), String>) -> c_int {
+/// What a hook answers; an error is said.
+fn status_of(main: *mut ffi::server_rec, result: Result<(), String>) -> c_int {
     match result {
         Ok(()) => OK,
         Err(error) => {
@@ -121,6 +123,9 @@ fn engine_is_on(main: *mut ffi::server_rec) -> bool {
     ServerConf::of(main).is_some_and(|conf| conf.engine)
 }
 
+/// # Safety
+/// Called in post_config with the configuration's pool and the main server: in the parent, in its one
+/// thread, before any child of this configuration exists.
 unsafe fn assemble(
     pool: *mut ffi::apr_pool_t,
     main: *mut ffi::server_rec,
@@ -128,74 +133,91 @@ unsafe fn assemble(
 ) -> Result<(), String> {
     let engine = engine_is_on(main);
     let findings = findings();
-    // SAFETY: the caller's promise, here and below.
+    // SAFETY: the caller's promise.
+    let (drafts, tables) = unsafe { read(main, proxy, engine)? };
+    if drafts.is_empty() && !engine {
+        return Ok(());
+    }
+    if engine {
+        for named in tables.iter().flat_map(|(_, names)| names) {
+            // SAFETY: a balancer of the configuration, and the caller's promise.
+            unsafe { manager::nonce::make(named.balancer)? };
+        }
+        tell(main, &findings);
+    }
+    let may_wait = half_of_workers();
+    let specs = drafts.iter().map(|draft| draft.spec(engine, may_wait));
+    let specs: Vec<FarmSpec> = specs.collect();
+    // SAFETY: the caller's promise.
+    let (board, mut seats) = unsafe { open_board(pool, main, &specs)? };
+    if !engine {
+        // Who was added keeps its seat on the board, and serves when the engine is on again.
+        seats.iter_mut().for_each(|seat| seat.seats.clear());
+    }
+    let spares = seats.iter().map(|seat| seat.seats.len()).sum();
+    // SAFETY: the caller's promise.
+    let generation = unsafe { share_workers(&drafts, spares)? };
+    let slots: Vec<Slot> = generation.iter().flat_map(Generation::spares).collect();
+    let mut slots = slots.into_iter();
+    // SAFETY: the caller's promise.
     unsafe {
-        let (drafts, tables) = read(main, proxy, engine)?;
-        if drafts.is_empty() && !engine {
-            return Ok(());
-        }
-        if engine {
-            for named in tables.iter().flat_map(|(_, names)| names) {
-                manager::nonce::make(named.balancer)?;
-            }
-            for farm in &findings.empty {
-                let text = format!("ATH0020: farm {farm} has no members: requests to it get 503");
-                log::server(Level::Warning, main, &text);
-            }
-            for stranger in &findings.strangers {
-                log::server(Level::Warning, main, &format!("ATH0021: {stranger}"));
-            }
-        }
-        let may_wait = half_of_workers();
-        let specs = drafts.iter().map(|draft| draft.spec(engine, may_wait));
-        let specs: Vec<FarmSpec> = specs.collect();
-        let (board, mut seats) = open_board(pool, main, &specs)?;
-        if !engine {
-            // Who was added keeps its seat on the board, and serves when the engine is on again.
-            seats.iter_mut().for_each(|seat| seat.seats.clear());
-        }
-        let spares = seats.iter().map(|seat| seat.seats.len()).sum();
-        let generation = share_workers(&drafts, spares)?;
-        let slots: Vec<Slot> = generation.iter().flat_map(Generation::spares).collect();
-        let mut slots = slots.into_iter();
         worker::ready(pool);
         environment::ready(pool);
-        let mut farms = Vec::with_capacity(drafts.len());
-        for (draft, seat) in drafts.into_iter().zip(seats) {
-            let slots = slots.by_ref().take(seat.seats.len()).collect();
-            farms.push(draft.finish(pool, seat, slots, !engine));
-        }
-        for farm in &farms {
-            stats::begin(farm);
-            crate::method::begin(farm);
-            added::make_all(farm);
-            for member in &farm.members {
-                agent::begin(farm, member);
-                member.push();
-                judge::begin_in_error(farm, member);
-                method::start_anew(member.record(), Anew::Method);
-            }
-            refresh::publish(farm);
-            // A child of the generation before may have been publishing its own at this moment.
-            stale::mark(&farm.seat.record.cold);
-        }
-        let farms = Runtime {
-            board,
-            farms,
-            parent: std::process::id(),
-            may_wait,
-            slot: std::sync::OnceLock::new(),
-            _generation: generation,
-        };
-        runtime::install(pool, farms);
-        if engine {
-            fill_tables(pool, tables, &findings, proxy)?;
-        }
-        if watch::is_needed() {
-            watch::register(pool, main);
-        }
+    }
+    let mut farms = Vec::with_capacity(drafts.len());
+    for (draft, seat) in drafts.into_iter().zip(seats) {
+        let slots = slots.by_ref().take(seat.seats.len()).collect();
+        // SAFETY: the caller's promise; the workers were shared above.
+        farms.push(unsafe { draft.finish(pool, seat, slots, !engine) });
+    }
+    farms.iter().for_each(begin);
+    let runtime = Runtime {
+        board,
+        farms,
+        parent: std::process::id(),
+        may_wait,
+        slot: std::sync::OnceLock::new(),
+        _generation: generation,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { runtime::install(pool, runtime) };
+    if engine {
+        // SAFETY: as above.
+        unsafe { fill_tables(pool, tables, &findings, proxy)? };
+    }
+    if watch::is_needed() {
+        // SAFETY: as above.
+        unsafe { watch::register(pool, main) };
     }
     Ok(())
+}
+
+/// Says what is odd, and no reason not to start.
+fn tell(main: *mut ffi::server_rec, findings: &Findings) {
+    for farm in &findings.empty {
+        let text = format!("ATH0020: farm {farm} has no members: requests to it get 503");
+        log::server(Level::Warning, main, &text);
+    }
+    for stranger in &findings.strangers {
+        log::server(Level::Warning, main, &format!("ATH0021: {stranger}"));
+    }
+}
+
+/// Before there are children: the board says what a farm's members begin with, mod_proxy what the board
+/// says, and the first plan is made.
+fn begin(farm: &Farm) {
+    stats::begin(farm);
+    crate::method::begin(farm);
+    added::make_all(farm);
+    for member in &farm.members {
+        agent::begin(farm, member);
+        member.push();
+        judge::begin_in_error(farm, member);
+        method::start_anew(member.record(), Anew::Method);
+    }
+    refresh::publish(farm);
+    // A child of the generation before may have been publishing its own at this moment.
+    stale::mark(&farm.seat.record.cold);
 }
 
 /// Half of `MaxRequestWorkers`: a request that waits keeps a worker, and others must go on.

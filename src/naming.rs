@@ -88,6 +88,9 @@ unsafe fn server_name(s: *mut ffi::server_rec, main: *mut ffi::server_rec) -> St
 }
 
 /// The name behind `balancer://`.
+///
+/// # Safety
+/// `balancer` is live.
 pub unsafe fn farm_name(balancer: *mut ffi::proxy_balancer) -> String {
     // SAFETY: the caller's promise: a live balancer.
     let name = read_text(unsafe { &(*(*balancer).s).name });
@@ -96,6 +99,9 @@ pub unsafe fn farm_name(balancer: *mut ffi::proxy_balancer) -> String {
 }
 
 /// Members' names: `name=`, or `host:port`, with the path where two share it, or the whole URL.
+///
+/// # Safety
+/// The workers are live, and no other thread writes their names.
 pub unsafe fn name_members<'a>(
     workers: &[*mut ffi::proxy_worker],
     own: impl Fn(*mut ffi::proxy_worker) -> Option<&'a MemberParams>,
@@ -127,6 +133,9 @@ pub unsafe fn name_members<'a>(
 }
 
 /// Refuses a `name=` that another member of a farm has, too.
+///
+/// # Safety
+/// As [`name_members`].
 pub unsafe fn check_names(
     farm: &str,
     names: &[String],

@@ -14,6 +14,9 @@ use crate::{clock, ffi, retained};
 const SLOTS_PER_CHILD: u32 = 3;
 
 /// Refuses a place that `AthSHMFile` names and that no board can have.
+///
+/// # Safety
+/// Called with a pool and the configuration read.
 pub unsafe fn check_board(pool: *mut ffi::apr_pool_t) -> Result<(), String> {
     // The default directory may be made by what starts httpd.
     if ServerConf::main().is_none_or(|conf| conf.board_file.is_none()) {
@@ -27,6 +30,10 @@ fn said(error: BoardError) -> String {
     format!("AthSHMFile: {error}{}", error.advice())
 }
 
+/// The board, at a start or as it was before, and the seats of the farms.
+///
+/// # Safety
+/// Called in post_config with the configuration's pool and the main server.
 pub unsafe fn open_board(
     pool: *mut ffi::apr_pool_t,
     main: *mut ffi::server_rec,
@@ -96,6 +103,9 @@ pub fn resume(main: *mut ffi::server_rec) -> Option<Board> {
 }
 
 /// `AthSHMFile`, resolved.
+///
+/// # Safety
+/// `pool` is live.
 pub unsafe fn storage(pool: *mut ffi::apr_pool_t) -> Result<Storage, String> {
     let file = ServerConf::main().and_then(|conf| conf.board_file.as_ref());
     let name = match file {

@@ -63,6 +63,9 @@ pub type Names = Vec<Named>;
 pub type Tables = Vec<(*mut ffi::server_rec, Names)>;
 
 /// Finds the farms of all servers; virtual hosts' copies of a balancer are the same farm.
+///
+/// # Safety
+/// Called in the parent, with the main server, when the configuration has been read.
 pub unsafe fn all(
     main: *mut ffi::server_rec,
     proxy: &Proxy,
@@ -256,6 +259,11 @@ impl Draft {
         }
     }
 
+    /// The farm, in its seat.
+    ///
+    /// # Safety
+    /// `pool` is the configuration's; the workers' shared parts are where they stay, and `slots` of this
+    /// generation.
     pub unsafe fn finish(
         self,
         pool: *mut ffi::apr_pool_t,

@@ -10,6 +10,9 @@ use crate::{directives, ffi, pool};
 
 impl Walk {
     /// Replaces a line by others, in place.
+    ///
+    /// # Safety
+    /// `node` is of the tree that is being read, by this thread alone.
     pub(super) unsafe fn replace(&self, node: *mut Node, lines: Vec<Plain>) {
         // SAFETY: the tree's own links; new nodes live in the configuration's pool.
         unsafe {
@@ -42,6 +45,9 @@ impl Walk {
     }
 
     /// Adds a line at the end of a server's list, under the file and line of `origin`.
+    ///
+    /// # Safety
+    /// As [`Self::replace`], of `origin`.
     pub(super) unsafe fn append(
         &self,
         server: ServerId,
@@ -50,7 +56,7 @@ impl Walk {
         origin: *mut Node,
     ) -> Option<*mut Node> {
         let server = self.servers.get(server)?;
-        // SAFETY: as `modernise`.
+        // SAFETY: the caller's promise.
         unsafe {
             let mut last = *server.head;
             while !last.is_null() && !(*last).next.is_null() {
@@ -66,8 +72,12 @@ impl Walk {
         }
     }
 
+    /// A new line behind another.
+    ///
+    /// # Safety
+    /// As [`Self::replace`].
     pub(super) unsafe fn insert_after(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
-        // SAFETY: as `modernise`.
+        // SAFETY: the caller's promise.
         unsafe {
             let new = self.line_like(node, name, args);
             (*new).parent = (*node).parent;
@@ -77,8 +87,12 @@ impl Walk {
         }
     }
 
+    /// A new line at the top of a section.
+    ///
+    /// # Safety
+    /// As [`Self::replace`].
     pub(super) unsafe fn first_child(&self, node: *mut Node, name: &str, args: &str) -> *mut Node {
-        // SAFETY: as `modernise`.
+        // SAFETY: the caller's promise.
         unsafe {
             let new = self.line_like(node, name, args);
             (*new).parent = node;
@@ -104,8 +118,11 @@ impl Walk {
     }
 
     /// Puts an error in a line's place.
+    ///
+    /// # Safety
+    /// As [`Self::replace`].
     pub(super) unsafe fn refuse(&self, node: *mut Node, message: &str) {
-        // SAFETY: as `modernise`.
+        // SAFETY: the caller's promise.
         unsafe {
             (*node).directive = pool::text(self.pool, to_str(directives::ERROR));
             (*node).args = pool::text(self.pool, &words::quote(message));
@@ -115,6 +132,9 @@ impl Walk {
 }
 
 /// Calls `visit` with each line of a list, not of the sections in it.
+///
+/// # Safety
+/// `first` is NULL or as in [`Walk::replace`].
 pub(super) unsafe fn each(first: *mut Node, visit: &mut dyn FnMut(*mut Node)) {
     let mut node = first;
     while !node.is_null() {

@@ -46,8 +46,11 @@ pub(super) struct FarmLines {
 
 impl Walk {
     /// Lists the servers and the farms each defines, the old directives being turned into mod_proxy's.
+    ///
+    /// # Safety
+    /// `root` is the head of the tree that is being read, by this thread alone.
     pub(super) unsafe fn collect(&mut self, root: *mut *mut Node) {
-        // SAFETY: as `modernise`.
+        // SAFETY: the caller's promise.
         unsafe {
             self.collect_server(root);
             let mut node = *root;
@@ -69,7 +72,7 @@ impl Walk {
             farms: BTreeMap::new(),
             inherits: Inherits::default(),
         };
-        // SAFETY: as `modernise`.
+        // SAFETY: the caller's promise.
         unsafe {
             each(*head, &mut |node| {
                 let name = text((*node).directive).to_ascii_lowercase();
@@ -118,6 +121,9 @@ impl Walk {
 
     /// mod_proxy's merge drops the members that a virtual host gives to a farm it inherits: a start
     /// that went well would hide it.
+    ///
+    /// # Safety
+    /// The lists that were collected are still the tree's.
     pub(super) unsafe fn refuse_hidden_members(&mut self) {
         let Some((main, hosts)) = self.servers.split_first() else {
             return;
