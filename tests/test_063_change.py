@@ -602,7 +602,7 @@ def test_the_first_of_a_name_stays_the_first(httpd, backends, directory):
     assert servers() == {"one": name, "two": f"{name}#2"}
     Api(server).patch(f"/farms/two@{name}%232", on=False)
     extra.write_text(host("two") + host("three"))
-    server.graceful()
+    server.graceful(alone=True)
     assert servers() == {"one": name, "two": f"{name}#2", "three": f"{name}#3"}
     assert {one["name"]: one["on"] for one in Engine(server).farms()} \
         == {"one": True, "two": False, "three": True}
