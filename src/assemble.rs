@@ -12,7 +12,7 @@ use athena_engine::config::farms::Farms;
 use athena_engine::method::{self, Anew};
 use athena_engine::plan::stale;
 
-use crate::conf::{self, ServerConf};
+use crate::conf::ServerConf;
 use crate::farm::Farm;
 use crate::ffi::{self, OK};
 use crate::generation::Generation;
@@ -20,10 +20,12 @@ use crate::growth::Slot;
 use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::proxy::{self, Proxy};
-use crate::runtime::{self, FarmRef, FarmTable, Rules, Runtime};
+use crate::runtime::{self, FarmRef, FarmTable, Runtime};
 use crate::seating::{check_board, open_board};
 use crate::tree::Findings;
-use crate::{added, agent, environment, forward, judge, manager, refresh, stats, watch, worker};
+use crate::{
+    added, agent, environment, forward, judge, manager, refresh, section, stats, watch, worker,
+};
 use draft::{Draft, Tables};
 
 /// What pre_config found in this configuration pass.
@@ -265,35 +267,13 @@ unsafe fn fill_tables(
             Some((named.name, named.declared, FarmRef { farm, balancer }))
         });
         // SAFETY: as above.
-        let rules = unsafe { rules_of(s, proxy) };
+        let sections = unsafe { section::of(pool, s, proxy) };
         conf.table = FarmTable {
             by_name: Farms::new(farms),
-            rules,
+            sections,
             marked: findings.marked,
         };
         forward::begin(&conf.table)?;
     }
     Ok(())
-}
-
-/// What a server's sections hold for requests.
-unsafe fn rules_of(s: *mut ffi::server_rec, proxy: &Proxy) -> Rules {
-    // SAFETY: a live server's configuration; sections live as long as it does.
-    unsafe {
-        let sections = || proxy::elements::<*mut ffi::ap_conf_vector_t>((*proxy.conf(s)).sec_proxy);
-        let has_groups = |section: *mut ffi::ap_conf_vector_t| {
-            ffi::ath_shim_get_config(section, proxy.module)
-                .cast::<ffi::proxy_dir_conf>()
-                .as_ref()
-                .and_then(|section| section.refs.as_ref())
-                .is_some_and(|groups| groups.nelts > 0)
-        };
-        if sections().any(|section| has_groups(*section)) {
-            Rules::WithGroups
-        } else if sections().any(|section| conf::has_rules(*section)) {
-            Rules::Plain
-        } else {
-            Rules::None
-        }
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //! * the configuration: [`tree`] → [`directives`] → [`conf`] → [`assemble`] ([`naming`],
 //!   [`front`], [`seating`]) → [`runtime`]
-//! * a request to a farm: [`access`] → [`canon`] → [`serve`] → [`connection`] → [`outcome`] →
+//! * a request to a farm: [`access`] (by each [`section`]) → [`canon`] → [`serve`] → [`connection`] → [`outcome`] →
 //!   [`account`] and [`judge`]; through a [`remote`], with what was [`prefetched`]; [`sticky`] keeps sessions, [`cookie`] is signed by back ends, [`filter`] sees the
 //!   first byte and takes back a [`head`], [`reverse`] maps URLs and cookies back; [`forward`] and
 //!   [`handover`] lead to other farms, [`patience`] and [`unusable`] are for when nothing is left,
@@ -80,6 +80,7 @@ mod rounds;
 mod rule;
 mod runtime;
 mod seating;
+mod section;
 mod serve;
 mod stats;
 mod status_page;

@@ -10,7 +10,16 @@ use crate::ffi;
 /// `r` is live.
 pub unsafe fn concat_bytes(r: *mut ffi::request_rec, pieces: &[&[u8]]) -> *mut c_char {
     // SAFETY: the caller's promise.
-    unsafe { gather((*r).pool, pieces.iter().copied()) }
+    unsafe { joined((*r).pool, pieces) }
+}
+
+/// The same in a pool.
+///
+/// # Safety
+/// `pool` is live.
+pub unsafe fn joined(pool: *mut ffi::apr_pool_t, pieces: &[&[u8]]) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    unsafe { gather(pool, pieces.iter().copied()) }
 }
 
 /// A text in a pool; ends at the first NUL it may hold.

@@ -15,6 +15,7 @@ use crate::farm::{Farm, Member};
 use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
+use crate::section::Section;
 use crate::{added, change, edits, ffi, foreign, random};
 
 /// Everything of one configuration pass. Dropped with the configuration, in the parent.
@@ -70,20 +71,10 @@ pub struct FarmRef {
 #[derive(Default)]
 pub struct FarmTable {
     pub by_name: Farms<FarmRef>,
-    pub rules: Rules,
+    /// Its `<Proxy>` and `<ProxyMatch>` sections that hold anything for requests.
+    pub sections: Vec<Section>,
     /// Some `ProxyPassReverse` line names one as `balancer://`, in whatever server.
     pub marked: bool,
-}
-
-/// What the server's `<Proxy>` and `<ProxyMatch>` sections hold for requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rules {
-    /// Nothing but members and parameters.
-    #[default]
-    None,
-    Plain,
-    /// Some of their patterns have named groups.
-    WithGroups,
 }
 
 static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(ptr::null_mut());

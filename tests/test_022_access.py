@@ -6,6 +6,7 @@ from harness.engine import Engine
 from harness.farms import farm
 
 DENIED = "Require all denied\n</Proxy>\n"
+MATCH_DENIED = "Require all denied\n</ProxyMatch>\n"
 
 SECTIONS = {
     "the farm's own": "",  # filled below: Require stands beside the members
@@ -13,8 +14,11 @@ SECTIONS = {
     "another case": f'<Proxy "balancer://CLOSED">\n{DENIED}',
     "by name": f'<Proxy "http://closed/">\n{DENIED}',
     "wildcard": f'<Proxy "balancer://closed/*">\n{DENIED}',
-    "match": '<ProxyMatch "^balancer://closed/">\nRequire all denied\n</ProxyMatch>\n',
-    "match by name": '<ProxyMatch "^http://closed/">\nRequire all denied\n</ProxyMatch>\n',
+    "match": '<ProxyMatch "^balancer://closed/">\n' + MATCH_DENIED,
+    "match by name": '<ProxyMatch "^http://closed/">\n' + MATCH_DENIED,
+    "wildcard in another case": f'<Proxy "balancer://CLOS*D/*">\n{DENIED}',
+    "match in another case": f'<ProxyMatch "^balancer://CLOSED/">\n{MATCH_DENIED}',
+    "match of any name": f'<ProxyMatch "^http://[^/]*SED/">\n{MATCH_DENIED}',
 }
 
 ROADS = """
@@ -76,6 +80,34 @@ def test_a_section_with_a_path_holds_below_it(make_httpd, backends, balancer):
     for path in ("name", "balancer"):
         assert fetch(server.port, f"/{path}/secret/x").status == 403
         assert fetch(server.port, f"/{path}/public/x").status == 200
+
+
+@pytest.mark.parametrize("section", [
+    '<Proxy "balancer://CLOSED/Secret*">\n' + DENIED,
+    '<ProxyMatch "^balancer://CLOSED/Secret">\n' + MATCH_DENIED,
+], ids=["wildcard", "match"])
+def test_a_pattern_is_the_same_for_a_name_in_any_case_but_not_for_a_path(
+        make_httpd, backends, balancer, section):
+    members = backends(1)
+    conf = farm(members.urls, name="closed") + farm(members.urls, name="closedish") + section
+    server = serve(make_httpd, conf, balancer=balancer)
+    for path in ("name", "case", "balancer", "balcase"):
+        assert fetch(server.port, f"/{path}/Secret/x").status == 403, path
+        assert fetch(server.port, f"/{path}/secret/x").status == 200, path
+
+
+def test_named_groups_are_set_on_every_road(make_httpd, backends, balancer):
+    members = backends(1)
+    conf = (farm(members.urls, name="closed") + farm(members.urls, name="closedish")
+            + '<ProxyMatch "^balancer://(?<WHO>[^/]+)/(?<WHAT>[^/]*)">\n'
+            """Require expr "%{tolower:%{env:MATCH_WHO}} != 'closed' || %{env:MATCH_WHAT} == 'open'"\n"""
+            "</ProxyMatch>\n")
+    server = serve(make_httpd, conf, balancer=balancer)
+    assert {path: fetch(server.port, f"/{path}/x").status for path in PATHS} \
+        == dict.fromkeys(PATHS, 403)
+    for path in ("name", "case", "balancer", "balcase"):
+        assert fetch(server.port, f"/{path}/open").status == 200, path
+    assert fetch(server.port, "/open/x").status == 200
 
 
 def test_what_is_allowed_is_served(make_httpd, backends, balancer):

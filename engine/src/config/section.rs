@@ -45,6 +45,46 @@ fn path_holds(section: &[u8], path: &[u8]) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'?' | b'#')))
 }
 
+/// A section's pattern in two: what it says of scheme and name, which are the same in any case, and from
+/// the first slash behind `://` on what it says of the path. Without such a slash all of it is the former.
+pub fn split_pattern(pattern: &[u8]) -> (&[u8], &[u8]) {
+    let name = pattern.windows(3).position(|three| three == b"://");
+    let slash = name.and_then(|at| slash_behind(pattern, at + 3));
+    pattern
+        .split_at_checked(slash.unwrap_or(pattern.len()))
+        .unwrap_or((pattern, b""))
+}
+
+/// Where a slash stands that is not one among the characters of a class.
+fn slash_behind(pattern: &[u8], from: usize) -> Option<usize> {
+    let mut class = None;
+    let mut at = from;
+    loop {
+        let rest = pattern.get(at..)?;
+        at += match (class, rest) {
+            (_, []) => return None,
+            (None, [b'/', ..] | [b'\\', b'/', ..]) => return Some(at),
+            (_, [b'\\', ..]) => 2,
+            (None, [b'[', b'^', ..]) => {
+                class = Some(at + 2);
+                2
+            }
+            (None, [b'[', ..]) => {
+                class = Some(at + 1);
+                1
+            }
+            // A class of its own within, as `[:alpha:]`.
+            (Some(_), [b'[', b':', ..]) => rest.windows(2).position(|two| two == b":]")? + 2,
+            // The first character of a class is none of its brackets.
+            (Some(first), [b']', ..]) if at > first => {
+                class = None;
+                1
+            }
+            _ => 1,
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +182,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pattern_speaks_of_a_name_and_a_path() {
+        let table = [
+            ("^balancer://Closed/A", "/A"),
+            ("^http://[^/]+/A", "/A"),
+            (r"^http://\w+\/A/", r"\/A/"),
+            ("^http://(?<WHO>[^]/[:alpha:]/x]+)/A", "/A"),
+            ("^[a-z]+://Clos(ed(/|$)|x/)", "/|$)|x/)"),
+            ("balancer://Clo*", ""),
+            (r"^http:\/\/Closed\/A", ""),
+            ("http://[a/", ""),
+            (r"x://a\", ""),
+            ("Closed/A", ""),
+            ("*", ""),
+            ("", ""),
+        ];
+        for (pattern, path) in table {
+            let split = split_pattern(pattern.as_bytes());
+            assert_eq!(
+                split.1.escape_ascii().to_string(),
+                path.as_bytes().escape_ascii().to_string()
+            );
+            assert_eq!([split.0, split.1].concat(), pattern.as_bytes());
+        }
+    }
+
     proptest! {
         #![proptest_config(crate::testing::seeded())]
 
@@ -151,6 +217,8 @@ mod tests {
             path in prop::collection::vec(any::<u8>(), 0..40),
         ) {
             let _ = section_holds(&section, "farm", "http", &path, |_| true);
+            let (name, rest) = split_pattern(&section);
+            prop_assert_eq!([name, rest].concat(), section);
         }
 
         #[test]

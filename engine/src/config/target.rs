@@ -92,12 +92,12 @@ pub fn farm_name<'a>(
     is_farms.then_some(name)
 }
 
-/// The farm of a target spelt `balancer://NAME`, in lower case; whatever there is of user and port.
+/// The farm of a target spelt `balancer://NAME`, in lower case; whatever there is of user and port. None of
+/// a section with wildcards.
 pub fn balancer_name(url: &str) -> Option<String> {
     let target = Target::parse(url.as_bytes())?;
-    target
-        .is_balancer()
-        .then(|| target.host.to_ascii_lowercase())
+    let named = target.is_balancer() && !target.host.contains('*');
+    named.then(|| target.host.to_ascii_lowercase())
 }
 
 /// Whether a target's name is known only when a request comes: `ProxyPassMatch` fills in what its
