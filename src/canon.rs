@@ -9,6 +9,7 @@ use std::ffi::{CStr, c_char, c_int};
 use crate::farm::Member;
 use crate::ffi::{self, DECLINED, OK};
 use crate::guard::guard;
+use crate::log::{self, Level};
 use crate::record::{Kind, Record};
 use crate::rule::Asked;
 use crate::runtime::{self, FarmRef};
@@ -29,8 +30,11 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
         let record = Record::of(r);
-        if (*r).proxyreq != ffi::PROXYREQ_REVERSE || record.is_some_and(|rec| rec.nested.get()) {
+        if record.is_some_and(|record| record.nested.get()) {
             return DECLINED;
+        }
+        if (*r).proxyreq != ffi::PROXYREQ_REVERSE {
+            return elsewhere(r, CStr::from_ptr(url));
         }
         // A unix socket was named: the host is that socket's, never a farm's.
         let named = find_farm(r, CStr::from_ptr(url))
@@ -40,7 +44,7 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
                 // Found in map_to_storage, and rewritten to another target since.
                 Record::forget(r);
             }
-            return DECLINED;
+            return elsewhere(r, CStr::from_ptr(url));
         };
         if let Some(farm) = found.farm.as_ref() {
             warm::election(farm, || {
@@ -58,6 +62,22 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
         Record::for_farm(r, found, rest);
         OK
     }
+}
+
+/// A target that names no farm goes on, but for what mod_proxy_balancer would take for one, past this module:
+/// with a user, with a port of its own, or asked for by the client of a forward proxy.
+unsafe fn elsewhere(r: *mut ffi::request_rec, url: &CStr) -> c_int {
+    // SAFETY: the caller's promise.
+    let farms = runtime::farms_of(unsafe { (*r).server });
+    if farms.is_none_or(|farms| !farms.by_name.stock_finds(url.to_bytes())) {
+        return DECLINED;
+    }
+    let text = format!(
+        "ATH0415: refused: {} is no way to reach a farm",
+        url.to_string_lossy()
+    );
+    log::request(Level::Warning, r, &text);
+    ffi::HTTP_FORBIDDEN
 }
 
 /// The record of a request that goes on as one of its subrequests, which led to a farm: mod_dir takes over

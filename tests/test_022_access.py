@@ -1,7 +1,7 @@
 """What `<Proxy>` forbids is forbidden on every road, also where stock lets requests through."""
 
 import pytest
-from harness.client import fetch
+from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm
 
@@ -142,3 +142,57 @@ def test_a_request_that_is_rewritten_to_another_target_goes_there(make_httpd, ba
         assert (answer.status, answer.member) == (200, member), path
         assert answer.header("X-Target") == ("/x" if member == 0 else "/theirs")
     assert Engine(server).column("elected", "one") == [1]
+
+
+STRANGE = """
+    ProxyPass "/port/" "balancer://Closed:8080/"
+    ProxyPass "/user/" "balancer://u:p@closed/"
+    ProxyPassMatch "^/match/([^/]*)/(.*)$" "balancer://$1/$2"
+    <Location "/sethandler/">
+      SetHandler "proxy:balancer://u@CLOSED/"
+    </Location>
+    <Location "/dir/">
+      RewriteEngine On
+      RewriteRule "." "balancer://u@closed/x" [P]
+    </Location>
+"""
+
+
+def test_no_spelling_leads_past_this_module(make_httpd, backends, balancer):
+    """What mod_proxy_balancer would look up by the farm's name."""
+    members = backends(1)
+    closed = farm(members.urls, name="closed").replace("</Proxy>", "Require local\n</Proxy>")
+    server = serve(make_httpd, closed + farm(members.urls, name="closedish") + STRANGE,
+                   balancer=balancer)
+    server.expect(r"AH01144|ATH0415|AH01157")
+    for path in ("port", "user", "match/u@closed", "match/closed:8080", "match/x%3Fu@closed",
+                 "sethandler", "dir"):
+        assert fetch(server.port, f"/{path}/x").status == 403, path
+    assert members.requests() == [0]
+    assert len(server.lines("ATH0415")) == 7
+    assert fetch(server.port, "/match/unknown/x").status == 500
+
+
+def test_the_standard_port_is_no_other_spelling(make_httpd, backends, balancer):
+    members = backends(2)
+    closed = farm(members.urls[:1], name="closed")
+    conf = (closed.replace("</Proxy>", "Require all denied\n</Proxy>")
+            + farm(members.urls[1:], name="closedish")
+            + 'ProxyPass "/c80/" "balancer://Closed:80/"\n'
+            'ProxyPass "/o80/" "balancer://closedish:80/"\n')
+    server = serve(make_httpd, conf, balancer=balancer)
+    assert fetch(server.port, "/c80/x").status == 403
+    assert fetch(server.port, "/o80/x").member == 1
+    assert [found["name"] for found in Engine(server).farms()] == ["closed", "closedish"]
+
+
+def test_a_client_of_a_forward_proxy_asks_for_no_farm(make_httpd, backends, balancer):
+    members = backends(1)
+    server = make_httpd("event", balancer=balancer,
+                        conf="ProxyRequests On\n" + farm(members.urls))
+    server.start()
+    server.expect("ATH0415")
+    for name in (b"farm_one", b"FARM_ONE:80", b"farm_one:81"):
+        with Client(server.port) as client:
+            assert client.get(b"balancer://" + name + b"/x").status == 403
+    assert members.requests() == [0]

@@ -96,7 +96,9 @@ pub unsafe fn all(
                         }
                         *index
                     }
-                    None if is_filled_in(&name) && is_empty(workers) => continue,
+                    None if is_empty(workers) && (is_filled_in(&name) || name.contains(':')) => {
+                        continue;
+                    }
                     None => {
                         let Some(rule) = chosen_rule(balancer, &name, engine)? else {
                             continue;
@@ -126,8 +128,8 @@ pub unsafe fn all(
     Ok((drafts, tables))
 }
 
-/// Whether a balancer has no members: mod_proxy also makes one of `balancer://farm$1`, whose requests
-/// then go to others.
+/// Whether a balancer has no members: mod_proxy also makes one of `balancer://farm$1` and
+/// `balancer://farm:80`, whose requests then go to others.
 unsafe fn is_empty(workers: *mut ffi::apr_array_header_t) -> bool {
     // SAFETY: null, or a live balancer's list of workers.
     unsafe { workers.as_ref() }.is_none_or(|workers| workers.nelts == 0)

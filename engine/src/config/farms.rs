@@ -4,7 +4,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::target::{Target, is_scheme};
+use super::target::{self, Target, is_scheme};
 
 /// Something for each farm, by the farm's name.
 #[derive(Debug)]
@@ -91,6 +91,11 @@ impl<T> Farms<T> {
     /// The same of an `http` URL without `http://`.
     pub fn find_host<'u>(&self, host: &'u [u8]) -> Option<(&T, &'u [u8])> {
         self.behind(b"http", host, || Target::behind_slashes("http", host))
+    }
+
+    /// Whether `mod_proxy_balancer` would take a proxy URL for one of these.
+    pub fn stock_finds(&self, url: &[u8]) -> bool {
+        target::looked_up_by_stock(url).is_some_and(|name| self.known(name).is_some())
     }
 
     /// Finds it by what stands behind `scheme://`; `read` reads the whole URL, which is needed only where
@@ -213,6 +218,8 @@ mod tests {
             assert_eq!(farms.find(url.as_bytes()), None, "{url}");
         }
         assert_eq!(farms.find_host(b"FARM"), Some((&0, &b""[..])));
+        assert!(farms.stock_finds(b"balancer://u@FARM:8080/"));
+        assert!(!farms.stock_finds(b"balancer://farm3/") && !farms.stock_finds(b"http://farm/"));
         assert!(farms.is_declared("shop.example") && !farms.is_declared("farm.v2"));
         assert_eq!(farms.iter().map(|(name, _)| name).next(), Some("9-b"));
     }

@@ -100,6 +100,17 @@ pub fn balancer_name(url: &str) -> Option<String> {
     named.then(|| target.host.to_ascii_lowercase())
 }
 
+/// The name that `mod_proxy_balancer` looks a target up by, whoever it is for: the host of `balancer://`
+/// (`proxy_balancer_canon` in `mod_proxy_balancer.c`), which ends at nothing but a slash; a user and a
+/// port are dropped.
+pub fn looked_up_by_stock(url: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = url.split_at_checked(b"balancer://".len())?;
+    let authority = rest.split(|&b| b == b'/').next()?;
+    let host = authority.rsplit(|&b| b == b'@').next()?;
+    let name = host.split(|&b| b == b':').next()?;
+    scheme.eq_ignore_ascii_case(b"balancer://").then_some(name)
+}
+
 /// Whether a target's name is known only when a request comes: `ProxyPassMatch` fills in what its
 /// pattern matched, `ProxyPass interpolate` a variable.
 pub fn is_filled_in(name: &str) -> bool {
@@ -170,6 +181,7 @@ fn default_port(scheme: &str) -> Option<u16> {
         ("scgi", 4000),
         ("uwsgi", 3031),
         ("ftp", 21),
+        ("balancer", 80),
     ];
     PORTS
         .iter()
@@ -312,11 +324,13 @@ mod tests {
             (b"wss://farm:443/", Some("farm")),
             (b"ajp://farm:8009/", Some("farm")),
             (b"fcgi://farm:8000/", Some("farm")),
+            (b"balancer://farm:80/", Some("farm")),
             (b"http://shop.example/", Some("shop.example")),
             (b"http://SHOP.example/", Some("shop.example")),
             (b"http://farm:443/", None),
             (b"https://farm:80/", None),
-            (b"balancer://farm:80/", None),
+            (b"balancer://farm:8080/", None),
+            (b"balancer://user@farm/", None),
             (b"http://user@farm/", None),
             (b"http://@farm/", None),
             (b"http://www.example.com/", None),
@@ -328,6 +342,26 @@ mod tests {
             let target = Target::parse(url).unwrap();
             let name = farm_name(&target, |name| name == "shop.example");
             assert_eq!(name.as_deref(), *expected, "{}", url.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_stock_looks_up() {
+        for (url, name) in [
+            ("balancer://Farm/x", Some("Farm")),
+            ("BALANCER://farm", Some("farm")),
+            ("balancer://u:p@farm:8080/x@y", Some("farm")),
+            ("balancer://a?b@c@farm:/", Some("farm")),
+            ("balancer://farm?x/", Some("farm?x")),
+            ("balancer:/farm/", None),
+            ("http://farm/", None),
+            ("balancer", None),
+        ] {
+            assert_eq!(
+                looked_up_by_stock(url.as_bytes()),
+                name.map(str::as_bytes),
+                "{url}"
+            );
         }
     }
 
