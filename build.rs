@@ -8,15 +8,15 @@ use std::process::{Command, exit};
 const FUNCTIONS: &[&str] = &[
     "ap_hook_(monitor|pre_config|check_config|post_config|child_init|child_status)",
     "ap_hook_(pre_translate_name|translate_name|map_to_storage|handler|pre_connection)",
-    "ap_run_(access_checker|access_checker_ex|check_user_id|auth_checker|force_authn|handler)",
+    "ap_run_(access_checker|access_checker_ex|check_user_id|auth_checker|force_authn|header_parser|handler)",
     "ap_(add_output_filter_handle|remove_output_filter|register_output_filter|pass_brigade)",
     "ap_(add_input_filter_handle|remove_input_filter|register_input_filter|get_brigade)",
-    "ap_(state_query|mpm_query|check_cmd_context|merge_per_dir_configs|satisfies)",
+    "ap_(state_query|mpm_query|check_cmd_context|merge_per_dir_configs|if_walk|satisfies)",
     "ap_(sub_req_method_uri|destroy_sub_req|regexec|pregcomp|construct_url|timeout_parameter_parse)",
     "ap_(register_provider|lookup_provider|list_provider_names|retained_data_(create|get))",
     "ap_(rwrite|rflush|set_content_type|discard_request_body|get_status_line)",
     "ap_(setup|should|get)_client_block|ap_(server_root|runtime_dir)_relative",
-    "ap_(get_conn_socket|unescape_url_keep2f|escape_path_segment)",
+    "ap_(get_conn_socket|get_core_module_config|unescape_url_keep2f|escape_path_segment)",
     "apr_(palloc|pstrdup|pool_cleanup_(register|null)|pool_userdata_get)",
     "apr_pool_(parent_get|create_ex|destroy|pre_cleanup_register)",
     "apr_allocator_(create|destroy|mutex_set|max_free_set|owner_set)",
@@ -29,7 +29,7 @@ const FUNCTIONS: &[&str] = &[
 ];
 const TYPES: &[&str] = &[
     "module(_struct)?",
-    "command_rec",
+    "command_rec|core_dir_config",
     "cmd_parms.*",
     "request_rec|server_rec|conn_rec|process_rec|server_addr_rec",
     "ap_directive_t",

@@ -46,8 +46,8 @@ pub unsafe extern "C" fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
     })
 }
 
-/// For requests whose target was not known in map_to_storage: merges the sections and asks httpd's
-/// access and authentication hooks again under them.
+/// For requests whose target was not known in map_to_storage: merges the sections, and has httpd's hooks up to
+/// access and authentication run again under them.
 ///
 /// # Safety
 /// `r` is live and `record` its own.
@@ -61,24 +61,45 @@ pub unsafe fn late(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> c_
         record.walked.set((*r).filename);
         let rest = CStr::from_ptr(record.raw_path).to_bytes();
         let url = pool::concat_bytes(r, &[b"balancer://", farm.name.as_bytes(), rest]);
-        if merge(r, farm, CStr::from_ptr(url)) {
-            authorise(r)
-        } else {
-            OK
+        let merged = merge(r, farm, CStr::from_ptr(url));
+        if !merged.any {
+            return OK;
         }
+        if merged.conditional {
+            let refused = ffi::ap_if_walk(r);
+            if refused != OK {
+                return refused;
+            }
+        }
+        if (*r).main.is_null() {
+            // `SetEnvIf`, whose variables rules ask for.
+            let refused = ffi::ap_run_header_parser(r);
+            if refused != OK && refused != DECLINED {
+                return refused;
+            }
+        }
+        authorise(r)
     }
 }
 
-/// Merges the sections that hold for the farm into the request's configuration. True when any did.
-unsafe fn merge(r: *mut ffi::request_rec, farm: &Farm, url: &CStr) -> bool {
+/// What the sections that hold for a request came to.
+#[derive(Default)]
+struct Merged {
+    any: bool,
+    /// Some of them has an `<If>`.
+    conditional: bool,
+}
+
+/// Merges the sections that hold for the farm into the request's configuration.
+unsafe fn merge(r: *mut ffi::request_rec, farm: &Farm, url: &CStr) -> Merged {
+    let mut merged = Merged::default();
     let Some(target) = Target::parse(url.to_bytes()) else {
-        return false;
+        return merged;
     };
-    let mut merged = false;
     // SAFETY: the caller's promise; sections live as long as the configuration.
     unsafe {
         let Some(farms) = runtime::farms_of((*r).server) else {
-            return false;
+            return merged;
         };
         let asked = Asked {
             r,
@@ -90,7 +111,8 @@ unsafe fn merge(r: *mut ffi::request_rec, farm: &Farm, url: &CStr) -> bool {
             if section.holds(&asked, |name| farms.by_name.is_declared(name)) {
                 (*r).per_dir_config =
                     ffi::ap_merge_per_dir_configs((*r).pool, (*r).per_dir_config, section.vector);
-                merged = true;
+                merged.any = true;
+                merged.conditional |= section.conditional;
             }
         }
     }

@@ -12,6 +12,8 @@ use crate::{conf, ffi, pool};
 pub struct Section {
     /// What it says.
     pub vector: *mut ffi::ap_conf_vector_t,
+    /// It has an `<If>`.
+    pub conditional: bool,
     stock: &'static ffi::proxy_dir_conf,
     pattern: Pattern,
 }
@@ -54,11 +56,23 @@ pub unsafe fn of(
                     .as_ref()?;
                 (conf::has_rules(vector) || groups(stock).next().is_some()).then(|| Section {
                     vector,
+                    conditional: has_conditions(vector),
                     stock,
                     pattern: Pattern::of(pool, stock),
                 })
             })
             .collect()
+    }
+}
+
+/// Whether a section has an `<If>`, which httpd's core keeps.
+unsafe fn has_conditions(vector: *const ffi::ap_conf_vector_t) -> bool {
+    // SAFETY: a live section; NULL where it holds nothing of the core's.
+    unsafe {
+        ffi::ap_get_core_module_config(vector)
+            .cast::<ffi::core_dir_config>()
+            .as_ref()
+            .is_some_and(|core| !core.sec_if.is_null())
     }
 }
 

@@ -4,6 +4,7 @@ import pytest
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm
+from harness.waiting import free_port
 
 DENIED = "Require all denied\n</Proxy>\n"
 MATCH_DENIED = "Require all denied\n</ProxyMatch>\n"
@@ -47,7 +48,7 @@ PATHS = ["name", "case", "balancer", "balcase", "rewrite", "handler", "handlerba
 
 
 def serve(make_httpd, conf, **options):
-    server = make_httpd("event", modules=["rewrite"], **options)
+    server = make_httpd("event", modules=["rewrite", "setenvif"], **options)
     docs = server.directory / "docs"
     docs.mkdir()
     server.defines["DOCS"] = docs
@@ -70,6 +71,28 @@ def test_denied_on_every_road(make_httpd, backends, balancer, name):
     # A name that only begins alike is another farm.
     assert fetch(server.port, "/open/x").status == 200
     assert fetch(server.port, "/openbal/x").status == 200
+
+
+@pytest.mark.parametrize("rules", [
+    """<If "%{QUERY_STRING} == 'q'">\nRequire all denied\n</If>\n""",
+    """<If "%{QUERY_STRING} != 'q'">\nRequire all granted\n</If>\n"""
+    "<Else>\nRequire all denied\n</Else>\n",
+    'SetEnvIfExpr "%{QUERY_STRING} == \'q\'" blocked\n<RequireAll>\nRequire all granted\n'
+    "Require not env blocked\n</RequireAll>\n",
+], ids=["If", "Else", "SetEnvIf"])
+def test_what_a_request_is_asked_for_is_asked_on_every_road(
+        make_httpd, backends, balancer, rules):
+    members = backends(1)
+    closed = farm(members.urls, name="closed").replace("</Proxy>", rules + "</Proxy>")
+    dead = farm([f"http://127.0.0.1:{free_port()}"], name="before", settings="forward=closed",
+                each="status=+D")
+    conf = closed + dead + farm(members.urls, name="closedish") \
+        + 'ProxyPass "/forward/" "http://before/"\n'
+    server = serve(make_httpd, conf, balancer=balancer)
+    roads = [*PATHS, "forward"]
+    for query, status in (("q", 403), ("", 200)):
+        assert {road: fetch(server.port, f"/{road}/x?{query}").status for road in roads} \
+            == dict.fromkeys(roads, status)
 
 
 def test_a_section_with_a_path_holds_below_it(make_httpd, backends, balancer):
