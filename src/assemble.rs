@@ -24,7 +24,8 @@ use crate::runtime::{self, FarmRef, FarmTable, Runtime};
 use crate::seating::{check_board, open_board};
 use crate::tree::Findings;
 use crate::{
-    added, agent, environment, forward, judge, manager, refresh, section, stats, watch, worker,
+    added, agent, environment, forward, judge, manager, naming, refresh, section, stats, watch,
+    worker,
 };
 use draft::{Draft, Tables};
 
@@ -268,12 +269,30 @@ unsafe fn fill_tables(
         });
         // SAFETY: as above.
         let sections = unsafe { section::of(pool, s, proxy) };
+        let mut by_name = Farms::new(farms);
+        // SAFETY: as above.
+        for host in unsafe { socket_hosts(s, proxy) } {
+            by_name.leave_to_others(&host);
+        }
         conf.table = FarmTable {
-            by_name: Farms::new(farms),
+            by_name,
             sections,
             marked: findings.marked,
         };
         forward::begin(&conf.table)?;
     }
     Ok(())
+}
+
+/// The hosts of the unix sockets that a server's own lines name, in lower case. mod_proxy takes the socket off such a
+/// target: requests ask for `http://HOST/`, and it finds the socket by that.
+unsafe fn socket_hosts(s: *mut ffi::server_rec, proxy: &Proxy) -> Vec<String> {
+    // SAFETY: the caller's promise; mod_proxy's own array of workers with their shared parts.
+    unsafe {
+        proxy::elements::<ffi::proxy_worker>((*proxy.conf(s)).workers)
+            .filter_map(|worker| (*worker).s.as_ref())
+            .filter(|shared| !naming::read(&shared.uds_path).is_empty())
+            .map(|shared| naming::read_text(&shared.hostname_ex).to_ascii_lowercase())
+            .collect()
+    }
 }

@@ -72,6 +72,31 @@ def test_base_paths_stand_before_the_target(httpd, backends):
     assert targets == {(0, "/base/a/b?c"), (1, "/base/a/b?c")}
 
 
+def test_a_unix_sockets_host_is_no_farm(httpd, backends, balancer):
+    """mod_proxy takes the socket off the target of a ProxyPass line."""
+    members, sockets = backends(1), backends(1, unix=True)
+    target = f"unix:{sockets.paths[0]}|http://App/"
+    server = httpd("event", balancer=balancer, modules=["rewrite"],
+                   conf=farm(members.urls, name="app") + f"""
+        RewriteEngine On
+        ProxyPass "/pass/" "{target}"
+        <Location "/location/">
+          ProxyPass "{target}"
+        </Location>
+        ProxyPassMatch "^/match/(.*)$" "{target}$1"
+        RewriteRule "^/rewrite/(.*)" "{target}$1" [P]
+        <Location "/handler/">
+          SetHandler "proxy:{target}"
+        </Location>
+        ProxyPass "/farm/" "balancer://app/"
+        """)
+    for asked, path in enumerate(("pass", "location", "match", "rewrite", "handler")):
+        assert fetch(server.port, f"/{path}/x").status == 200
+        assert sockets.requests() == [asked + 1], path
+    assert fetch(server.port, "/farm/x").status == 200
+    assert (members.requests(), Engine(server).column("served", "app")) == ([1], [1])
+
+
 def test_unix_socket_members(httpd, backends, mpm, balancer):
     members = backends(2, unix=True)
     server = httpd(mpm, balancer=balancer, conf=served(members.urls)

@@ -53,6 +53,14 @@ impl<T> Farms<T> {
         }
     }
 
+    /// Under another scheme than `balancer` that name is another host's.
+    pub fn leave_to_others(&mut self, name: &str) {
+        let place = self.places.get(name.as_bytes());
+        if let Some(known) = place.and_then(|place| self.all.get_mut(*place)) {
+            known.under_any_scheme = false;
+        }
+    }
+
     /// There is none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
@@ -222,6 +230,16 @@ mod tests {
         assert!(!farms.stock_finds(b"balancer://farm3/") && !farms.stock_finds(b"http://farm/"));
         assert!(farms.is_declared("shop.example") && !farms.is_declared("farm.v2"));
         assert_eq!(farms.iter().map(|(name, _)| name).next(), Some("9-b"));
+    }
+
+    #[test]
+    fn a_name_is_left_to_others() {
+        let mut farms = farms();
+        farms.leave_to_others("farm");
+        farms.leave_to_others("unknown");
+        assert_eq!(farms.find(b"http://farm/"), None);
+        assert_eq!(farms.find(b"balancer://farm/"), Some((&0, &b"/"[..])));
+        assert!(farms.find(b"http://farm2/").is_some());
     }
 
     proptest! {
