@@ -171,9 +171,11 @@ impl Asked<'_> {
     /// The target with the farm's name in lower case: as it came, and under the schemes that a section is likely
     /// to name.
     unsafe fn spellings(&self) -> impl Iterator<Item = *const c_char> {
-        let own = self.target.scheme.as_bytes();
-        [own, b"balancer", b"http", b"https"]
+        let common: [&[u8]; 3] = [b"balancer", b"http", b"https"];
+        let own = Some(self.target.scheme.as_bytes());
+        own.filter(|own| !common.contains(own))
             .into_iter()
+            .chain(common)
             .map(|scheme| {
                 let pieces: [&[u8]; 4] = [scheme, b"://", self.farm.as_bytes(), self.target.rest];
                 // SAFETY: the request is live.
