@@ -16,6 +16,7 @@ use athena_engine::check::Check;
 use athena_engine::config::addition;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::MemberParams;
+use athena_engine::config::target::Target;
 use athena_engine::drain;
 use athena_engine::method::Anew;
 use athena_engine::stats::expect;
@@ -186,6 +187,11 @@ struct Newcomer {
 fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         let reason = "url: must be printable ASCII characters without a blank";
+        return Err(Refusal::invalid(reason));
+    }
+    let behind_host = Target::parse(url.as_bytes()).and_then(|target| target.rest.first());
+    if matches!(behind_host, Some(b'?' | b'#')) {
+        let reason = "url: must have a / before any ? or #";
         return Err(Refusal::invalid(reason));
     }
     change::allowed(farm, url)?;

@@ -24,8 +24,8 @@ use crate::runtime::{self, FarmRef, FarmTable, Runtime};
 use crate::seating::{check_board, open_board};
 use crate::tree::Findings;
 use crate::{
-    added, agent, environment, forward, judge, manager, naming, refresh, section, stats, watch,
-    worker,
+    added, agent, environment, forward, judge, manager, naming, refresh, review, section, stats,
+    watch, worker,
 };
 use draft::{Draft, Tables};
 
@@ -257,6 +257,7 @@ unsafe fn fill_tables(
     let Some(runtime) = runtime::get() else {
         return Ok(());
     };
+    runtime.farms.iter().for_each(review::begin);
     for (s, names) in tables {
         // SAFETY: the caller's promise.
         let Some(conf) = (unsafe { ServerConf::own(pool, s) }) else {

@@ -136,7 +136,8 @@ pub unsafe fn member_url(
 }
 
 /// Canonicalises `base` followed by `rest` for its scheme; a slash at the end of the one and at the
-/// beginning of the other are the same slash.
+/// beginning of the other are the same slash. A client's `?` or `#` does not go on with the host, where
+/// mod_proxy would look for another one behind an `@` (ap_proxy_canon_netloc in proxy_util.c).
 ///
 /// # Safety
 /// As [`member_url`].
@@ -149,13 +150,19 @@ pub unsafe fn url_for(
     let Some(proxy) = proxy::get() else {
         return Err(ffi::HTTP_INTERNAL_SERVER_ERROR);
     };
+    let rest = rest.to_bytes();
     let base = match base.strip_suffix(b"/") {
-        Some(base) if rest.to_bytes().starts_with(b"/") => base,
+        Some(base) if rest.starts_with(b"/") => base,
         _ => base,
+    };
+    let has_path = || base.iter().filter(|byte| **byte == b'/').count() > 2;
+    let between: &[u8] = match rest.first() {
+        Some(b'?' | b'#') if !has_path() => b"/",
+        _ => b"",
     };
     // SAFETY: the caller's promise; mod_proxy's function is called as mod_proxy itself would.
     unsafe {
-        (*r).filename = pool::concat_bytes(r, &[b"proxy:", base, rest.to_bytes()]);
+        (*r).filename = pool::concat_bytes(r, &[b"proxy:", base, between, rest]);
         let query = (*r).args;
         record.nested.set(true);
         let status = (proxy.canon_url)(r);

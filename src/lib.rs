@@ -76,6 +76,7 @@ mod refresh;
 mod remote;
 mod retained;
 mod reverse;
+mod review;
 mod rounds;
 mod rule;
 mod runtime;

@@ -93,3 +93,23 @@ def test_also_on_a_retry(ask):
                         differing.append((road, mode, target, got, direct))
     assert not differing
     assert len(ask.server.lines("AH00957")) >= len(TARGETS)
+
+
+def test_clients_name_no_other_host(httpd, backends, balancer):
+    """A target without a slash at its end: what a client sends for ? and # is the member's path."""
+    members, strangers = backends(1), backends(1)
+    server = httpd("event", balancer=balancer, modules=["rewrite"], conf=farm(members.urls) + """
+        ProxyPassMatch "^/match(.*)$" "http://farm_one$1"
+        ProxyPass "/pass/" "balancer://farm_one"
+        RewriteEngine On
+        RewriteRule "^/rule(.*)$" "http://farm_one$1" [P]
+    """)
+    server.expect(r"AH10410|AH10508")
+    stranger = f"@127.0.0.1:{strangers.ports[0]}/x"
+    for road in ("/match", "/pass/"):
+        for sign in ("%3F", "%23", "%3Fa"):
+            answer = fetch(server.port, road + sign + stranger)
+            assert answer.header("X-Target") == f"/{sign}{stranger}", (road, sign, answer)
+    assert fetch(server.port, f"/rule%23{stranger}").header("X-Target") == f"/%23{stranger}"
+    assert fetch(server.port, f"/rule%3F{stranger}").status == 403
+    assert strangers.requests() == [0]

@@ -174,3 +174,7 @@ def test_circles_and_strangers_are_refused(make_httpd, backends):
     assert "this is a farm: write its name alone" in server.refuses(same)
     bad = farm(members.urls, settings="forward=/path")
     assert "forward=/path: must be a farm's name, or an absolute" in server.refuses(bad)
+    for value in ("http://127.0.0.1:9?x=1", "http://127.0.0.1:9/#x"):
+        for key in ("forward", "fallback"):
+            said = server.refuses(farm(members.urls, settings=f"{key}={value}"))
+            assert f"{key}={value}: must be " in said and "with a / before any ?" in said

@@ -42,7 +42,7 @@ pub struct Member {
     /// What its line says, or its farm's for it.
     pub params: MemberParams,
     /// What the configuration says of it and people can replace.
-    pub(super) extras: MemberExtras,
+    pub extras: MemberExtras,
     /// Where its URLs begin, to be told in answers.
     pub origin: Option<Origin>,
     /// Its agent, if there is one to be asked.

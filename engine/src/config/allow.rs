@@ -81,11 +81,10 @@ impl Allowed {
         self.0.is_empty()
     }
 
-    /// Whether requests may be sent to this URL. Hosts are compared whole; one with a user before it
-    /// never is.
+    /// Whether requests may be sent to this URL. Hosts are compared whole; a URL that httpd could read
+    /// another host in is not allowed.
     pub fn allows(&self, url: &str) -> bool {
-        Target::parse(url.as_bytes())
-            .filter(|target| !target.userinfo)
+        Target::parse_strict(url)
             .is_some_and(|target| self.0.iter().any(|entry| entry.allows(&target)))
     }
 
@@ -145,8 +144,9 @@ impl Host {
         match self {
             Self::Name(name) => name.eq_ignore_ascii_case(host),
             Self::Network(network) => host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
+                .strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'))
+                .unwrap_or(host)
                 .parse()
                 .is_ok_and(|address: IpAddr| network.contains(&address)),
         }
@@ -188,6 +188,11 @@ mod tests {
                     "http://app.example@evil/",
                     "http://user@app.example/",
                     "http://evil/app.example",
+                    "http://app.example?@evil/",
+                    "http://app.example#@evil/",
+                    "http://app.example?x",
+                    "http://app.example:80?a@evil/",
+                    "http://app.example./",
                 ],
             ),
             (
@@ -198,6 +203,9 @@ mod tests {
                     "https://10.1.2.3:8080/",
                     "http://11.0.0.1:8080/",
                     "http://10.evil:8080/",
+                    "http://10.1.2.3:8080?@evil/",
+                    "http://10.1.2.3]:8080/",
+                    "http://[10.1.2.3]:8080/",
                 ],
             ),
             (
@@ -263,8 +271,36 @@ mod tests {
         }
     }
 
+    /// The host and port that httpd would send a request to: `ap_proxy_canon_netloc`.
+    fn httpds(url: &str) -> (&str, Option<&str>) {
+        let (_, rest) = url.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let end = host.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        match host.get(..end).and_then(|name| name.strip_suffix(':')) {
+            Some(name) => (name, host.get(end..)),
+            None => (host, None),
+        }
+    }
+
     proptest! {
         #![proptest_config(crate::testing::seeded())]
+
+        #[test]
+        fn what_is_allowed_is_where_httpd_goes(
+            user in "([a-z:]{0,3}@)?",
+            host in "(http://)?good|10\\.0\\.0\\.7|\\[::1\\]|\\[10\\.0\\.0\\.7\\]",
+            port in "|:|:80|:0080|:81|:65616",
+            rest in "[?#/\\\\;@%]{0,3}[a-z:]{0,3}([/@?#]{0,2}evil)?(:[0-9]{1,2})?/?",
+        ) {
+            let url = format!("http://{user}{}{port}{rest}", host.trim_start_matches("http://"));
+            if Allowed::parse("http://good:80 10.0.0.0/8 [::1]:80").unwrap().allows(&url) {
+                let (host, port) = httpds(&url);
+                prop_assert!(["good", "10.0.0.7", "[::1]"].contains(&host), "{}", url);
+                let port = port.map_or(80, |port| port.parse().unwrap());
+                prop_assert!(port == 80 || port == 81 && host == "10.0.0.7", "{}", url);
+            }
+        }
 
         #[test]
         fn any_text_is_safe(args in ".{0,40}|[a-z0-9:./\\[\\]]{0,30}", url in ".{0,40}") {

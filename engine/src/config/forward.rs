@@ -23,14 +23,15 @@ impl Forward {
     /// What is allowed.
     pub fn read(text: &str) -> Result<Self, Must> {
         let read = if text.contains("://") {
-            value::url(text).ok().map(Self::Url)
+            value::proxied_url(text).ok().map(Self::Url)
         } else {
             // `none` is how people end it at run time.
             (is_farm_name(text) && !text.eq_ignore_ascii_case("none"))
                 .then(|| Self::Farm(text.to_ascii_lowercase()))
         };
         read.ok_or_else(|| {
-            "must be a farm's name, or an absolute http:// or https:// URL without blanks"
+            "must be a farm's name, or an absolute http:// or https:// URL without blanks, user and \
+             #, with a / before any ?"
                 .to_owned()
         })
     }
@@ -155,6 +156,9 @@ mod tests {
             "ftp://host/",
             "http://",
             "http://u@h/",
+            "http://h?x",
+            "http://h?@evil/",
+            "http://h/x#y",
             "farm:80",
             "None",
         ] {

@@ -367,7 +367,7 @@ impl Fallback {
     /// What is allowed.
     pub fn read(text: &str) -> Result<Self, Must> {
         text.strip_prefix("redirect:").map_or_else(
-            || value::url(text).map(Self::Proxy),
+            || value::proxied_url(text).map(Self::Proxy),
             |target| value::url(target).map(Self::Redirect),
         )
     }

@@ -2,7 +2,7 @@
 
 use super::words;
 use std::borrow::Cow;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A proxy URL, `scheme://host[:port]rest`, read without copying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,20 @@ impl<'a> Target<'a> {
         let colon = url.iter().position(|&b| b == b':')?;
         let (scheme, rest) = url.split_at_checked(colon)?;
         Self::behind_slashes(read_scheme(scheme)?, rest.strip_prefix(b"://")?)
+    }
+
+    /// As [`Self::parse`], of a URL that nobody can read another host in. httpd takes all up to the first
+    /// `/` for the authority, `?` and `#` too, and what is behind its last `@` for the host
+    /// (`ap_proxy_canon_netloc`). So there are only a plain host, perhaps a port, and nothing or a path.
+    pub fn parse_strict(url: &'a str) -> Option<Self> {
+        let target = Self::parse(url.as_bytes())?;
+        let authority = url.as_bytes().strip_suffix(target.rest)?;
+        let strict = !target.userinfo
+            && is_plain_host(target.host)
+            && target.port != Some(0)
+            && !authority.ends_with(b":")
+            && matches!(target.rest.first(), None | Some(b'/'));
+        strict.then_some(target)
     }
 
     /// Reads what stands behind `scheme://`.
@@ -198,6 +212,17 @@ pub(super) fn is_scheme(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.iter().all(inner)
 }
 
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_plain_host(host: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    match host.strip_prefix('[') {
+        Some(six) => six
+            .strip_suffix(']')
+            .is_some_and(|six| six.parse::<Ipv6Addr>().is_ok()),
+        None => host.bytes().all(plain),
+    }
+}
+
 /// Whether there is a user, host and port.
 fn split_authority(authority: &str) -> Option<(bool, &str, Option<u16>)> {
     let at = authority.bytes().rposition(|b| b == b'@');
@@ -309,6 +334,54 @@ mod tests {
         ];
         for (url, expected) in table {
             assert_eq!(shown(url).as_deref(), *expected, "{}", url.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_strict_url_has_one_host() {
+        for url in [
+            "http://a",
+            "HTTPS://A.b-c_d.:8443/x?y#z",
+            "http://127.0.0.1:65535/?@evil/",
+            "ajp://[2001:db8::1]:8009/@evil",
+            "http://[::1]/",
+        ] {
+            assert_eq!(
+                Target::parse_strict(url),
+                Target::parse(url.as_bytes()),
+                "{url}"
+            );
+            assert!(Target::parse_strict(url).is_some(), "{url}");
+        }
+        for url in [
+            "http://a?@evil/",
+            "http://a#@evil/",
+            "http://a?x=1",
+            "http://a#x",
+            "http://u@a/",
+            "http://@a/",
+            "http://a\\@evil/",
+            "http://a\\evil/",
+            "http://a;x/",
+            "http://a%2eb/",
+            "http://a\tb/",
+            "http://a\nb/",
+            "http://a b/",
+            "http://ä/",
+            "http://a:/",
+            "http://a:",
+            "http://a:0/",
+            "http://a:65536/",
+            "http://127.0.0.1]:80/",
+            "http://[127.0.0.1]:80/",
+            "http://[[::1]]:80/",
+            "http://[::1]]:80/",
+            "http://[::1]x/",
+            "http://[fe80::1%25eth0]/",
+            "unix:/s|http://a/",
+            "/a",
+        ] {
+            assert_eq!(Target::parse_strict(url), None, "{url}");
         }
     }
 

@@ -140,25 +140,41 @@ pub fn bit(text: &str) -> Result<bool, Must> {
     }
 }
 
-/// An absolute URL for the proxy or for a Location header: `http` or `https`, a host, visible
-/// ASCII only, so that it can neither split a header nor be read in two ways.
+/// An absolute URL for a Location header: `http` or `https`, a host, visible ASCII only, so that it
+/// can neither split a header nor be read in two ways.
 ///
 /// # Errors
 /// What is allowed.
 pub fn url(text: &str) -> Result<String, Must> {
-    let absolute = |target: &Target<'_>| {
-        let http = ["http", "https"]
-            .iter()
-            .any(|s| s.eq_ignore_ascii_case(target.scheme));
-        http && !target.userinfo
+    let is_http = |target: Target<'_>| {
+        let mut schemes = ["http", "https"].iter();
+        schemes.any(|scheme| scheme.eq_ignore_ascii_case(target.scheme))
     };
-    if Target::parse(text.as_bytes()).is_some_and(|t| absolute(&t))
-        && text.bytes().all(|b| b.is_ascii_graphic())
+    if Target::parse_strict(text).is_some_and(is_http) && text.bytes().all(|b| b.is_ascii_graphic())
     {
         Ok(text.to_owned())
     } else {
-        Err("must be an absolute http:// or https:// URL without blanks".to_owned())
+        Err(
+            "must be an absolute http:// or https:// URL without blanks and user, with a / before \
+             any ? or #"
+                .to_owned(),
+        )
     }
+}
+
+/// As [`url`], for the proxy: without a fragment, which would be sent.
+///
+/// # Errors
+/// What is allowed.
+pub fn proxied_url(text: &str) -> Result<String, Must> {
+    url(text)
+        .ok()
+        .filter(|url| !url.contains('#'))
+        .ok_or_else(|| {
+            "must be an absolute http:// or https:// URL without blanks, user and #, with a / \
+             before any ?"
+                .to_owned()
+        })
 }
 
 /// A name that can stand in a query: letters, digits, `.`, `_`, `-` and `:`, at most `most` bytes.
@@ -358,6 +374,7 @@ mod tests {
             "HTTPS://a.example:8443/b?c=d",
             "http://[::1]/",
             "http://farm",
+            "http://a/?b@c#d",
         ];
         let bad = [
             "",
@@ -368,6 +385,8 @@ mod tests {
             "http://",
             "http:///a",
             "http://?a",
+            "http://a?b",
+            "http://a#b",
             "http://:80/",
             "http://a:x/",
             "http://u:p@a/",
@@ -385,6 +404,7 @@ mod tests {
         for text in bad {
             assert!(url(text).is_err(), "{text:?}");
         }
+        assert!(proxied_url("http://a/?b").is_ok() && proxied_url("http://a/#b").is_err());
     }
 
     #[test]

@@ -140,13 +140,15 @@ fn a_refusal_names_key_value_and_what_is_allowed() {
         ),
         (
             "fallback",
-            "/outage",
-            "fallback=/outage: must be an absolute http:// or https:// URL without blanks, or none",
+            "http://a?b",
+            "fallback=http://a?b: must be an absolute http:// or https:// URL without blanks, user and \
+             #, with a / before any ?, or none",
         ),
         (
             "fallback",
             "redirect:",
-            "fallback=redirect:: must be an absolute http:// or https:// URL without blanks, or none",
+            "fallback=redirect:: must be an absolute http:// or https:// URL without blanks and user, \
+             with a / before any ? or #, or none",
         ),
         ("stickyissue", "yes", "stickyissue=yes: must be On or Off"),
         (
