@@ -326,7 +326,7 @@ fn path(line: &Line) -> Reading {
     let path = if word.eq_ignore_ascii_case("none") {
         EnginePath::Off
     } else {
-        let trimmed = word.trim_end_matches('/');
+        let trimmed = word.strip_suffix('/').unwrap_or(&word);
         // httpd resolves these before anybody sees a request's path.
         let never = |segment: &str| matches!(segment, "" | "." | "..");
         if !trimmed.starts_with('/')

@@ -116,7 +116,9 @@ unsafe fn serve(
             _ => {
                 let allowed = c"GET, HEAD, POST".as_ptr();
                 ffi::apr_table_setn((*r).err_headers_out, c"Allow".as_ptr(), allowed);
-                ffi::HTTP_METHOD_NOT_ALLOWED
+                // Returned, the status would have httpd write its own Allow.
+                let reason = "the method must be GET, HEAD or POST";
+                page.refuse(r, ffi::HTTP_METHOD_NOT_ALLOWED, reason)
             }
         }
     }
