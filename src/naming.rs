@@ -171,15 +171,19 @@ pub fn newcomers_name(worker: *mut ffi::proxy_worker, farm: &Farm) -> String {
 /// A part of a worker's name.
 type Part = unsafe fn(*mut ffi::proxy_worker) -> String;
 
-/// `host:port`, or the socket.
+/// `host:port`, an IPv6 address in brackets, or the socket.
 unsafe fn address(worker: *mut ffi::proxy_worker) -> String {
     // SAFETY: the caller's promise: a live worker.
     let shared = unsafe { &*(*worker).s };
     let socket = read_text(&shared.uds_path);
-    if socket.is_empty() {
-        format!("{}:{}", read_text(&shared.hostname_ex), shared.port)
+    if !socket.is_empty() {
+        return format!("unix:{socket}");
+    }
+    let (host, port) = (read_text(&shared.hostname_ex), shared.port);
+    if host.contains(':') {
+        format!("[{host}]:{port}")
     } else {
-        format!("unix:{socket}")
+        format!("{host}:{port}")
     }
 }
 

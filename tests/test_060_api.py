@@ -227,3 +227,14 @@ def test_debug_explains_every_choice(httpd, backends):
     for _ in range(5):
         fetch(server.port, "/farm/x")
     assert len(server.lines(r"\[athena:debug\].*farm_one.*127\.0\.0\.1:")) >= 5
+
+
+def test_a_member_by_ipv6(httpd):
+    """Its name is host:port as a URL has it, wherever it is asked for."""
+    server = httpd("event", conf=farm(["http://[::1]:8080", "http://127.0.0.1:8080"]))
+    assert Engine(server).column("name") == ["[::1]:8080", "127.0.0.1:8080"]
+    for path in ("[::1]:8080", "%5B::1%5D:8080"):
+        answer = fetch(server.port, f"/athena/api/v1/farms/farm_one/members/{path}")
+        assert answer.status == 200, answer
+    answer = fetch(server.port, '/athena/status/phys/?h=[::1]:8080,f="%h"')
+    assert (answer.status, answer.body) == (200, b"[::1]:8080\n"), answer
