@@ -146,7 +146,7 @@ unsafe fn assemble(
             // SAFETY: a balancer of the configuration, and the caller's promise.
             unsafe { manager::nonce::make(named.balancer)? };
         }
-        tell(main, &findings);
+        tell(main, &findings, &drafts);
     }
     let may_wait = half_of_workers();
     let specs = drafts.iter().map(|draft| draft.spec(engine, may_wait));
@@ -196,10 +196,17 @@ unsafe fn assemble(
 }
 
 /// Says what is odd, and no reason not to start.
-fn tell(main: *mut ffi::server_rec, findings: &Findings) {
+fn tell(main: *mut ffi::server_rec, findings: &Findings, drafts: &[Draft]) {
     for farm in &findings.empty {
         let text = format!("ATH0020: farm {farm} has no members: requests to it get 503");
         log::server(Level::Warning, main, &text);
+    }
+    for draft in drafts {
+        let conf = ServerConf::of(draft.server_rec);
+        let lines = conf.and_then(|conf| conf.passed_over.get(&draft.name));
+        for line in lines.into_iter().flatten() {
+            log::server(Level::Warning, main, &format!("ATH0430: {line}"));
+        }
     }
     for stranger in &findings.strangers {
         log::server(Level::Warning, main, &format!("ATH0021: {stranger}"));

@@ -63,6 +63,8 @@ pub struct ServerConf {
     pub farms: HashMap<String, FarmParams>,
     /// Likewise for members, by worker.
     pub members: HashMap<*mut ffi::proxy_worker, MemberParams>,
+    /// Lines that mod_proxy makes no member of, by farm name, as texts for the log.
+    pub passed_over: HashMap<String, Vec<String>>,
     /// Farms this server can reach, filled in when all is read.
     pub table: FarmTable,
 }
@@ -147,6 +149,7 @@ impl ServerConf {
             declared: own.declared,
             farms: own.farms,
             members: own.members,
+            passed_over: own.passed_over,
             table: FarmTable::default(),
         }
     }

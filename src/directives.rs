@@ -246,6 +246,17 @@ impl Line {
         }
     }
 
+    /// `FILE:LINE`.
+    fn place(&self) -> String {
+        // SAFETY: httpd calls with a live line; its place is set while it is read.
+        unsafe {
+            let directive = (*self.parms).directive.as_ref();
+            directive.map_or_else(String::new, |directive| {
+                format!("{}:{}", text(directive.filename), directive.line_num)
+            })
+        }
+    }
+
     fn words(&self) -> Vec<String> {
         words::split(&self.args)
             .map(std::borrow::Cow::into_owned)
@@ -472,19 +483,28 @@ fn params(line: &Line) -> Reading {
         }
         return Ok(());
     }
+    let given = pairs.clone().next().is_some();
     let mut params = MemberParams::default();
     for (key, value) in pairs {
         params
             .set(key, value)
             .map_err(|error| format!("{directive} {error}"))?;
     }
-    let worker = member::worker(line, farm, member)
-        .ok_or_else(|| format!("{directive} {member}: mod_proxy does not know this member"))?;
+    let Some(worker) = member::worker(line, farm, member) else {
+        let unknown = || format!("{directive} {member}: mod_proxy does not know this member");
+        return if given { Err(unknown()) } else { Ok(()) };
+    };
     if let Some(other) = member::shared_with(worker, member, &conf.members) {
-        return Err(format!(
-            "{directive} {member}: mod_proxy takes it for {other}, which stands before it: write one \
-             line for both, or the one with the longer path first"
-        ));
+        let said =
+            format!("{directive} {member}: mod_proxy takes it for {other}, which stands before it");
+        if given {
+            return Err(format!(
+                "{said}: write one line for both, or the one with the longer path first"
+            ));
+        }
+        let text = format!("{}: {said}: its parameters are passed over", line.place());
+        conf.passed_over.entry(farm.clone()).or_default().push(text);
+        return Ok(());
     }
     conf.members.insert(worker, params);
     Ok(())

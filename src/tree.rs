@@ -271,7 +271,9 @@ impl Walk {
                     });
                 }
             }
-            if !taken.params.is_empty() {
+            // Of every member we know whether mod_proxy has one of its own for the line.
+            let is_ours = self.engine && line == Line::BalancerMember;
+            if is_ours || !taken.params.is_empty() {
                 let shown = line.directive().trim_start_matches('<');
                 let member = taken.member.unwrap_or_default();
                 let head = [shown, farm.as_str(), member.as_str()].map(words::quote);

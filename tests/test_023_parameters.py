@@ -84,6 +84,23 @@ def test_two_members_that_mod_proxy_takes_for_one(make_httpd, first, second):
     assert (server.run("-t").returncode == 0) == (second.startswith(f"{A}/"))
 
 
+@pytest.mark.parametrize("first, second", [(A, f"{A}/a"), (f"{A}/a", f"{A}/ab"),
+                                           ("unix:/x|fcgi://localhost", "unix:/y|fcgi://localhost")])
+def test_a_member_that_mod_proxy_passes_over_is_told_of(httpd, first, second, balancer):
+    """As in stock httpd it starts, with one member; nothing of ours stands on the second line."""
+    server = httpd("event", balancer=balancer, modules=["proxy_fcgi"], conf=f'''<Proxy "balancer://farm_one">
+          BalancerMember "{first}"
+          BalancerMember "{second}" loadfactor=3
+          BalancerMember "http://b.example"
+        </Proxy>''')
+    server.expect("ATH0430|AH01150")
+    assert len(Engine(server).column("name")) == 2
+    (said,) = server.lines("ATH0430")
+    one = first.split("|")[-1]
+    assert f": BalancerMember {second}: mod_proxy takes it for {one}, which stands before it" in said
+    assert ".conf:" in said
+
+
 def test_values_that_stock_takes_in_earnest(httpd):
     each = ("loadfactor=1.5 retry=0 lbset=99 status=+D-D+H max=20 min=1 smax=5 ttl=60 acquire=500ms "
             "timeout=30 keepalive=On disablereuse=off flushpackets=auto flushwait=20 ping=500ms "
