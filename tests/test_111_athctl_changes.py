@@ -223,22 +223,23 @@ def test_mirror(httpd, make_httpd):
 
 
 def test_members_that_were_added_are_mirrored(make_httpd):
-    allow = "AthMemberAllow http://127.0.0.1\n"
+    allow = "AthMemberAllow http://127.0.0.1 http://[::1]\n"
     one, two = (make_httpd("event", conf=allow + named([DEAD])).start() for _ in range(2))
     two.expect("ATH0254")
     athctl(one, "add", "farm_one", "http://127.0.0.1:10", "route=b", "retry=7", "status=+H")
     athctl(one, "add", "farm_one", "http://127.0.0.1:11/app", "name=app", "secret=x", "weight=3")
+    athctl(one, "add", "farm_one", "http://[::1]:13", "weight=3")
     athctl(one, "set", "farm_one/app", "weight=0.5")
     athctl(two, "add", "farm_one", "http://127.0.0.1:12")
     run = lambda: subprocess.run(mirror(one, two), capture_output=True, text=True, timeout=60)
-    # Two are added, one is removed, and the weight of one is another by now.
-    assert run().stdout == "4 differences sent\n"
+    # Three are added, one is removed, and the weight of one is another by now.
+    assert run().stdout == "5 differences sent\n"
     assert run().stdout == "both say the same\n"
     keys = ("name", "url", "route", "weight", "standby", "added")
     shown = [[[one[key] for key in keys] for one in Engine(server).members()] for server in (one, two)]
-    assert shown[0] == shown[1] and len(shown[0]) == 3
+    assert shown[0] == shown[1] and len(shown[0]) == 4
     assert Engine(one).column("parameters") == [
-        None, {"route": "b", "retry": "7", "status": "+H"}, {"name": "app", "loadfactor": "3"}]
+        None, {"route": "b", "retry": "7", "status": "+H"}, {"name": "app", "loadfactor": "3"}, {"loadfactor": "3"}]
     athctl(one, "remove", "farm_one/app", "--force")
     assert run().stdout == "1 difference sent\n"
     assert Engine(one).column("name") == Engine(two).column("name")

@@ -224,8 +224,8 @@ fn members(to: &Api, source: &Farms, target: &Farms) -> Result<usize, Error> {
                 .map(|(key, value)| (key.clone(), value.as_str().into()))
                 .collect();
             fields.insert("url".to_owned(), member.url.as_str().into());
-            // One with a path is made of the URL.
-            if !member.name.contains('/') {
+            // One with a path, or an IPv6 address in brackets, is made of the URL.
+            if !member.name.contains(['/', '[']) {
                 fields.insert("name".to_owned(), member.name.as_str().into());
             }
             let body = Value::Object(fields).to_string();
