@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 import time
+import urllib.parse
 from datetime import datetime
 
 import pytest
@@ -315,6 +316,24 @@ def test_failonstatus_marks(httpd, backends, balancer):
         fetch(server.port, "/farm/x")
     assert members.requests()[0] == 1
     assert Engine(server).column("usable") == [False, True]
+
+
+@pytest.mark.parametrize("settings, behaviour", [
+    ("failonstatus=500", {"status": 500}),
+    ("failontimeout=On trytimeout=200", {"delay": 1000}),
+])
+def test_one_bad_url_takes_no_farm_down(httpd, backends, settings, behaviour):
+    """All members are out for it, and yet any other request finds them, and they are back."""
+    members = backends(3)
+    server = httpd("event", conf=served(members.urls, settings=f"lbmethod=roundrobin {settings}"))
+    server.expect(r"ATH0110|AH00898|AH01102")
+    bad = "/farm/bad?" + urllib.parse.urlencode(behaviour)
+    for _ in range(3):
+        assert fetch(server.port, bad, method="POST").status >= 500
+    engine = Engine(server)
+    assert engine.column("usable") == [False] * 3
+    assert [fetch(server.port, "/farm/good").status for _ in range(9)] == [200] * 9
+    assert engine.column("usable") == [True] * 3
 
 
 def test_retryon_replays_answers(httpd, backends, balancer):

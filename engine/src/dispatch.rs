@@ -186,8 +186,7 @@ impl Election<'_> {
             // The request has been to all that work.
             None if self.left().any(is_up) => Err(Nobody::Usable),
             None => self
-                .ejected()
-                .map(|id| Elected::new(id, Reason::Panic))
+                .answering()
                 .or_else(|| {
                     let forced = self.forced(self.members());
                     forced.map(|id| Elected::new(id, Reason::Forced))
@@ -355,22 +354,37 @@ impl Election<'_> {
         left.find(|id| self.available(*id).is_some())
     }
 
-    /// Ejection is a judgement of answers: where nobody is left to take over, ejected members serve
-    /// in turn. (Envoy's panic mode begins at half of the members; here `maxeject` sees to these.)
-    fn ejected(&self) -> Option<MemberId> {
-        if !self.is_beyond_the_plan() && self.plan.is_some_and(|plan| plan.count.ejected == 0) {
+    /// Where nobody is left to take over, members that are out for their answers serve in turn: one bad
+    /// URL must not take the farm down. (Envoy's panic mode begins at half of the members; here
+    /// `maxeject` sees to these.)
+    ///
+    /// A single answer is enough for `failonstatus` and `failontimeout`: members that are out for one are all
+    /// due for their probe, so those that answer well again are soon back.
+    fn answering(&self) -> Option<Elected> {
+        if !self.is_beyond_the_plan() && self.plan.is_some_and(|plan| plan.count.answering == 0) {
             return None;
         }
+        let cause = |member: &Known<'_>| health::cause(&member.record.health);
         let places = self.lineup.len();
         let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
         let first = usize::try_from(ticket).unwrap_or(0).checked_rem(places)?;
-        (first..places)
+        let next = (first..places)
             .chain(0..first)
             .filter_map(|position| self.lineup.at(position))
-            .find(|member| {
-                health::cause(&member.record.health) == Cause::Ejected && self.may_probe(*member)
-            })
-            .map(|member| member.id)
+            .find(|member| cause(member).may_answer() && self.may_probe(*member))?;
+        if cause(&next) == Cause::Ejected {
+            return Some(Elected::new(next.id, Reason::Panic));
+        }
+        if self.probes {
+            let out_for_one = |member: &Known<'_>| {
+                matches!(cause(member), Cause::Status | Cause::Timeout) && member.id != next.id
+            };
+            for member in self.members().filter(out_for_one) {
+                health::give_probe_back(&member.record.health, self.now);
+            }
+            probe::note(&self.farm.hot, self.now);
+        }
+        Some(Elected::new(next.id, Reason::Probe))
     }
 
     fn forced<'a>(&self, among: impl Iterator<Item = Known<'a>>) -> Option<MemberId> {

@@ -63,6 +63,11 @@ impl Cause {
             .unwrap_or(Self::None)
     }
 
+    /// It was for what the member answered, or for how long it took: it may answer other requests.
+    pub fn may_answer(self) -> bool {
+        matches!(self, Self::Status | Self::Timeout | Self::Ejected)
+    }
+
     /// The word for logs and pages.
     pub fn word(self) -> &'static str {
         match self {
@@ -93,8 +98,8 @@ pub fn cause(health: &MemberHealth) -> Cause {
 /// Puts the member in error for `retry`. True when this call took it out, false for all others who
 /// find the same failure: they only move the next probe on, as a failed probe does.
 ///
-/// A member that was ejected for its answers is now out for the new cause: it may not answer at all, and
-/// is not one to fall back to.
+/// A member that was out for its answers is now out for the new cause: it may not answer at all, and is
+/// not one to fall back to.
 ///
 /// A `retry` of 0 means that errors never take the member out: nothing is set.
 pub fn fail(health: &MemberHealth, cause: Cause, now: Micros, retry: Micros) -> bool {
@@ -102,7 +107,7 @@ pub fn fail(health: &MemberHealth, cause: Cause, now: Micros, retry: Micros) -> 
         return false;
     }
     let took_out = take_out(health, cause, now, retry);
-    if !took_out && self::cause(health) == Cause::Ejected {
+    if !took_out && self::cause(health).may_answer() {
         health.cause.store(cause.number(), Ordering::Relaxed);
     }
     took_out
@@ -240,14 +245,17 @@ mod tests {
     }
 
     #[test]
-    fn an_ejected_member_that_fails_otherwise_is_out_for_that() {
+    fn a_member_that_is_out_for_its_answers_and_fails_otherwise_is_out_for_that() {
         let health = MemberHealth::default();
         assert!(eject(&health, NOW, 30 * SECOND));
-        fail(&health, Cause::Ejected, NOW + SECOND, RETRY);
-        assert_eq!(cause(&health), Cause::Ejected);
-        for later in [Cause::Connect, Cause::Status] {
+        for (later, found) in [
+            (Cause::Ejected, Cause::Ejected),
+            (Cause::Status, Cause::Status),
+            (Cause::Connect, Cause::Connect),
+            (Cause::Status, Cause::Connect),
+        ] {
             fail(&health, later, NOW + SECOND, RETRY);
-            assert_eq!(cause(&health), Cause::Connect);
+            assert_eq!(cause(&health), found);
         }
         recover(&health, NOW + RETRY);
         fail(&health, Cause::Timeout, NOW + RETRY, RETRY);

@@ -48,6 +48,9 @@ pub struct Count {
     pub usable: u32,
     /// Those that are ejected ([`crate::ejection`]).
     pub ejected: u32,
+    /// Those that are out for their answers and may serve where nobody else is left, ejected ones
+    /// among them.
+    pub answering: u32,
 }
 
 /// All of a plan's list, from a place (which wraps around) on.
@@ -129,8 +132,8 @@ pub struct PlanMember {
     pub healthy: bool,
     /// Position in the configuration.
     pub position: u32,
-    /// Its last error was an ejection, which is not over.
-    pub ejected: bool,
+    /// Why it is in error.
+    pub cause: Cause,
     /// Hash of its name ([`index::of_name`]), by which [`table`] knows it, too; 0 where neither is made.
     pub name: u64,
     /// Hash of its route ([`index::of_route`]); 0 for none.
@@ -150,7 +153,7 @@ impl PlanMember {
             lbset: admin.lbset(),
             healthy,
             position: admin.position.load(Ordering::Relaxed),
-            ejected: health::cause(&record.health) == Cause::Ejected,
+            cause: health::cause(&record.health),
             name: 0,
             route: 0,
             owed: admin.owed.load(Ordering::Relaxed),
@@ -227,7 +230,8 @@ impl Count {
         Self {
             members: count(|_| true),
             usable: count(|member| member.usable()),
-            ejected: count(|member| member.ejected),
+            ejected: count(|member| member.cause == Cause::Ejected),
+            answering: count(|member| member.cause.may_answer()),
         }
     }
 }
@@ -277,7 +281,7 @@ mod tests {
             lbset: 0,
             healthy: true,
             position,
-            ejected: false,
+            cause: Cause::None,
             name: 0,
             route: 0,
             owed: 0,
@@ -387,6 +391,7 @@ mod tests {
             members,
             usable,
             ejected,
+            answering: ejected,
         };
         let plan = Plan {
             count: count(3, 2, 1),
@@ -422,7 +427,7 @@ mod tests {
                 count: Count {
                     members: 2,
                     usable: 2,
-                    ejected: 0,
+                    ..Count::default()
                 },
                 ..Compiled::default()
             }

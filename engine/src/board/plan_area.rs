@@ -42,8 +42,8 @@ pub struct PlanHead {
     pub usable: AtomicU32,
     /// Those that are ejected.
     pub ejected: AtomicU32,
-    /// Room to keep the next field aligned.
-    pub pad: AtomicU32,
+    /// Those that may answer, though they are in error.
+    pub answering: AtomicU32,
     /// Room for later versions.
     pub spare: [AtomicU64; 9],
 }
@@ -79,6 +79,7 @@ impl<'a> PlanBuffer<'a> {
                 members: self.head.members.load(Ordering::Relaxed),
                 usable: self.head.usable.load(Ordering::Relaxed),
                 ejected: self.head.ejected.load(Ordering::Relaxed),
+                answering: self.head.answering.load(Ordering::Relaxed),
             },
             base: self.head.base.load(Ordering::Relaxed),
         }
@@ -162,10 +163,12 @@ impl<'a> PlanArea<'a> {
             members,
             usable,
             ejected,
+            answering,
         } = plan.count;
         put(&buffer.head.members, members);
         put(&buffer.head.usable, usable);
         put(&buffer.head.ejected, ejected);
+        put(&buffer.head.answering, answering);
         buffer.head.weight.store(plan.weight, Ordering::Relaxed);
         buffer
             .head

@@ -27,7 +27,7 @@ impl Farm {
             count: Count {
                 members,
                 usable: members,
-                ejected: 0,
+                ..Count::default()
             },
             looks: Cell::default(),
             old: false,
@@ -229,8 +229,38 @@ fn ejected_members_serve_where_the_plan_counts_some() {
     let cause = &farm.members[1].health.cause;
     cause.store(Cause::Ejected as u32, Ordering::Relaxed);
     assert_eq!(farm.elect(method, &[], false), None);
-    farm.count.ejected = 1;
+    farm.count.answering = 1;
     assert_eq!(farm.elect(method, &[], false), Some((1, Reason::Panic)));
+}
+
+/// The next requests find out about the others, and where that shows nothing, it begins anew.
+#[test]
+fn members_that_are_out_for_one_answer_are_all_probed_where_nobody_is_left() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    for cause in [Cause::Status, Cause::Timeout] {
+        let mut farm = Farm::new(4);
+        for member in 0..4 {
+            farm.in_error(member);
+            let cause = if member == 3 { Cause::Connect } else { cause };
+            let number = &farm.members[member].health.cause;
+            number.store(cause as u32, Ordering::Relaxed);
+        }
+        farm.count.usable = 0;
+        farm.count.answering = 3;
+        farm.eligible.clear();
+        let mut probed: Vec<_> = (0..6)
+            .map(|_| farm.elect(method, &[], false).unwrap())
+            .collect();
+        assert!(probed.iter().all(|(_, reason)| *reason == Reason::Probe));
+        for three in probed.chunks_mut(3) {
+            three.sort_by_key(|(member, _)| *member);
+            assert_eq!(
+                three.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+                [0, 1, 2]
+            );
+        }
+        assert_eq!(farm.elect(method, &[0, 1, 2], false), None);
+    }
 }
 
 /// A process of an older generation neither probes nor decides when the next probe is due: the
@@ -273,7 +303,7 @@ fn a_member_that_works_is_no_farm_in_error_though_the_request_has_been_to_it() {
         .health
         .cause
         .store(Cause::Ejected as u32, Ordering::Relaxed);
-    farm.count.ejected = 1;
+    farm.count.answering = 1;
     assert_eq!(farm.elect(method, &[0], true), None);
     farm.in_error(0);
     assert_eq!(farm.elect(method, &[0], true), Some((2, Reason::Panic)));
