@@ -12,8 +12,8 @@
 //! member that dies with requests in flight, after an hour without any failure, finds a budget.
 //!
 //! [`RESERVE`] replays in each second are always allowed, so that a farm with little traffic can
-//! replay too. They use the budget up as well, as far as there is any: together it is the larger of
-//! the two, not the sum.
+//! replay too. They are charged as well, if need be on credit, up to [`RESERVE`] replays: in each second it is
+//! the larger of the two, not the sum.
 
 use crate::Micros;
 use crate::board::record::FarmRecord;
@@ -30,9 +30,20 @@ const SECOND: Micros = 1_000_000;
 
 /// Asks for one replay, with a budget of `percent` of the farm's requests, and takes it if granted.
 pub fn allow(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
+    let elected = farm.hot.elected.load(Ordering::Relaxed);
+    forget_savings(farm, elected, now);
     let reserved = take_reserve(farm, now);
-    let paid = pay(farm, percent, now);
-    reserved || paid
+    let paid = farm
+        .cold
+        .budget_spent
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
+            if reserved {
+                with_one_reserved(spent, percent, elected)
+            } else {
+                with_one_paid(spent, percent, elected)
+            }
+        });
+    reserved || paid.is_ok()
 }
 
 /// Whether [`allow`] would, as far as this process knows now. For who has to find out first whether a
@@ -66,27 +77,25 @@ fn with_one_taken(word: u64, now: Micros) -> Option<u64> {
     }
 }
 
-fn pay(farm: &FarmRecord, percent: u32, now: Micros) -> bool {
-    if percent == 0 {
-        return false;
-    }
-    let elected = farm.hot.elected.load(Ordering::Relaxed);
-    forget_savings(farm, elected, now);
-    farm.cold
-        .budget_spent
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
-            with_one_paid(spent, percent, elected)
-        })
-        .is_ok()
+fn with_one_paid(spent: u64, percent: u32, elected: u64) -> Option<u64> {
+    let spent = spent.checked_add(cost(percent)?)?;
+    (spent <= earned(elected)).then_some(spent)
 }
 
-fn with_one_paid(spent: u64, percent: u32, elected: u64) -> Option<u64> {
-    if percent == 0 {
-        return None;
-    }
-    let cost = (REQUEST * 100).div_ceil(u64::from(percent));
-    let earned = elected.saturating_mul(REQUEST);
-    spent.checked_add(cost).filter(|spent| *spent <= earned)
+/// The debt is bounded: replays that the reserve has given in a quiet time are forgiven.
+fn with_one_reserved(spent: u64, percent: u32, elected: u64) -> Option<u64> {
+    let cost = cost(percent)?;
+    let most = earned(elected).saturating_add(RESERVE * cost);
+    (spent < most).then(|| most.min(spent.saturating_add(cost)))
+}
+
+/// `None`: requests earn no replays.
+fn cost(percent: u32) -> Option<u64> {
+    (percent > 0).then(|| (REQUEST * 100).div_ceil(percent.into()))
+}
+
+fn earned(elected: u64) -> u64 {
+    elected.saturating_mul(REQUEST)
 }
 
 /// Begins a new window if the present one is over.
@@ -116,6 +125,7 @@ fn forget_savings(farm: &FarmRecord, elected: u64, now: Micros) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const NOW: Micros = 9_000 * SECOND;
 
@@ -200,6 +210,49 @@ mod tests {
         serve(&farm, 3_600 * 50);
         let replays = allowed(&farm, 20, NOW + 3_600 * SECOND, 10_000);
         assert_eq!(replays, 10 * 50 / 5);
+    }
+
+    /// A quiet farm may replay 3 requests of each second, not those and its percentage.
+    #[test]
+    fn the_percentage_does_not_come_on_top_of_the_reserve() {
+        for (a_second, replays) in [(5, 3 * 8), (15, 3 * 8), (25, 5 * 8), (50, 10 * 8)] {
+            let farm = farm();
+            let mut granted = 0;
+            for request in 0..8 * a_second {
+                serve(&farm, 1);
+                granted += allowed(&farm, 20, NOW + request * SECOND / a_second, 1);
+            }
+            // What the last second's reserve was given on credit is not earned yet.
+            let most = replays + RESERVE;
+            assert!(
+                (replays - RESERVE..=most).contains(&granted),
+                "{a_second}/s: {granted}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::testing::seeded())]
+
+        /// Seconds of steps, each of so many requests and then so many replays asked for.
+        #[test]
+        fn of_each_second_the_larger_of_the_two(
+            seconds in prop::collection::vec(prop::collection::vec((0_u64..40, 0_usize..12), 1..6), 1..20),
+            percent in 1_u32..=100,
+        ) {
+            let farm = farm();
+            let (mut granted, mut most) = (0, 0);
+            for (second, steps) in (0..).zip(&seconds) {
+                let mut requests = 0;
+                for (served, asked) in steps {
+                    serve(&farm, *served);
+                    requests += served;
+                    granted += allowed(&farm, percent, NOW + second * SECOND, *asked);
+                }
+                most += (RESERVE * 100).max(requests * u64::from(percent));
+                prop_assert!(granted * 100 <= most, "{granted} in second {second}");
+            }
+        }
     }
 
     /// A clock that another process has read a little earlier is no second window.
