@@ -51,30 +51,25 @@ pub struct Spoken<'a> {
 }
 
 impl HashKey {
-    /// Reads `ip`, `uri`, `path`, `query:NAME`, `header:NAME` or `cookie:NAME`.
+    /// Reads `ip`, `uri`, `path`, `query:NAME`, `header:NAME` or `cookie:NAME`, the kind in any case.
     ///
     /// # Errors
     /// What is allowed.
     pub fn read(text: &str) -> Result<Self, Must> {
-        let named = |kind: &str| {
-            let name = text.strip_prefix(kind)?.strip_prefix(':')?;
-            (1..=NAME_MAX).contains(&name.len()).then_some(name)
+        let (kind, name) = match text.split_once(':') {
+            Some((kind, name)) => (kind, Some(name)),
+            None => (text, None),
         };
-        let token = |name: &&str| name.bytes().all(value::is_token);
-        let key = match text {
-            "ip" => Some(Self::Ip),
-            "uri" => Some(Self::Uri),
-            "path" => Some(Self::Path),
-            _ => named("query")
-                .map(|name| Self::Query(name.to_owned()))
-                .or_else(|| {
-                    let name = named("cookie").filter(token)?;
-                    Some(Self::Cookie(name.to_owned()))
-                })
-                .or_else(|| {
-                    let name = named("header").filter(token)?;
-                    CString::new(name).ok().map(Self::Header)
-                }),
+        let is_token = |name: &str| name.bytes().all(value::is_token);
+        let key = match (kind.to_ascii_lowercase().as_str(), name) {
+            (_, Some(name)) if !(1..=NAME_MAX).contains(&name.len()) => None,
+            ("ip", None) => Some(Self::Ip),
+            ("uri", None) => Some(Self::Uri),
+            ("path", None) => Some(Self::Path),
+            ("query", Some(name)) => Some(Self::Query(name.to_owned())),
+            ("cookie", Some(name)) if is_token(name) => Some(Self::Cookie(name.to_owned())),
+            ("header", Some(name)) if is_token(name) => CString::new(name).ok().map(Self::Header),
+            _ => None,
         };
         key.ok_or_else(|| {
             "must be ip, uri, path, query:NAME, header:NAME or cookie:NAME".to_owned()
@@ -166,10 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn the_kind_is_compared_without_case_the_name_is_as_it_stands() {
+        for (written, read) in [
+            ("IP", HashKey::Ip),
+            ("Uri", HashKey::Uri),
+            ("PATH", HashKey::Path),
+            ("QUERY:Id", HashKey::Query("Id".to_owned())),
+            ("Cookie:Id", HashKey::Cookie("Id".to_owned())),
+            ("Header:X-Id", HashKey::Header(c"X-Id".to_owned())),
+        ] {
+            assert_eq!(HashKey::read(written), Ok(read));
+        }
+    }
+
+    #[test]
     fn other_forms_are_refused() {
         for bad in [
             "",
-            "IP",
+            "ip:",
             "url",
             "query",
             "query:",
