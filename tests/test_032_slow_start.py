@@ -12,7 +12,8 @@ from harness.waiting import wait_until
 SLOW = "slowstart=3600 retry=1"
 
 
-@pytest.mark.parametrize("method", ["roundrobin", "byrequests", "leastconn", "leasttime", "random"])
+@pytest.mark.parametrize("method", ["roundrobin", "byrequests", "leastconn", "leasttime", "random",
+                                    "bytraffic"])
 def test_a_recovered_member_holds_back(httpd, backends, method):
     members = backends(3, apart=True)
     server = httpd("event", conf=served(members.urls, each=SLOW, settings=f"lbmethod={method}"))

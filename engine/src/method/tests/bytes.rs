@@ -80,6 +80,36 @@ fn bytraffic_counts_from_where_it_began() {
     assert_eq!(farm.pick("bytraffic"), Some(1));
 }
 
+/// Its share in each tenth of the slow start, of 100 requests, and afterwards.
+#[test]
+fn bytraffic_gives_a_member_in_its_slow_start_no_more_than_its_share() {
+    const TIME: Micros = 10_000_000;
+    let farm = Farm::new(&[100, 200, 300]);
+    let health = &farm.members[0].health;
+    health.warm_from.store(NOW, Ordering::Relaxed);
+    health.warm_for.store(TIME, Ordering::Relaxed);
+    farm.record
+        .cold
+        .warm_until
+        .store(NOW + TIME, Ordering::Relaxed);
+    let shares: Vec<usize> = (0..14)
+        .map(|tenth| {
+            let times = (0..600).map(|nth| NOW + tenth * TIME / 10 + nth * TIME / 6_000);
+            times
+                .filter(|now| {
+                    let at = farm.pick_at("bytraffic", *now).unwrap();
+                    farm.members[at].hot.elected.fetch_add(1, Ordering::Relaxed);
+                    farm.answered("bytraffic", at, 500, *now);
+                    at == 0
+                })
+                .count()
+        })
+        .collect();
+    assert!(shares.iter().all(|share| *share <= 102), "{shares:?}");
+    assert!(shares[0] <= 60 && shares[9] >= 80, "{shares:?}");
+    assert!(shares[11..].iter().all(|share| *share >= 98), "{shares:?}");
+}
+
 #[test]
 fn a_choice_of_others_counts_in_the_balance() {
     let farm = Farm::new(&[100, 300]);
