@@ -13,7 +13,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_(add_input_filter_handle|remove_input_filter|register_input_filter|get_brigade)",
     "ap_(state_query|mpm_query|check_cmd_context|merge_per_dir_configs|if_walk|satisfies)",
     "ap_(sub_req_method_uri|destroy_sub_req|regexec|pregcomp|construct_url|timeout_parameter_parse)",
-    "ap_(register_provider|lookup_provider|list_provider_names|retained_data_(create|get))",
+    "ap_(register_provider|lookup_provider|list_provider_names|find_linked_module|retained_data_(create|get))",
     "ap_(rwrite|rflush|set_content_type|discard_request_body|get_status_line)",
     "ap_(setup|should|get)_client_block|ap_(server_root|runtime_dir)_relative",
     "ap_(get_conn_socket|get_core_module_config|unescape_url_keep2f|escape_path_segment)",
@@ -39,6 +39,7 @@ const TYPES: &[&str] = &[
     "ap_mpm_.*",
     "apr_OFN_(.*retry_worker|set_worker_hc_param).*",
     "ap_list_provider_names_t|apr_time_exp_t",
+    "ap_slotmem_.*|hm_slot_server_t",
     "athena_.*",
 ];
 const CONSTANTS: &[&str] = &[
@@ -55,7 +56,8 @@ const CONSTANTS: &[&str] = &[
     "SATISFY_.*|REQUEST_CHUNKED_.*",
     "AP_WATCHDOG_.*|AP_REG_EXTENDED",
     "ap_conftree|ap_max_mem_free|ap_server_conf|apr_hook_debug_current|ap_server_root",
-    "AP_STATUS_.*",
+    "AP_STATUS_.*|AP_SLOTMEM_PROVIDER_.*",
+    "DEFAULT_(REL_RUNTIMEDIR|HEARTBEAT_STORAGE)",
     "ATHENA_.*",
     "APR_THREAD_MUTEX_DEFAULT|APR_OVERLAP_TABLES_ADD",
 ];

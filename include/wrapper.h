@@ -4,6 +4,8 @@
 #include "httpd.h"
 #include "ap_mpm.h"
 #include "ap_provider.h"
+#include "ap_slotmem.h"
+#include "heartbeat.h"
 #include "http_config.h"
 #include "http_connection.h"
 #include "http_core.h"

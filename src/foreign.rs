@@ -1,5 +1,5 @@
-//! Providers of the `proxylbmethod` group that other modules registered (`heartbeat`, third
-//! parties'), under our engine: called as mod_proxy_balancer calls them.
+//! Providers of the `proxylbmethod` group that other modules registered (httpd's own
+//! `heartbeat`, third parties'), under our engine: called as mod_proxy_balancer calls them.
 //!
 //! A provider walks mod_proxy's own structures, so these are made to say what the board says: errors
 //! are mirrored there when they happen, counts just before each call. What a provider cannot know is

@@ -54,6 +54,7 @@ mod growth;
 mod guard;
 mod handover;
 mod head;
+mod heartbeat;
 mod judge;
 mod log;
 mod manager;

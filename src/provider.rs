@@ -13,7 +13,7 @@ use crate::ffi::{self, APR_SUCCESS};
 use crate::guard::guard;
 use crate::log;
 use crate::rule::{Asked, Rule};
-use crate::{edits, elect, growth, proxy, random, refresh, runtime, unlisted};
+use crate::{edits, elect, growth, heartbeat, proxy, random, refresh, runtime, unlisted};
 
 const GROUP: &CStr = c"proxylbmethod";
 const VERSION: &CStr = c"0";
@@ -37,6 +37,12 @@ pub unsafe fn register(pool: *mut ffi::apr_pool_t) {
             if is_free(&name) {
                 add(pool, &name, ptr::null_mut());
             }
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_free(heartbeat::NAME) && heartbeat::begin(pool) {
+            add(pool, heartbeat::NAME, ptr::null_mut());
         }
     }
     // SAFETY: the caller's promise; the group's providers are `athena_method`s by mod_athena.h.

@@ -12,7 +12,7 @@ use athena_engine::{MemberId, Micros};
 use crate::farm::{Farm, Member};
 use crate::ffi;
 use crate::record::Record;
-use crate::{extension, foreign, provider};
+use crate::{extension, foreign, heartbeat, provider};
 
 /// See the module. Providers live as long as the configuration that names them.
 #[derive(Clone, Copy)]
@@ -21,6 +21,8 @@ pub enum Rule {
     Menu(&'static (dyn Method + Sync)),
     /// One of another module's, through our C API.
     Extension(&'static ffi::athena_method),
+    /// Stock httpd's `heartbeat`, where nobody else provides it ([`crate::heartbeat`]).
+    Heartbeat,
     /// A provider that mod_proxy_balancer could use as well.
     Foreign(&'static ffi::proxy_balancer_method),
 }
@@ -32,6 +34,10 @@ impl Rule {
         let registered: &'static ffi::proxy_balancer_method = unsafe { registered.as_ref()? };
         if let Some(extension) = provider::extension_of(registered) {
             return Some(Self::Extension(extension));
+        }
+        if provider::is_ours(registered) && text(registered.name) == text(heartbeat::NAME.as_ptr())
+        {
+            return Some(Self::Heartbeat);
         }
         // Stock names are stock rules, on the board's counters, whoever registered them.
         if let Some(method) = method::by_name(&text(registered.name)) {
@@ -45,6 +51,7 @@ impl Rule {
         match self {
             Self::Menu(method) => Cow::Borrowed(method.name()),
             Self::Extension(method) => text(method.name),
+            Self::Heartbeat => text(heartbeat::NAME.as_ptr()),
             Self::Foreign(provider) => text(provider.name),
         }
     }
@@ -95,7 +102,7 @@ impl<'a> Asked<'a> {
     pub fn method(&self) -> &dyn Method {
         match self.rule {
             Rule::Menu(method) => method,
-            Rule::Extension(_) | Rule::Foreign(_) => self,
+            Rule::Extension(_) | Rule::Heartbeat | Rule::Foreign(_) => self,
         }
     }
 
@@ -103,7 +110,7 @@ impl<'a> Asked<'a> {
     pub fn passed_over(&self, went_to: &Member) {
         match self.rule {
             Rule::Menu(method) => self.farm.passed_over(method, went_to),
-            Rule::Extension(_) => {}
+            Rule::Extension(_) | Rule::Heartbeat => {}
             Rule::Foreign(provider) => foreign::passed_over(provider, self, went_to),
         }
     }
@@ -124,7 +131,7 @@ impl<'a> Asked<'a> {
             Rule::Extension(method) => {
                 extension::report(method, self, member, record, outcome, now);
             }
-            Rule::Foreign(_) => {}
+            Rule::Heartbeat | Rule::Foreign(_) => {}
         }
     }
 }
@@ -135,10 +142,11 @@ impl Method for Asked<'_> {
         "foreign"
     }
 
-    fn pick(&self, sight: &Sight<'_>, _: &mut fastrand::Rng) -> Option<MemberId> {
+    fn pick(&self, sight: &Sight<'_>, random: &mut fastrand::Rng) -> Option<MemberId> {
         match self.rule {
             Rule::Menu(_) => None,
             Rule::Extension(method) => extension::pick(method, self, sight),
+            Rule::Heartbeat => heartbeat::pick(self, sight, random),
             Rule::Foreign(provider) => foreign::pick(provider, self),
         }
     }

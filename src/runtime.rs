@@ -16,7 +16,7 @@ use crate::generation::Generation;
 use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::section::Section;
-use crate::{added, change, edits, ffi, foreign, random};
+use crate::{added, change, edits, ffi, foreign, heartbeat, random};
 
 /// Everything of one configuration pass. Dropped with the configuration, in the parent.
 pub struct Runtime {
@@ -172,7 +172,10 @@ pub unsafe extern "C" fn child_init(pool: *mut ffi::apr_pool_t, s: *mut ffi::ser
         random::renew();
         let Some(runtime) = get() else { return };
         // SAFETY: httpd calls with the child's pool, before it serves requests.
-        unsafe { foreign::ready(pool, &runtime.farms) };
+        unsafe {
+            foreign::ready(pool, &runtime.farms);
+            heartbeat::ready(pool);
+        }
         runtime.farms.iter().for_each(added::ready);
         let Some(slot) = runtime.board.claim(std::process::id()) else {
             log::server(

@@ -13,10 +13,11 @@ use athena_engine::config::rewrite::{self, Plain, RewriteError};
 use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
 use athena_engine::config::words;
 
+pub use self::nodes::last_value;
 use self::nodes::{each, to_str};
 use self::servers::{Server, is_on};
 use crate::naming::text;
-use crate::{directives, ffi, pool, provider};
+use crate::{directives, ffi, heartbeat, pool, provider};
 
 mod nodes;
 mod servers;
@@ -295,8 +296,13 @@ impl Walk {
         // SAFETY: as `modernise`.
         methods.find_map(|(_, value)| unsafe {
             let names = provider::alternatives_to(self.pool, value)?.join(", ");
+            let needs = if value == "heartbeat" {
+                heartbeat::NEEDS
+            } else {
+                ""
+            };
             Some(format!(
-                "{shown}: lbmethod={value}: no such method; there are {names}"
+                "{shown}: lbmethod={value}: no such method{needs}; there are {names}"
             ))
         })
     }

@@ -103,6 +103,8 @@ def test_refuses(make_httpd, conf, words):
     "forward to nobody": (farm([A], settings="forward=farm_tow"), "farm farm_one: forward=farm_tow"),
     "forward in a circle": (farm([A], settings="forward=farm_two")
                             + farm([A], name="farm_two", settings="forward=farm_one"), "in a circle"),
+    "nobody hears": (farm([A], settings="lbmethod=heartbeat"),
+                     "no such method without mod_heartmonitor or mod_lbmethod_heartbeat; there"),
     "no score": (farm([A], settings="lbmethod=stats"), "farm farm_one: lbmethod=stats needs score="),
     "a name twice": (farm([A, "http://127.0.0.1:2"], each="name=x"), "farm farm_one: name=x"),
     "a route with the separator": (farm([A], settings="stickysession=sid", each="route=a.b"),

@@ -280,35 +280,53 @@ def test_the_manager_switches_to_it(httpd, backends, plugins, mpm):
     assert Engine(server).farm()["method"] == "last"
 
 
-def test_heartbeat_goes_by_what_it_has_heard(httpd, directory, backends, balancer):
+# httpd's own, and ours where that is not loaded.
+HEARTBEATS = ["lbmethod_heartbeat", None]
+
+
+def monitored(provider):
+    return ["slotmem_shm", "heartmonitor"] + [provider] * bool(provider)
+
+
+@pytest.mark.parametrize("provider", HEARTBEATS)
+def test_heartbeat_goes_by_what_it_has_heard(httpd, directory, backends, balancer, provider):
     """It knows servers by host alone, so one has another name."""
     members = backends(2)
     heard = directory / "heartbeats"
     urls = [f"http://localhost:{members.ports[0]}", members.urls[1]]
 
-    def hear(host):
+    def hear(*hosts, busy=1):
         fresh = directory / "fresh"
-        fresh.write_text(f"{host} &ready=40&busy=1&lastseen=0\n")
+        fresh.write_text("".join(f"{host} &ready=3&busy={busy}&lastseen=0\n" for host in hosts))
         fresh.chmod(0o644)
         fresh.rename(heard)
 
     hear("127.0.0.1")
-    server = httpd("event", balancer=balancer, modules=["slotmem_shm", "lbmethod_heartbeat"],
-                   conf=f'HeartbeatStorage "{heard}"\n'
+    server = httpd("event", balancer=balancer, modules=monitored(provider),
+                   conf=f'HeartbeatMaxServers 0\nHeartbeatStorage "{heard}"\n'
                         + served(urls, settings="lbmethod=heartbeat"))
-    server.expect(r"ATH0112")
+    server.expect(r"ATH0112|ATH0425|AH01213")
+    assert Engine(server).farm()["method"] == "heartbeat"
     assert {fetch(server.port, "/farm/x").member for _ in range(8)} == {1}
     hear("localhost")
     assert {fetch(server.port, "/farm/x").member for _ in range(8)} == {0}
+    hear("localhost", "127.0.0.1")
+    assert {fetch(server.port, "/farm/x").member for _ in range(40)} == {0, 1}
+    # A quarter of 3.
+    hear("localhost", "127.0.0.1", busy=0)
+    assert fetch(server.port, "/farm/x").status == 503
     hear("192.0.2.1")
+    assert fetch(server.port, "/farm/x").status == 503
+    heard.unlink()
     assert fetch(server.port, "/farm/x").status == 503
 
 
-def test_heartbeat_through_mod_heartmonitor(httpd, backends):
+@pytest.mark.parametrize("provider", HEARTBEATS)
+def test_heartbeat_through_mod_heartmonitor(httpd, backends, provider):
     """Servers tell it by POST here; their datagrams end in the same table."""
     members = backends(2)
     urls = [f"http://localhost:{members.ports[0]}", members.urls[1]]
-    server = httpd("event", modules=["slotmem_shm", "heartmonitor", "lbmethod_heartbeat"],
+    server = httpd("event", modules=monitored(provider),
                    conf='HeartbeatListen 239.0.0.1:27999\n'
                         '<Location "/heard">\nSetHandler heartbeat\n</Location>\n'
                         + served(urls, settings="lbmethod=heartbeat"))
@@ -316,6 +334,18 @@ def test_heartbeat_through_mod_heartmonitor(httpd, backends):
     assert fetch(server.port, "/farm/x").status == 503
     answer = fetch(server.port, "/heard", method="POST", body=b"v=1&ready=40&busy=1")
     assert answer.status == 200, answer
+    assert {fetch(server.port, "/farm/x").member for _ in range(8)} == {1}
+
+
+def test_heartbeat_is_mod_proxy_balancers_with_the_engine_off(httpd, directory, backends):
+    members = backends(2)
+    heard = directory / "heartbeats"
+    heard.write_text("127.0.0.1 &ready=3&busy=1&lastseen=0\n")
+    heard.chmod(0o644)
+    urls = [f"http://localhost:{members.ports[0]}", members.urls[1]]
+    server = httpd("event", engine="off", modules=monitored(None),
+                   conf=f'HeartbeatMaxServers 0\nHeartbeatStorage "{heard}"\n'
+                        + section(urls, "lbmethod=heartbeat"))
     assert {fetch(server.port, "/farm/x").member for _ in range(8)} == {1}
 
 

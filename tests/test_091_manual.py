@@ -32,7 +32,9 @@ def files(tmp_path_factory):
 
 @pytest.mark.parametrize("block", blocks())
 def test_httpd_starts_with_it(make_httpd, files, block):
-    server = make_httpd("event", modules=MODULES + ["ssl"] * ("SSL" in block))
+    server = make_httpd("event", modules=(
+            MODULES + ["ssl"] * ("SSL" in block)
+            + ["slotmem_shm", "heartmonitor"] * ("Heartbeat" in block)))
     server.expect("AH01873|AH01882")  # mod_ssl's, about itself
     # The harness loads modules, all but the example of one.
     block = re.sub(r"^LoadModule.*\n", "", block, flags=re.M).replace("lbmethod=sample", "")

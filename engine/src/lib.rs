@@ -45,6 +45,7 @@ pub mod ejection;
 pub mod ewma;
 pub mod hashkey;
 pub mod health;
+pub mod heartbeat;
 pub mod histogram;
 pub mod lookout;
 #[cfg(not(loom))]

@@ -6,6 +6,7 @@ use athena_engine::config::rewrite::Plain;
 use athena_engine::config::words;
 
 use super::{Node, ServerId, Walk};
+use crate::naming::text;
 use crate::{directives, ffi, pool};
 
 impl Walk {
@@ -142,6 +143,23 @@ pub(super) unsafe fn each(first: *mut Node, visit: &mut dyn FnMut(*mut Node)) {
         // SAFETY: the tree's own links.
         node = unsafe { (*node).next };
     }
+}
+
+/// What stands behind the last directive of a name, outside of sections.
+///
+/// # Safety
+/// `first` is httpd's own tree, or null.
+pub unsafe fn last_value(first: *mut Node, name: &str) -> Option<String> {
+    let mut value = None;
+    // SAFETY: the caller's promise; lines' texts are NUL-terminated.
+    unsafe {
+        each(first, &mut |node| {
+            if text((*node).directive).eq_ignore_ascii_case(name) {
+                value = Some(text((*node).args));
+            }
+        });
+    }
+    value
 }
 
 pub(super) fn to_str(name: &'static CStr) -> &'static str {
