@@ -65,16 +65,20 @@ unsafe fn canonicalise(r: *mut ffi::request_rec, url: *mut c_char) -> c_int {
 }
 
 /// A target that names no farm goes on, but for what mod_proxy_balancer would take for one, past this module:
-/// with a user, with a port of its own, or asked for by the client of a forward proxy.
+/// with a user, with a port of its own, or asked for by the client of a forward proxy; and for one that a
+/// client has turned from a farm to a host of its choice.
 unsafe fn elsewhere(r: *mut ffi::request_rec, url: &CStr) -> c_int {
     // SAFETY: the caller's promise.
-    let farms = runtime::farms_of(unsafe { (*r).server });
-    if farms.is_none_or(|farms| !farms.by_name.stock_finds(url.to_bytes())) {
+    let Some(farms) = runtime::farms_of(unsafe { (*r).server }) else {
+        return DECLINED;
+    };
+    let url = url.to_bytes();
+    if !farms.by_name.stock_finds(url) && !farms.by_name.are_left_by(url) {
         return DECLINED;
     }
     let text = format!(
         "ATH0415: refused: {} is no way to reach a farm",
-        url.to_string_lossy()
+        String::from_utf8_lossy(url)
     );
     log::request(Level::Warning, r, &text);
     ffi::HTTP_FORBIDDEN

@@ -101,15 +101,18 @@ def test_clients_name_no_other_host(httpd, backends, balancer):
     server = httpd("event", balancer=balancer, modules=["rewrite"], conf=farm(members.urls) + """
         ProxyPassMatch "^/match(.*)$" "http://farm_one$1"
         ProxyPass "/pass/" "balancer://farm_one"
+        ProxyPass "/host/" "http://farm_one"
         RewriteEngine On
         RewriteRule "^/rule(.*)$" "http://farm_one$1" [P]
     """)
-    server.expect(r"AH10410|AH10508")
+    server.expect(r"AH10410|AH10508|ATH0415")
     stranger = f"@127.0.0.1:{strangers.ports[0]}/x"
     for road in ("/match", "/pass/"):
         for sign in ("%3F", "%23", "%3Fa"):
             answer = fetch(server.port, road + sign + stranger)
             assert answer.header("X-Target") == f"/{sign}{stranger}", (road, sign, answer)
     assert fetch(server.port, f"/rule%23{stranger}").header("X-Target") == f"/%23{stranger}"
-    assert fetch(server.port, f"/rule%3F{stranger}").status == 403
+    for refused in (f"/rule%3F{stranger}", f"/match{stranger}", f"/match:80{stranger}",
+                    f"/host/{stranger}"):
+        assert fetch(server.port, refused).status == 403, refused
     assert strangers.requests() == [0]

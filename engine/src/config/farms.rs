@@ -106,6 +106,13 @@ impl<T> Farms<T> {
         target::looked_up_by_stock(url).is_some_and(|name| self.known(name).is_some())
     }
 
+    /// Whether one of these stands where a proxy URL has its user: a target without a slash at its end
+    /// (`http://NAME`), and behind it a client's `@HOST/`.
+    pub fn are_left_by(&self, url: &[u8]) -> bool {
+        let user = target::user(url).and_then(|user| self.known(user));
+        user.is_some_and(|known| known.under_any_scheme)
+    }
+
     /// Finds it by what stands behind `scheme://`; `read` reads the whole URL, which is needed only where
     /// a port is written.
     fn behind<'u>(
@@ -228,6 +235,16 @@ mod tests {
         assert_eq!(farms.find_host(b"FARM"), Some((&0, &b""[..])));
         assert!(farms.stock_finds(b"balancer://u@FARM:8080/"));
         assert!(!farms.stock_finds(b"balancer://farm3/") && !farms.stock_finds(b"http://farm/"));
+        for (url, left) in [
+            ("http://FARM@10.0.0.1/", true),
+            ("http://farm:80@10.0.0.1", true),
+            ("http://farm3@10.0.0.1/", false),
+            ("http://farm.v2@10.0.0.1/", false),
+            ("http://10.0.0.1/farm@x", false),
+            ("http://farm.invalid/", false),
+        ] {
+            assert_eq!(farms.are_left_by(url.as_bytes()), left, "{url}");
+        }
         assert!(farms.is_declared("shop.example") && !farms.is_declared("farm.v2"));
         assert_eq!(farms.iter().map(|(name, _)| name).next(), Some("9-b"));
     }

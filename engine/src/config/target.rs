@@ -125,6 +125,13 @@ pub fn looked_up_by_stock(url: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"balancer://").then_some(name)
 }
 
+/// The user that a proxy URL names before its host, without a password.
+pub fn user(url: &[u8]) -> Option<&[u8]> {
+    let authority = url.splitn(4, |&b| b == b'/').nth(2)?;
+    let at = authority.iter().position(|&b| b == b'@')?;
+    authority.get(..at)?.split(|&b| b == b':').next()
+}
+
 /// Whether a target's name is known only when a request comes: `ProxyPassMatch` fills in what its
 /// pattern matched, `ProxyPass interpolate` a variable.
 pub fn is_filled_in(name: &str) -> bool {
