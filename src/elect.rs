@@ -84,14 +84,6 @@ pub unsafe fn choose(
     }
     // SAFETY: as above.
     let asked = unsafe { Asked::by(r, farm, record.balancer()) };
-    let places = record.tried_places();
-    let tried;
-    let tried = if places.is_empty() {
-        &[]
-    } else {
-        tried = record.tried();
-        tried.get(places).unwrap_or_default()
-    };
     // A fallback comes first, and so does the next farm of its cookie: nobody has to wait for a member
     // that may still be down.
     let force = || {
@@ -100,7 +92,7 @@ pub unsafe fn choose(
             && !record.prefers_more()
             && patience::is_over(record, clock::now())
     };
-    let mut election = election(farm, &asked, tried, &force);
+    let mut election = election(farm, &asked, record.tried(), &force);
     election.leaves = farm.leaves(record.class.get());
     if let Some(elected) = cookie::member(record, farm, &election) {
         return seated(farm, elected, election.now);
@@ -198,8 +190,7 @@ pub fn decline(farm: &Farm, chosen: Chosen) {
     }
 }
 
-/// Makes a member the record's, with a place there. `Err`: it has none left, or the request has had
-/// its share of attempts.
+/// Makes a member the record's, with a place there. `Err`: it has none left.
 ///
 /// # Safety
 /// `r` is live and `record` its own.
@@ -212,18 +203,12 @@ pub unsafe fn take(
     let elected = chosen.elected;
     // SAFETY: members live as long as the configuration.
     let member = unsafe { chosen.member.as_ref() }.ok_or(Nobody::Usable)?;
-    let refused = |why| {
-        judge::not_asked(farm, member, elected.reason, chosen.at);
-        Err(why)
-    };
-    if record.is_spent() {
-        return refused(Nobody::Usable);
-    }
     member.warm.fetch();
     // At once, so that the next choice, in whatever child, sees this one.
     // SAFETY: the caller's promise.
     if !unsafe { account::open(r, record, farm, member, elected.limit) } {
-        return refused(Nobody::Full);
+        judge::not_asked(farm, member, elected.reason, chosen.at);
+        return Err(Nobody::Full);
     }
     if !member.keeps() {
         // Removed in between: its seat may be another's.
@@ -232,7 +217,8 @@ pub unsafe fn take(
         record.member.set(std::ptr::null());
         return Err(Nobody::Full);
     }
-    record.note_tried(member.seat.id);
+    // SAFETY: as above.
+    unsafe { record.note_tried(r, member.seat.id) };
     record.member.set(chosen.member);
     record.began.set(chosen.at);
     record.reason.set(elected.reason);

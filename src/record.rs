@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_int};
-use std::ptr;
 use std::sync::atomic::{Ordering, compiler_fence};
+use std::{ptr, slice};
 
 use athena_engine::config::qos::ClassId;
 use athena_engine::cookie::Claims;
@@ -18,9 +18,8 @@ use crate::runtime::FarmRef;
 use crate::sticky::Session;
 use crate::{athena_module_ptr, ffi};
 
-/// Members one request may be given; a farm that fails more often than this in a row has nothing
-/// to offer this request.
-const ATTEMPTS_MAX: usize = 32;
+/// Members that a record has places for from the start, a power of two; there is no bound but `maxattempts`.
+const FIRST_TRIED: usize = 8;
 
 /// Farms one request, or query, may be handed on to. Loops are refused when they are made: this bounds what a
 /// change in the middle of a request can do.
@@ -132,7 +131,9 @@ pub struct Record {
     pub refreshed: Cell<bool>,
     /// When it gives up waiting for a usable member of the farm; 0: it has not had to wait.
     pub waits_until: Cell<Micros>,
-    tried: Cell<Tried>,
+    /// Members that it has been given, [`Self::attempts`] of them, in the request's pool. Full with
+    /// [`FIRST_TRIED`] of them, and whenever there are twice as many.
+    tried: Cell<*mut MemberId>,
     /// The first so many of them can be had again.
     forgiven: Cell<usize>,
     attempts: Cell<usize>,
@@ -142,9 +143,6 @@ pub struct Record {
     /// As it was before the first attempt, when an answer may have to be taken back.
     pub head: Cell<Option<Head>>,
 }
-
-/// Members that a request has been given; see [`Record::tried_places`] for which.
-pub type Tried = [MemberId; ATTEMPTS_MAX];
 
 impl Record {
     /// The record of a request, when it has one.
@@ -208,7 +206,8 @@ impl Record {
         // aborts.
         unsafe {
             const { assert!(align_of::<Record>() <= 8) };
-            let record: *mut Record = ffi::apr_palloc((*r).pool, size_of::<Record>()).cast();
+            let size = size_of::<Record>() + size_of::<[MemberId; FIRST_TRIED]>();
+            let record: *mut Record = ffi::apr_palloc((*r).pool, size).cast();
             record.write(Record {
                 kind,
                 farm: Cell::new(farm),
@@ -247,7 +246,7 @@ impl Record {
                 refreshed: Cell::new(false),
                 waits_until: Cell::new(0),
                 forgiven: Cell::new(0),
-                tried: Cell::new([MemberId(u32::MAX); ATTEMPTS_MAX]),
+                tried: Cell::new(record.add(1).cast()),
                 attempts: Cell::new(0),
                 elsewhere: Cell::new(0),
                 handovers: Cell::new(0),
@@ -342,14 +341,14 @@ impl Record {
             .is_some_and(|claims| self.preference.get() < claims.farms.len())
     }
 
-    /// Members this request has been given, at [`Self::tried_places`].
-    pub fn tried(&self) -> Tried {
-        self.tried.get()
-    }
-
-    /// Where those stand that it is not to be given again.
-    pub fn tried_places(&self) -> std::ops::Range<usize> {
-        self.forgiven.get()..self.attempts()
+    /// Members that this request has been given and is not to be given again.
+    pub fn tried(&self) -> &[MemberId] {
+        let forgiven = self.forgiven.get();
+        // SAFETY: `note_tried` has written so many, which never change, in a pool that outlives the record.
+        unsafe {
+            let first = self.tried.get().add(forgiven);
+            slice::from_raw_parts(first, self.attempts().saturating_sub(forgiven))
+        }
     }
 
     /// Members that the request has been to so far can be had again.
@@ -367,18 +366,24 @@ impl Record {
         self.attempts.get().saturating_sub(self.elsewhere.get())
     }
 
-    /// The request has had its share of attempts.
-    pub fn is_spent(&self) -> bool {
-        self.attempts.get() >= ATTEMPTS_MAX
-    }
-
     /// Notes a member as tried.
-    pub fn note_tried(&self, id: MemberId) {
-        let attempts = self.attempts.get();
-        if let Some(place) = self.tried.as_array_of_cells().get(attempts) {
-            place.set(id);
-            self.attempts.set(attempts + 1);
+    ///
+    /// # Safety
+    /// `r` is live and the record its own.
+    pub unsafe fn note_tried(&self, r: *mut ffi::request_rec, id: MemberId) {
+        let attempts = self.attempts();
+        // SAFETY: the caller's promise; there is room for `attempts` and at least one more: see the field. The
+        // former places stay as they are, for whoever still reads them.
+        unsafe {
+            if attempts >= FIRST_TRIED && attempts.is_power_of_two() {
+                let size = 2 * attempts * size_of::<MemberId>();
+                let places: *mut MemberId = ffi::apr_palloc((*r).pool, size).cast();
+                places.copy_from_nonoverlapping(self.tried.get(), attempts);
+                self.tried.set(places);
+            }
+            self.tried.get().add(attempts).write(id);
         }
+        self.attempts.set(attempts + 1);
     }
 
     /// Gives back the attempt's place in the counts: true for the one caller who has to do it.

@@ -497,6 +497,19 @@ def test_retrybudget_bounds_replays(httpd, backends, balancer):
     assert Engine(server).farm()["usable"] == 3
 
 
+@pytest.mark.parametrize("settings", ["lbmethod=first", "lbmethod=byrequests maxattempts=1000"])
+def test_a_healthy_member_behind_any_number_of_dead_ones(httpd, backends, balancer, settings):
+    members, port = backends(1), free_port()
+    dead = [f"http://127.0.0.{n}:{port}" for n in range(2, 72)]
+    server = httpd("event", balancer=balancer, conf=served(
+        [*dead, *members.urls], each="retry=600", settings=f"{settings} fallback={members.urls[0]}/no"))
+    server.expect(CONNECT_FAILED)
+    answer = fetch(server.port, "/farm/x", method="POST", body=b"once")
+    assert (answer.status, answer.header("X-Target")) == (200, "/x")
+    elected = Engine(server).column("elected")
+    assert max(elected) == 1 and elected[-1] == 1
+
+
 def test_nothing_usable(httpd, backends, balancer):
     dead = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
     members = backends(1)
