@@ -136,6 +136,46 @@ fn by_session(
     chosen
 }
 
+/// Whether a member may have the request that is none of the `tried` ones: one that is usable, if perhaps
+/// full; for a session that `nofailover` keeps, one of its own.
+///
+/// # Safety
+/// `r` is live and `record` its own, of `farm`.
+pub unsafe fn is_anybody_left(
+    r: *mut ffi::request_rec,
+    record: &Record,
+    farm: &Farm,
+    tried: &[MemberId],
+) -> bool {
+    let mut its_own = false;
+    let is_its_own = |member: &Member| {
+        its_own |= farm.listed(member).usable() && !tried.contains(&member.seat.id);
+    };
+    if let Some(session) = record.session.get()
+        && sticky::homes(&session, record, farm, is_its_own)
+    {
+        return its_own;
+    }
+    // SAFETY: the caller's promise; the balancer is the record's own.
+    unsafe { is_anybody_usable(r, record.balancer(), farm, tried) }
+}
+
+/// As [`is_anybody_left`], for any request.
+///
+/// # Safety
+/// `r` is live; `balancer` is null or one of its server's.
+pub unsafe fn is_anybody_usable(
+    r: *mut ffi::request_rec,
+    balancer: *mut ffi::proxy_balancer,
+    farm: &Farm,
+    tried: &[MemberId],
+) -> bool {
+    // SAFETY: the caller's promise.
+    let asked = unsafe { Asked::by(r, farm, balancer) };
+    farm.seat.record.cold.off.load(Ordering::Relaxed) == 0
+        && election(farm, &asked, tried, &|| false).is_anybody_left()
+}
+
 /// Brings this child's view of a farm up to date, before it elects.
 ///
 /// # Safety

@@ -25,26 +25,50 @@ pub unsafe fn find(r: *mut ffi::request_rec, record: &Record) -> Result<bool, c_
             if elect::next_member(r, record, farm) || patience::for_member(r, record, farm) {
                 return Ok(true);
             }
-            if cookie::prefer(r, record)? {
-                continue;
-            }
-            match onward(record, farm) {
-                None => break,
-                Some(Forward::Url(url)) => {
-                    record.forward.set(pool::text((*r).pool, &url));
-                    break;
-                }
-                Some(Forward::Farm(name)) => {
-                    let Some(target) = reachable(r, &name) else {
-                        break;
-                    };
-                    explain(r, farm, &name);
-                    handover::to(r, record, target)?;
-                }
+            if !leave(r, record, farm)? {
+                break;
             }
         }
     }
     Ok(false)
+}
+
+/// As [`find`], when the farm itself has no member for the request.
+///
+/// # Safety
+/// As [`find`]; `farm` serves the request.
+pub unsafe fn find_elsewhere(
+    r: *mut ffi::request_rec,
+    record: &Record,
+    farm: &Farm,
+) -> Result<bool, c_int> {
+    // SAFETY: the caller's promise.
+    unsafe { Ok(leave(r, record, farm)? && find(r, record)?) }
+}
+
+/// The farm that the request goes on at serves it from here on. False when there is none.
+unsafe fn leave(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> Result<bool, c_int> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if cookie::prefer(r, record)? {
+            return Ok(true);
+        }
+        match onward(record, farm) {
+            None => Ok(false),
+            Some(Forward::Url(url)) => {
+                record.forward.set(pool::text((*r).pool, &url));
+                Ok(false)
+            }
+            Some(Forward::Farm(name)) => {
+                let Some(target) = reachable(r, &name) else {
+                    return Ok(false);
+                };
+                explain(r, farm, &name);
+                handover::to(r, record, target)?;
+                Ok(true)
+            }
+        }
+    }
 }
 
 /// Where a request goes that its farm cannot serve: where the member of its session says, else

@@ -209,21 +209,37 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
                 // SAFETY: as above.
                 return unsafe { unusable::during(call, record, farm) };
             }
-            Next::Finish | Next::Replay => return outcome::for_client(record, outcome, status),
-            // SAFETY: as above.
-            Next::Failover => match unsafe { forward::find(r, record) } {
-                Ok(true) => {}
+            Next::Finish | Next::Replay
+                if !attempt::gives_way(outcome, request, rules)
+                    // SAFETY: as above.
+                    || unsafe { elect::is_anybody_left(r, record, farm, record.tried()) } =>
+            {
+                return outcome::for_client(record, outcome, status);
+            }
+            Next::Failover | Next::Finish | Next::Replay => {
                 // SAFETY: as above.
-                Ok(false) => unsafe {
-                    let farm = record.farm().unwrap_or(farm);
-                    return unusable::during(call, record, farm);
-                },
-                // SAFETY: as above.
-                Err(refused) => unsafe {
-                    filter::take_back(r, record);
-                    return refused;
-                },
-            },
+                let found = unsafe {
+                    if next == Next::Failover {
+                        forward::find(r, record)
+                    } else {
+                        record.replayed.set(true);
+                        forward::find_elsewhere(r, record, farm)
+                    }
+                };
+                match found {
+                    Ok(true) => {}
+                    // SAFETY: as above.
+                    Ok(false) => unsafe {
+                        let farm = record.farm().unwrap_or(farm);
+                        return unusable::during(call, record, farm);
+                    },
+                    // SAFETY: as above.
+                    Err(refused) => unsafe {
+                        filter::take_back(r, record);
+                        return refused;
+                    },
+                }
+            }
         }
         // SAFETY: as above.
         unsafe {

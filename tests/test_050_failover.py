@@ -12,7 +12,7 @@ import pytest
 from harness.api import Api
 from harness.client import Client, Closed, fetch
 from harness.engine import Engine
-from harness.farms import served
+from harness.farms import farm, served
 from harness.httpd import CONNECT_FAILED, ONE_CHILD, TURNED_AWAY
 from harness.load import Load, ab
 from harness.waiting import free_port, wait_until
@@ -469,6 +469,44 @@ def test_trytimeout_bounds_an_attempt(httpd, backends, balancer):
     # Neither replayed nor a failure: 504 from the slow one, whichever came first.
     assert sorted(statuses) == [200, 504]
     assert Engine(server).farm()["usable"] == 2
+
+
+@pytest.mark.parametrize("members_that_hang", [1, 2])
+def test_a_timeout_that_takes_the_last_member_out(httpd, backends, balancer, members_that_hang):
+    """Nothing is usable then, for the request that finds out as for the next."""
+    members = backends(members_that_hang + 1)
+    *hanging, well = members.urls
+    for at in range(members_that_hang):
+        members.behave(at, delay_ms=3000)
+    farms = {"fallback": f"fallback={well}/outage", "forward": "forward=well", "nothing": ""}
+    server = httpd("event", balancer=balancer, conf=farm([well], name="well") + "".join(
+        served(hanging, path=f"/{name}/", name=name, each="retry=600",
+               settings=f"lbmethod=first trytimeout=100 failontimeout=On {setting}")
+        for name, setting in farms.items()))
+    server.expect(BROKEN + "|ATH0112")
+    for _ in range(2):
+        answer = fetch(server.port, "/fallback/x")
+        assert (answer.status, answer.header("X-Target")) == (200, "/outage")
+        answer = fetch(server.port, "/forward/x")
+        assert (answer.status, answer.header("X-Target")) == (200, "/x")
+        answer = fetch(server.port, "/nothing/x")
+        assert answer.status == 503 and int(answer.header("Retry-After")) > 1
+
+
+def test_a_timeout_that_others_could_take_over_is_one(httpd, backends):
+    """The third member is well, but this request has been replayed; a POST may never be."""
+    members = backends(3)
+    server = httpd("event", conf=served(
+        members.urls, settings=f"lbmethod=first trytimeout=100 failontimeout=On "
+        f"fallback={members.urls[2]}/outage") + served(
+            members.urls[:1], path="/one/", name="farm_two",
+            settings=f"trytimeout=100 failontimeout=On fallback={members.urls[2]}/outage"))
+    server.expect(BROKEN)
+    for at in range(2):
+        members.behave(at, delay_ms=3000)
+    assert fetch(server.port, "/farm/x").status == 504
+    assert fetch(server.port, "/farm/x").member == 2
+    assert fetch(server.port, "/one/x", method="POST", body=b"once").status == 504
 
 
 def test_ejectafter_and_return(httpd, backends, balancer):

@@ -107,6 +107,15 @@ pub fn next(outcome: Outcome, request: Request, rules: Rules<'_>) -> Next {
     }
 }
 
+/// The timeout took the member out, and the request may go to whoever answers when nothing is usable: it is
+/// the same to a client whether its farm has just lost the last member or lost it before.
+pub fn gives_way(outcome: Outcome, request: Request, rules: Rules<'_>) -> bool {
+    outcome == Outcome::TimedOut
+        && rules.fail_on_timeout
+        && request.replayable
+        && !request.committed
+}
+
 /// What follows for the member.
 pub fn verdict(outcome: Outcome, rules: Rules<'_>) -> Verdict {
     use crate::health::Cause;
@@ -282,5 +291,13 @@ mod tests {
         );
         assert_eq!(next(Outcome::TimedOut, GET, rules), Next::Replay);
         assert_eq!(next(Outcome::TimedOut, POST, rules), Next::Finish);
+        let once = Request {
+            replayed: true,
+            ..GET
+        };
+        assert!(gives_way(Outcome::TimedOut, once, rules));
+        assert!(!gives_way(Outcome::TimedOut, POST, rules));
+        assert!(!gives_way(Outcome::TimedOut, once, PLAIN));
+        assert!(!gives_way(Outcome::Broken { fresh: true }, once, rules));
     }
 }

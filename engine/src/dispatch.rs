@@ -182,7 +182,7 @@ impl Election<'_> {
             Some(_) if choice == Choice::Nobody => Err(Nobody::Usable),
             Some(id) => Ok(Elected::new(id, Reason::Remaining)),
             // Usable, and yet not elected.
-            None if self.left().any(|member| self.usable(member)) => Err(Nobody::Full),
+            None if self.is_anybody_left() => Err(Nobody::Full),
             // The request has been to all that work.
             None if self.left().any(is_up) => Err(Nobody::Usable),
             None => self
@@ -221,13 +221,18 @@ impl Election<'_> {
         if its().any(keeps) {
             return Err(Nobody::Full);
         }
-        if self.left().any(|member| self.usable(member)) {
+        if self.is_anybody_left() {
             return Err(Nobody::Usable);
         }
         let forced = self.forced(its());
         forced
             .map(|id| Elected::new(id, Reason::Forced))
             .ok_or(Nobody::Usable)
+    }
+
+    /// A usable member that this request has not been to, if perhaps a full one.
+    pub fn is_anybody_left(&self) -> bool {
+        self.left().any(|member| self.usable(member))
     }
 
     /// Serves its sessions, if it works: one that drains still does, until it has `drained`.
