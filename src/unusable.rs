@@ -1,4 +1,5 @@
-//! When nothing is usable: the URL of `forward=`, then `fallback=`, then 503 with Retry-After. (Other
+//! When nothing is usable: the URL of `forward=`, then `fallback=`, then 503 with Retry-After, also where
+//! nobody is at these URLs. (Other
 //! farms that `forward=` leads to, and a forced recovery, are elections and come before this.)
 
 use std::ffi::{CStr, c_char, c_int};
@@ -11,7 +12,7 @@ use crate::ffi;
 use crate::log::{self, Level};
 use crate::record::Record;
 use crate::serve::{self, Call};
-use crate::{canon, clock, environment, filter, outcome, pool, proxy};
+use crate::{canon, clock, elect, environment, filter, outcome, pool, proxy};
 
 /// Longest wait a client is told, in seconds: a member may come back sooner by other ways.
 const RETRY_AFTER_MAX: u64 = 60;
@@ -96,7 +97,17 @@ pub unsafe fn during(call: &Call, record: &Record, farm: &Farm) -> c_int {
                 // As written: path and query of the request are dropped.
                 (*call.r).args = std::ptr::null_mut();
                 ffi::apr_table_setn((*call.r).notes, c"proxy-nocanon".as_ptr(), c"1".as_ptr());
-                proxied(call, record, farm, &target, c"")
+                let status = proxied(call, record, farm, &target, c"");
+                if !outcome::unreached(call.r, status) {
+                    return status;
+                }
+                filter::take_back(call.r, record);
+                let text = format!(
+                    "ATH0435: farm {}: there was no connection to {target}; the client gets 503",
+                    farm.name
+                );
+                log::request(Level::Error, call.r, &text);
+                unavailable(call.r, record, farm)
             }
             instead => refuse(call.r, record, farm, &instead),
         }
@@ -149,25 +160,34 @@ unsafe fn refuse(
         return ffi::HTTP_MOVED_TEMPORARILY;
     }
     note(r, record, farm, "503");
-    let wait = if record.full.get() {
-        1
-    } else {
-        retry_after(farm)
-    };
+    // SAFETY: the caller's promise.
+    unsafe { unavailable(r, record, farm) }
+}
+
+/// 503, with Retry-After.
+unsafe fn unavailable(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // The next request can have a member that this one may not have, or have again.
+        let at_once = record.full.get() || elect::is_anybody_left(r, record, farm, &[]);
+        come_again(r, farm, at_once);
+    }
+    ffi::HTTP_SERVICE_UNAVAILABLE
+}
+
+/// Retry-After: the seconds until the next member may be probed, or 1 when one may be asked `at_once`.
+///
+/// # Safety
+/// `r` is live.
+pub unsafe fn come_again(r: *mut ffi::request_rec, farm: &Farm, at_once: bool) {
+    let next = farm.seat.record.hot.next_probe_at.load(Ordering::Relaxed);
+    let wait = next.saturating_sub(clock::now()).div_ceil(1_000_000);
+    let wait = wait.clamp(1, if at_once { 1 } else { RETRY_AFTER_MAX });
     // SAFETY: the caller's promise.
     unsafe {
         let seconds = pool::text((*r).pool, &wait.to_string());
         ffi::apr_table_setn((*r).err_headers_out, c"Retry-After".as_ptr(), seconds);
     }
-    ffi::HTTP_SERVICE_UNAVAILABLE
-}
-
-/// Seconds until the next member may be probed, at least 1.
-pub fn retry_after(farm: &Farm) -> u64 {
-    let next = farm.seat.record.hot.next_probe_at.load(Ordering::Relaxed);
-    next.saturating_sub(clock::now())
-        .div_ceil(1_000_000)
-        .clamp(1, RETRY_AFTER_MAX)
 }
 
 fn note(r: *mut ffi::request_rec, record: &Record, farm: &Farm, instead: &str) {

@@ -183,7 +183,7 @@ def test_a_url_that_no_loaded_module_takes(httpd, backends, mpm, balancer):
     server = httpd(mpm, balancer=balancer, conf=served(
         [dead, f"fcgi://127.0.0.1:{free_port()}", *members.urls], settings="lbmethod=roundrobin")
         + served([dead], path="/back/", name="farm_back", settings="fallback=https://127.0.0.1:1/"))
-    server.expect(CONNECT_FAILED + r"|ATH0112|ATH0114")
+    server.expect(CONNECT_FAILED + r"|ATH0112|ATH0114|ATH0435")
     assert [fetch(server.port, "/farm/x").member for _ in range(3)] == [0, 0, 0]
     assert Engine(server).column("usable") == [False, False, True]
     assert fetch(server.port, "/back/x").status == 503
@@ -491,6 +491,42 @@ def test_a_timeout_that_takes_the_last_member_out(httpd, backends, balancer, mem
         assert (answer.status, answer.header("X-Target")) == (200, "/x")
         answer = fetch(server.port, "/nothing/x")
         assert answer.status == 503 and int(answer.header("Retry-After")) > 1
+
+
+def test_come_again_when_somebody_can_serve(httpd, backends, balancer):
+    """At once where members are usable, though not to this request; else when the next one is probed."""
+    down, (well,) = f"http://127.0.0.1:{free_port()}", backends(1).urls
+    pinned = "stickysession=sid nofailover=On forcerecovery=Off"
+    farms = {"retry": farm([down], name="retry", each="retry=0"),
+             "ignored": farm([down], name="ignored", each="status=+I"),
+             "spent": farm([down, well], name="spent", settings="lbmethod=first maxattempts=0"),
+             "alone": farm([down], name="alone", each="retry=600"),
+             "pinned": farm([f"{down}", well], name="pinned", settings=pinned).replace(
+                 f'"{down}"', f'"{down}" route=d retry=600')}
+    server = httpd("event", balancer=balancer, conf="".join(farms.values()) + "".join(
+        f'ProxyPass "/{name}/" "http://{name}/"\n' for name in farms))
+    server.expect(CONNECT_FAILED + "|ATH0112")
+    for name in farms:
+        answer = fetch(server.port, f"/{name}/x", headers={"Cookie": "sid=1.d"})
+        after = answer.header("Retry-After")
+        assert (answer.status, after) == (503, "60" if name in ("alone", "pinned") else "1"), name
+
+
+def test_a_fallback_that_nobody_is_at(httpd, backends, balancer):
+    """503 as without one; from one that breaks off, 502."""
+    (well,) = backends(1).urls
+    down = f"http://127.0.0.1:{free_port()}"
+    urls = {"refused": down, "unknown": "http://nowhere.invalid", "breaks": f"{well}/x?close=1"}
+    server = httpd("event", balancer=balancer, conf="".join(
+        served([down], path=f"/{name}/", name=name, settings=f"fallback={url}")
+        for name, url in urls.items()))
+    server.expect(BROKEN + "|ATH0112|ATH0435|AH00898")
+    for name in urls:
+        for _ in range(2):
+            answer = fetch(server.port, f"/{name}/x", method="POST", body=b"once")
+            expected = (502, None) if name == "breaks" else (503, "60")
+            assert (answer.status, answer.header("Retry-After")) == expected, name
+            assert b"DNS lookup" not in answer.body
 
 
 def test_a_timeout_that_others_could_take_over_is_one(httpd, backends):

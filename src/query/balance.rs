@@ -20,7 +20,7 @@ use crate::ffi;
 use crate::log::{self, Level};
 use crate::record::HANDOVERS_MAX;
 use crate::rule::Asked;
-use crate::{elect, forward, pool, random, sticky, unusable};
+use crate::{elect, forward, random, sticky, unusable};
 
 /// A request whose farm is found.
 pub struct Ready<'q> {
@@ -64,9 +64,9 @@ impl<'q> Ready<'q> {
                 answer.text.push('-');
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let wait = unusable::retry_after(self.farm).to_string();
-                    let wait = pool::text((*r).pool, &wait);
-                    ffi::apr_table_setn((*r).err_headers_out, c"Retry-After".as_ptr(), wait);
+                    let (farm, nobody) = (self.farm, &[]);
+                    let at_once = elect::is_anybody_usable(r, farm.balancer, farm, nobody);
+                    unusable::come_again(r, farm, at_once);
                 }
             }
         }
