@@ -545,6 +545,32 @@ def test_a_timeout_that_others_could_take_over_is_one(httpd, backends):
     assert fetch(server.port, "/one/x", method="POST", body=b"once").status == 504
 
 
+def test_trytimeout_bounds_the_wait_for_a_connection(httpd, backends, balancer):
+    """To a member that does not take any; and for the only one there may be, while an answer goes on."""
+    members = backends(2)
+    members.behave(0, size=1000, slow_ms=500)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as stack:
+        address = deaf.getsockname()
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(address)
+        server = httpd("event", balancer=balancer, conf=ONE_CHILD + served(
+            [f"http://127.0.0.1:{address[1]}", members.urls[1]], each="connectiontimeout=60",
+            settings="lbmethod=first trytimeout=300") + served(
+                members.urls, name="busy", path="/busy/", each="max=1",
+                settings="lbmethod=first trytimeout=1000"))
+        server.expect(CONNECT_FAILED + "|AH00941")
+        assert fetch(server.port, "/farm/x", method="POST", body=b"once").member == 1
+    engine = Engine(server)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        takes_long = pool.submit(fetch, server.port, "/busy/x")
+        wait_until(lambda: members.total("now") == 1, what="the only connection is in use")
+        assert fetch(server.port, "/busy/x", method="POST", body=b"once").member == 1
+        assert takes_long.result().member == 0
+    assert engine.column("usable", "busy") == [True, True]
+
+
 def test_ejectafter_and_return(httpd, backends, balancer):
     members = backends(3)
     members.behave(0, status=500)
