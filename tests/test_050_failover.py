@@ -545,6 +545,19 @@ def test_a_timeout_that_others_could_take_over_is_one(httpd, backends):
     assert fetch(server.port, "/one/x", method="POST", body=b"once").status == 504
 
 
+def test_a_timeout_that_takes_the_member_of_a_session_out(httpd, backends):
+    """With `nofailover`, nobody else is usable for it."""
+    members = backends(2)
+    members.behave(0, delay_ms=3000)
+    conf = served(members.urls, settings="stickysession=sid nofailover=On trytimeout=100 "
+                  f"failontimeout=On fallback={members.urls[1]}/outage")
+    server = httpd("event", conf=conf.replace(f'"{members.urls[0]}"', f'"{members.urls[0]}" route=d'))
+    server.expect(BROKEN + "|ATH0112")
+    for _ in range(2):
+        answer = fetch(server.port, "/farm/x", headers={"Cookie": "sid=1.d"})
+        assert (answer.status, answer.header("X-Target")) == (200, "/outage")
+
+
 def test_trytimeout_bounds_the_wait_for_a_connection(httpd, backends, balancer):
     """To a member that does not take any; and for the only one there may be, while an answer goes on."""
     members = backends(2)
