@@ -494,7 +494,7 @@ def test_a_timeout_that_takes_the_last_member_out(httpd, backends, balancer, mem
 
 
 def test_come_again_when_somebody_can_serve(httpd, backends, balancer):
-    """At once where members are usable, though not to this request; else when the next one is probed."""
+    """At once where members are usable, if not to this request; else when one is probed."""
     down, (well,) = f"http://127.0.0.1:{free_port()}", backends(1).urls
     pinned = "stickysession=sid nofailover=On forcerecovery=Off"
     farms = {"retry": farm([down], name="retry", each="retry=0"),
@@ -551,7 +551,8 @@ def test_a_timeout_that_takes_the_member_of_a_session_out(httpd, backends):
     members.behave(0, delay_ms=3000)
     conf = served(members.urls, settings="stickysession=sid nofailover=On trytimeout=100 "
                   f"failontimeout=On fallback={members.urls[1]}/outage")
-    server = httpd("event", conf=conf.replace(f'"{members.urls[0]}"', f'"{members.urls[0]}" route=d'))
+    conf = conf.replace(f'"{members.urls[0]}"', f'"{members.urls[0]}" route=d')
+    server = httpd("event", conf=conf)
     server.expect(BROKEN + "|ATH0112")
     for _ in range(2):
         answer = fetch(server.port, "/farm/x", headers={"Cookie": "sid=1.d"})
@@ -559,7 +560,7 @@ def test_a_timeout_that_takes_the_member_of_a_session_out(httpd, backends):
 
 
 def test_trytimeout_bounds_the_wait_for_a_connection(httpd, backends, balancer):
-    """To a member that does not take any; and for the only one there may be, while an answer goes on."""
+    """To a member that takes none; and for the only one there may be, while it is in use."""
     members = backends(2)
     members.behave(0, size=1000, slow_ms=500)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as stack:
@@ -615,7 +616,8 @@ def test_a_healthy_member_behind_any_number_of_dead_ones(httpd, backends, balanc
     members, port = backends(1), free_port()
     dead = [f"http://127.0.0.{n}:{port}" for n in range(2, 72)]
     server = httpd("event", balancer=balancer, conf=served(
-        [*dead, *members.urls], each="retry=600", settings=f"{settings} fallback={members.urls[0]}/no"))
+        [*dead, *members.urls], each="retry=600",
+        settings=f"{settings} fallback={members.urls[0]}/no"))
     server.expect(CONNECT_FAILED)
     answer = fetch(server.port, "/farm/x", method="POST", body=b"once")
     assert (answer.status, answer.header("X-Target")) == (200, "/x")
