@@ -10,6 +10,7 @@ use crate::plan::{Capacity, Plan, PlanMember, compile, member_at, stale};
 use crate::stats::score::Score;
 use crate::sync::Ordering;
 use crate::{MemberId, Micros, lookout, probe, room};
+use core::cell::LazyCell;
 
 /// With `forcerecovery`, a farm whose members are all in error sends one request through in this
 /// time, not the whole load.
@@ -359,12 +360,12 @@ impl Election<'_> {
         left.find(|id| self.available(*id).is_some())
     }
 
-    /// Where nobody is left to take over, members that are out for their answers serve in turn: one bad
-    /// URL must not take the farm down. (Envoy's panic mode begins at half of the members; here
-    /// `maxeject` sees to these.)
+    /// Where nobody is left to take over, ejected members serve in turn. (Envoy's panic mode begins at half of
+    /// the members; here `maxeject` sees to these.)
     ///
-    /// A single answer is enough for `failonstatus` and `failontimeout`: members that are out for one are all
-    /// due for their probe, so those that answer well again are soon back.
+    /// A single answer is enough for `failonstatus` and `failontimeout`, and one bad URL must not take the farm
+    /// down: the forced recovery of members that are out for one makes all of them due for their probe at once,
+    /// so that those that answer well again are soon back.
     fn answering(&self) -> Option<Elected> {
         if !self.is_beyond_the_plan() && self.plan.is_some_and(|plan| plan.count.answering == 0) {
             return None;
@@ -373,10 +374,15 @@ impl Election<'_> {
         let places = self.lineup.len();
         let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
         let first = usize::try_from(ticket).unwrap_or(0).checked_rem(places)?;
+        let force = LazyCell::new(|| (self.force)());
+        let serves = |member: &Known<'_>| match cause(member) {
+            Cause::Ejected => true,
+            other => other.may_answer() && *force,
+        };
         let next = (first..places)
             .chain(0..first)
             .filter_map(|position| self.lineup.at(position))
-            .find(|member| cause(member).may_answer() && self.may_probe(*member))?;
+            .find(|member| serves(member) && self.may_probe(*member))?;
         if cause(&next) == Cause::Ejected {
             return Some(Elected::new(next.id, Reason::Panic));
         }

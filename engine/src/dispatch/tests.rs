@@ -235,7 +235,7 @@ fn ejected_members_serve_where_the_plan_counts_some() {
 
 /// The next requests find out about the others, and where that shows nothing, it begins anew.
 #[test]
-fn members_that_are_out_for_one_answer_are_all_probed_where_nobody_is_left() {
+fn a_forced_recovery_probes_all_members_that_are_out_for_one_answer() {
     let method = crate::method::by_name("roundrobin").unwrap();
     for cause in [Cause::Status, Cause::Timeout] {
         let mut farm = Farm::new(4);
@@ -248,8 +248,9 @@ fn members_that_are_out_for_one_answer_are_all_probed_where_nobody_is_left() {
         farm.count.usable = 0;
         farm.count.answering = 3;
         farm.eligible.clear();
+        assert_eq!(farm.elect(method, &[], false), None);
         let mut probed: Vec<_> = (0..6)
-            .map(|_| farm.elect(method, &[], false).unwrap())
+            .map(|_| farm.elect(method, &[], true).unwrap())
             .collect();
         assert!(probed.iter().all(|(_, reason)| *reason == Reason::Probe));
         for three in probed.chunks_mut(3) {
@@ -259,7 +260,10 @@ fn members_that_are_out_for_one_answer_are_all_probed_where_nobody_is_left() {
                 [0, 1, 2]
             );
         }
-        assert_eq!(farm.elect(method, &[0, 1, 2], false), None);
+        assert_eq!(
+            farm.elect(method, &[0, 1, 2], true),
+            Some((3, Reason::Forced))
+        );
     }
 }
 
