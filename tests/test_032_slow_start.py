@@ -4,7 +4,6 @@ The time is so long that the part stays what it is at the beginning, a twentieth
 """
 
 import pytest
-from harness.client import fetch
 from harness.farms import served
 from harness.load import ab
 from harness.waiting import wait_until

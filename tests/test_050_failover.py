@@ -2,10 +2,8 @@
 
 import concurrent.futures
 import contextlib
-import socket
 import threading
 import time
-import urllib.parse
 from datetime import datetime
 
 import pytest
@@ -13,13 +11,11 @@ from harness.api import Api
 from harness.client import Client, Closed, fetch
 from harness.engine import Engine
 from harness.farms import farm, served
-from harness.httpd import CONNECT_FAILED, ONE_CHILD, TURNED_AWAY
+from harness.httpd import BROKEN, CONNECT_FAILED, ONE_CHILD, TURNED_AWAY
 from harness.load import Load, ab
 from harness.waiting import free_port, wait_until
 
 RETRY = 1
-# A member that dies in mid answer, as stock httpd reports it.
-BROKEN = CONNECT_FAILED + r"|AH00898|AH01102|AH01097|AH01098|AH01084|AH10427|AH01110"
 
 
 def get_or_post(n):
@@ -297,202 +293,6 @@ def test_proxy_initial_not_pooled(httpd, backends):
         assert members.total("connections") == 1
 
 
-def test_answers_of_the_application_mark_nobody(httpd, backends):
-    members = backends(2)
-    server = httpd("event", conf=served(members.urls))
-    for status in (404, 500, 503):
-        assert [fetch(server.port, f"/farm/x?status={status}").status for _ in range(6)] \
-            == [status] * 6
-    assert Engine(server).farm()["usable"] == 2
-
-
-def test_failonstatus_marks(httpd, backends, balancer):
-    members = backends(2)
-    members.behave(0, status=503)
-    server = httpd("event", balancer=balancer,
-                   conf=served(members.urls, settings="failonstatus=503", each="retry=600"))
-    server.expect(r"AH01174|ATH0110")
-    for _ in range(6):
-        fetch(server.port, "/farm/x")
-    assert members.requests()[0] == 1
-    assert Engine(server).column("usable") == [False, True]
-
-
-@pytest.mark.parametrize("settings, behaviour", [
-    ("failonstatus=500", {"status": 500}),
-    ("failontimeout=On trytimeout=200", {"delay": 1000}),
-])
-def test_one_bad_url_takes_no_farm_down(httpd, backends, settings, behaviour):
-    """All members are out for it, and yet any other request finds them, and they are back."""
-    members = backends(3)
-    server = httpd("event", conf=served(members.urls, settings=f"lbmethod=roundrobin {settings}"))
-    server.expect(r"ATH0110|AH00898|AH01102")
-    bad = "/farm/bad?" + urllib.parse.urlencode(behaviour)
-    for _ in range(3):
-        assert fetch(server.port, bad, method="POST").status >= 500
-    engine = Engine(server)
-    assert engine.column("usable") == [False] * 3
-    assert [fetch(server.port, "/farm/good").status for _ in range(9)] == [200] * 9
-    assert engine.column("usable") == [True] * 3
-
-
-def test_retryon_replays_answers(httpd, backends, balancer):
-    members = backends(2)
-    members.behave(0, status=503)
-    server = httpd("event", balancer=balancer,
-                   conf=served(members.urls, settings="retryon=503 retrybudget=100"))
-    assert [fetch(server.port, "/farm/x").status for _ in range(10)] == [200] * 10
-    with Client(server.port) as client:
-        assert [client.get("/farm/x").status for _ in range(10)] == [200] * 10
-    assert members.requests()[0] > 0
-    answers = [fetch(server.port, "/farm/x", method="POST", body=b"once") for _ in range(4)]
-    assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
-
-
-class Plain:
-    """A member whose every answer is these bytes."""
-
-    def __init__(self, answer):
-        self.accepted, self._answer = 0, answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                with self._listener.accept()[0] as connection:
-                    self.accepted += 1
-                    connection.recv(65536)
-                    connection.sendall(self._answer)
-
-    def stop(self):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-
-@pytest.fixture
-def plain():
-    started = []
-
-    def start(answer):
-        started.append(Plain(answer))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
-
-
-def test_nothing_stays_of_a_discarded_answer(httpd, plain):
-    """What httpd keeps beside the headers neither; that it had ended does not end the next."""
-    bad = plain(b"HTTP/1.1 503 No\r\nContent-Type: text/html\r\nX-Bad: 1\r\n"
-                b"Connection: close\r\n\r\n<p>No")
-    good = plain(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfine")
-    server = httpd("event", balancer=False, conf=served(
-        [bad.url, f"http://127.0.0.1:{free_port()}", good.url],
-        settings="lbmethod=first retryon=503 retrybudget=100"))
-    server.expect(CONNECT_FAILED)
-    answer = fetch(server.port, "/farm/x")
-    assert (answer.status, answer.body, bad.accepted) == (200, b"fine", 1)
-    assert answer.header("Content-Type") is None and answer.header("X-Bad") is None
-
-
-def test_answers_that_nobody_can_replace_cost_no_budget(httpd, backends):
-    members = backends(2)
-    members.behave(0, status=503)
-    server = httpd("event", conf=served(
-        members.urls, settings="lbmethod=first retryon=503 retrybudget=10"))
-    api, other = Api(server), f"/farms/farm_one/members/127.0.0.1:{members.ports[1]}"
-    api.patch(other, on=False)
-    with Client(server.port, reconnect=True) as client:
-        assert {client.get("/farm/x").status for _ in range(300)} == {503}
-        api.patch(other, on=True)
-        assert [client.get("/farm/x").status for _ in range(10)] == [200] * 10
-    assert members.requests() == [310, 10]
-
-
-class Half:
-    """A member that answers 503 over uwsgi, half of it at once and the rest when it may."""
-
-    def __init__(self):
-        self._may = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"uwsgi://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        with self._listener, self._listener.accept()[0] as connection:
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 503 No\r\nX-Half: 1\r\nContent-Length: 10\r\n\r\nhalf,")
-            self._may.wait(60)
-            with contextlib.suppress(ConnectionError):
-                connection.sendall(b"half.")
-
-    def end(self):
-        self._may.set()
-
-
-def test_a_fallback_is_passed_on_after_a_discarded_answer(httpd, backends, balancer):
-    """The member that was to take over is full by the time that the answer has ended."""
-    half, members = Half(), backends(2)
-    server = httpd("event", balancer=balancer, modules=["proxy_uwsgi"], conf="LogLevel athena:debug\n"
-                   + f'<Proxy "balancer://farm_one">\nBalancerMember "{half.url}" route=a\n'
-                   + f'BalancerMember "{members.urls[0]}" route=b maxconn=1\n'
-                   + f'ProxySet stickysession=sid retryon=503 "fallback={members.urls[1]}/sorry"\n'
-                   + '</Proxy>\nProxyPass "/farm/" "http://farm_one/"\n')
-    server.expect(r"ATH0112|ATH0340")
-    members.behave(0, hold=True)
-
-    def ask(route):
-        return fetch(server.port, "/farm/x", headers={"Cookie": f"sid=1.{route}"})
-
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        first = pool.submit(ask, "a")
-        wait_until(lambda: server.lines("ATH0140.*route 'a'.*any other"), what="a successor")
-        second = pool.submit(ask, "b")
-        wait_until(lambda: Engine(server).column("inflight")[1] == 1, what="its place taken")
-        half.end()
-        answer = first.result()
-        members.release()
-        assert second.result().member == 0
-    assert (answer.status, answer.member, answer.header("X-Target")) == (200, 1, "/sorry")
-    assert answer.body and answer.header("X-Half") is None
-
-
-def test_trytimeout_bounds_an_attempt(httpd, backends, balancer):
-    members = backends(2)
-    members.behave(0, delay_ms=5000)
-    server = httpd("event", balancer=balancer, conf=served(members.urls, settings="trytimeout=200"))
-    server.expect(BROKEN)
-    statuses = [fetch(server.port, "/farm/x").status for _ in range(2)]
-    # Neither replayed nor a failure: 504 from the slow one, whichever came first.
-    assert sorted(statuses) == [200, 504]
-    assert Engine(server).farm()["usable"] == 2
-
-
-@pytest.mark.parametrize("members_that_hang", [1, 2])
-def test_a_timeout_that_takes_the_last_member_out(httpd, backends, balancer, members_that_hang):
-    """Nothing is usable then, for the request that finds out as for the next."""
-    members = backends(members_that_hang + 1)
-    *hanging, well = members.urls
-    for at in range(members_that_hang):
-        members.behave(at, delay_ms=3000)
-    farms = {"fallback": f"fallback={well}/outage", "forward": "forward=well", "nothing": ""}
-    server = httpd("event", balancer=balancer, conf=farm([well], name="well") + "".join(
-        served(hanging, path=f"/{name}/", name=name, each="retry=600",
-               settings=f"lbmethod=first trytimeout=100 failontimeout=On {setting}")
-        for name, setting in farms.items()))
-    server.expect(BROKEN + "|ATH0112")
-    for _ in range(2):
-        answer = fetch(server.port, "/fallback/x")
-        assert (answer.status, answer.header("X-Target")) == (200, "/outage")
-        answer = fetch(server.port, "/forward/x")
-        assert (answer.status, answer.header("X-Target")) == (200, "/x")
-        answer = fetch(server.port, "/nothing/x")
-        assert answer.status == 503 and int(answer.header("Retry-After")) > 1
-
-
 def test_come_again_when_somebody_can_serve(httpd, backends, balancer):
     """At once where members are usable, if not to this request; else when one is probed."""
     down, (well,) = f"http://127.0.0.1:{free_port()}", backends(1).urls
@@ -527,62 +327,6 @@ def test_a_fallback_that_nobody_is_at(httpd, backends, balancer):
             expected = (502, None) if name == "breaks" else (503, "60")
             assert (answer.status, answer.header("Retry-After")) == expected, name
             assert b"DNS lookup" not in answer.body
-
-
-def test_a_timeout_that_others_could_take_over_is_one(httpd, backends):
-    """The third member is well, but this request has been replayed; a POST may never be."""
-    members = backends(3)
-    server = httpd("event", conf=served(
-        members.urls, settings=f"lbmethod=first trytimeout=100 failontimeout=On "
-        f"fallback={members.urls[2]}/outage") + served(
-            members.urls[:1], path="/one/", name="farm_two",
-            settings=f"trytimeout=100 failontimeout=On fallback={members.urls[2]}/outage"))
-    server.expect(BROKEN)
-    for at in range(2):
-        members.behave(at, delay_ms=3000)
-    assert fetch(server.port, "/farm/x").status == 504
-    assert fetch(server.port, "/farm/x").member == 2
-    assert fetch(server.port, "/one/x", method="POST", body=b"once").status == 504
-
-
-def test_a_timeout_that_takes_the_member_of_a_session_out(httpd, backends):
-    """With `nofailover`, nobody else is usable for it."""
-    members = backends(2)
-    members.behave(0, delay_ms=3000)
-    conf = served(members.urls, settings="stickysession=sid nofailover=On trytimeout=100 "
-                  f"failontimeout=On fallback={members.urls[1]}/outage")
-    conf = conf.replace(f'"{members.urls[0]}"', f'"{members.urls[0]}" route=d')
-    server = httpd("event", conf=conf)
-    server.expect(BROKEN + "|ATH0112")
-    for _ in range(2):
-        answer = fetch(server.port, "/farm/x", headers={"Cookie": "sid=1.d"})
-        assert (answer.status, answer.header("X-Target")) == (200, "/outage")
-
-
-def test_trytimeout_bounds_the_wait_for_a_connection(httpd, backends, balancer):
-    """To a member that takes none; and for the only one there may be, while it is in use."""
-    members = backends(2)
-    members.behave(0, size=1000, slow_ms=500)
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as stack:
-        address = deaf.getsockname()
-        for _ in range(4):
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(address)
-        server = httpd("event", balancer=balancer, conf=ONE_CHILD + served(
-            [f"http://127.0.0.1:{address[1]}", members.urls[1]], each="connectiontimeout=60",
-            settings="lbmethod=first trytimeout=300") + served(
-                members.urls, name="busy", path="/busy/", each="max=1",
-                settings="lbmethod=first trytimeout=1000"))
-        server.expect(CONNECT_FAILED + "|AH00941")
-        assert fetch(server.port, "/farm/x", method="POST", body=b"once").member == 1
-    engine = Engine(server)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        takes_long = pool.submit(fetch, server.port, "/busy/x")
-        wait_until(lambda: members.total("now") == 1, what="the only connection is in use")
-        assert fetch(server.port, "/busy/x", method="POST", body=b"once").member == 1
-        assert takes_long.result().member == 0
-    assert engine.column("usable", "busy") == [True, True]
 
 
 def test_ejectafter_and_return(httpd, backends, balancer):

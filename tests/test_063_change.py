@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from harness.api import Api
 from harness.board import board_locked
+from harness.changed import ALLOWED, FARM, member, start
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -15,25 +16,11 @@ from harness.load import Load
 from harness.manager import edit
 from harness.waiting import free_port, wait_until
 
-FARM = "/farms/farm_one"
-ALLOWED = "AthMemberAllow http://127.0.0.0/8\n"
-
-
-def member(members, n):
-    return f"{FARM}/members/127.0.0.1:{members.ports[n]}"
-
 
 def shares(server, count=60):
     """How many of so many requests each member got, whichever children serve them."""
     went = [fetch(server.port, "/farm/x").member for _ in range(count)]
     return [went.count(n) for n in range(3)]
-
-
-def start(httpd, members, mpm="event", balancer=False, **options):
-    settings = options.pop("settings", "lbmethod=roundrobin")
-    conf = options.pop("conf", "")
-    return httpd(mpm, balancer=balancer, children=8,
-                 conf=served(members.urls, settings=settings, **options) + conf)
 
 
 def test_a_change_holds_for_the_next_request_of_each_child(httpd, backends, balancer):
@@ -251,87 +238,6 @@ def test_a_farm_that_is_gone_is_given_up(httpd, backends):
     assert len(server.lines("ATH0253")) == 2 and "circle" in server.lines("ATH0253")[1]
 
 
-def test_where_people_may_send_requests(httpd, backends):
-    members = backends(3)
-    server = start(httpd, members, conf="AthMemberAllow https://app.example:8443\n"
-                   "AthMemberAllow 10.0.0.0/8\n")
-    server.expect(r"ATH0254")
-    api = Api(server)
-    for url in ("http://127.0.0.1/", "https://app.example/", "http://app.example:8443/",
-                "https://app.example.evil:8443/", "http://10.evil/"):
-        for key, value in (("forward", url), ("fallback", url), ("fallback", f"redirect:{url}")):
-            said = api.refused(FARM, {key: value}, 403)
-            assert said == f"{url}: AthMemberAllow does not name this host"
-        api.refused(member(members, 0), {"forward": url}, 403)
-    one = api.get(FARM)
-    assert (one["forward"], one["fallback"]) == (None, None)
-    api.patch(FARM, forward="https://app.example:8443/x", fallback="redirect:http://10.1.2.3/")
-    # By default nowhere; the farm's own configuration needs no leave.
-    closed = start(httpd, members, settings="fallback=http://127.0.0.1:9/")
-    closed.expect(r"ATH0254")
-    api = Api(closed)
-    api.refused(FARM, {"forward": "http://10.1.2.3/"}, 403)
-    assert api.get(FARM)["fallback"] == "http://127.0.0.1:9/"
-
-
-# What is behind the last @ before the first / is the host, to httpd.
-TWO_HOSTS = ("?@", "#@", "?a@", "?x=1@", "?:p@", "@", "\\@", ";x@", "/?@", "/#@")
-
-
-def test_nobody_is_sent_to_another_host(httpd, backends):
-    """Wherever a URL is accepted, requests go to the host that is allowed, or fail."""
-    members, strangers = backends(3), backends(1)
-    server = start(httpd, members, conf=f"AthMemberAllow {members.urls[1]}\n")
-    server.expect("ATH0254|ATH0112")
-    api = Api(server)
-    api.patch(FARM, on=False)
-    for between in TWO_HOSTS:
-        url = f"{members.urls[1]}{between}127.0.0.1:{strangers.ports[0]}/"
-        wanted = [200] if between == "/?@" else [403, 422]
-        for path, key in ((FARM, "fallback"), (FARM, "forward"), (member(members, 0), "forward")):
-            assert api.ask("PATCH", path, {key: url}).status in wanted, (key, url)
-            fetch(server.port, "/farm/x")
-            api.patch(path, **{key: None})
-        line = f'n=farm_one,W="{url}"\n'.encode()
-        answer = fetch(server.port, "/athena/update/farm/", method="POST", body=line)
-        assert (answer.status == 200) == (between == "/?@"), (url, answer)
-        if between[0] in "?#":
-            said = api.refused(f"{FARM}/members", {"url": url}, 422, method="POST")
-            assert said == "url: must have a / before any ? or #"
-    assert strangers.requests() == [0]
-
-
-@pytest.mark.parametrize("restart", ["graceful", "full"])
-def test_targets_that_are_no_longer_allowed_are_given_up(httpd, backends, restart):
-    members = backends(3)
-    conf = served(members.urls, settings="fallback=http://127.0.0.1:9/own")
-    server = start(httpd, members, settings="fallback=http://127.0.0.1:9/own",
-                   conf="AthMemberAllow www.example app.example\n")
-    server.expect("ATH0431")
-    api = Api(server)
-    api.patch(FARM, forward="http://www.example/", fallback="redirect:http://www.example/x")
-    api.patch(member(members, 0), forward="http://www.example/y")
-    api.patch(member(members, 1), forward="http://app.example/")
-    server.conf = conf + "AthMemberAllow app.example\n"
-    server.graceful(alone=True) if restart == "graceful" else server.restart()
-    one = api.get(FARM)
-    assert (one["forward"], one["fallback"]) == (None, "http://127.0.0.1:9/own")
-    assert Engine(server).column("forward") == [None, "http://app.example/", None]
-    told = [line.split("ATH0431: ")[1] for line in server.lines("ATH0431")]
-    reason = "AthMemberAllow does not name this host"
-    given = "was set to at run time is given up"
-    assert told == [
-        f"farm farm_one: what forward {given}: forward=http://www.example/: http://www.example/: {reason}",
-        f"farm farm_one: what fallback {given}: fallback=redirect:http://www.example/x: "
-        f"http://www.example/x: {reason}",
-        f"farm farm_one: member 127.0.0.1:{members.ports[0]}: what forward {given}: "
-        f"forward=http://www.example/y: http://www.example/y: {reason}",
-    ]
-    # Nobody is told twice.
-    server.restart()
-    assert len(server.lines("ATH0431")) == 3
-
-
 BAD = {
     "no JSON": (b"{", 400, "the body is not JSON"),
     "no object": (b"[1]", 400, "the body must be a JSON object"),
@@ -506,77 +412,6 @@ def test_of_many_at_once_one_is_first(httpd, backends):
     assert len(api.events()) == 1
 
 
-def test_what_requests_find_out_is_an_event(httpd, backends):
-    members = backends(3, apart=True)
-    server = start(httpd, members, each="retry=1")
-    server.expect(CONNECT_FAILED)
-    members.kill(1)
-    api = Api(server)
-    wait_until(lambda: fetch(server.port, "/farm/x").status == 200 and api.events(), what="the end")
-    members.restart(1)
-    wait_until(lambda: fetch(server.port, "/farm/x").member == 1, what="its return")
-    told = [(event["member"], event["what"], event["who"], event["through"])
-            for event in api.events()]
-    name = f"127.0.0.1:{members.ports[1]}"
-    assert told[0] == (name, "up=off (was on)", "no connection", "health")
-    assert told[-1] == (name, "up=on (was off)", "an answer", "health")
-
-
-def test_who_changed_what_and_when(httpd, backends, balancer):
-    members = backends(3)
-    server = start(httpd, members, balancer=balancer,
-                   settings="lbmethod=roundrobin nonce=tested",
-                   conf='<Location "/balancer-manager">\nSetHandler balancer-manager\n</Location>\n')
-    server.expect(CONNECT_FAILED)
-    api = Api(server)
-    one = f"127.0.0.1:{members.ports[0]}"
-    api.patch(member(members, 0), weight=2.5, on=False)
-    api.patch(member(members, 0), weight=2.5)
-    api.patch(FARM, on=True)
-    edit(server.port, w=members.urls[0], w_status_D="0")
-    wait_until(lambda: len(api.events()) == 2, what="the edit among the events")
-    first, second = api.events()
-    assert first["what"] == "weight=2.50 (was 1.00), on=off (was on)"
-    assert (first["farm"], first["member"]) == ("farm_one", one)
-    assert (first["who"], first["through"]) == ("somebody from 127.0.0.1", "api")
-    assert first["at"].endswith("Z") and first["at"] <= second["at"]
-    assert second["what"] == "on=on (was off)"
-    assert second["through"] == ("mod_proxy" if balancer else "balancer-manager")
-    (line,) = server.lines("ATH0252.*through api")
-    assert f"farm farm_one: member {one}: weight=2.50 (was 1.00), on=off (was on), by " in line
-    server.restart()
-    assert api.events() == [first, second]
-
-
-def test_every_change_is_told_once(httpd, backends):
-    members = backends(2)
-    server = httpd("event", balancer=False, conf=ALLOWED + served(
-        members.urls[:1], settings="nonce=tested") + '<Location "/balancer-manager">\n'
-        "SetHandler balancer-manager\n</Location>\n")
-    api, one = Api(server), f"127.0.0.1:{members.ports[0]}"
-    added = f"127.0.0.1:{members.ports[1]}"
-    api.patch(FARM, fallback="http://127.0.0.1/", members={one: {"weight": 2}})
-    api.patch(member(members, 0), lbset=1)
-    assert api.ask("POST", f"{FARM}/members", {"url": members.urls[1]}).status == 201
-    assert api.ask("DELETE", f"{FARM}/members/{added}?force=1").status == 204
-    edit(server.port, w=members.urls[0], w_ls="2")
-    for way, line in [("update", f"h={one},l=3"), ("mirror", f"v=1\nh={one},l=4")]:
-        answer = fetch(server.port, f"/athena/{way}/phys/", method="POST", body=line.encode())
-        assert answer.status == 200
-    # What holds already is no change.
-    api.patch(member(members, 0), lbset=4)
-    told = [(event["member"], event["what"].split(" ")[0], event["through"], event["who"])
-            for event in api.events()]
-    who = "somebody from 127.0.0.1"
-    assert told == [
-        (one, "weight=2.00", "api", who), (None, "fallback=http://127.0.0.1/", "api", who),
-        (one, "lbset=1", "api", who), (added, "added", "api", who), (added, "removed", "api", who),
-        (one, "lbset=2", "balancer-manager", who), (one, "lbset=3", "update", who),
-        (one, "lbset=4", "update", who)]
-    lines = server.lines("ATH0252:|ATH0381:|ATH0382:")
-    assert [line.rsplit(", by ")[1] for line in lines] == [f"{who} through {told[2]}" for told in told]
-
-
 def test_what_a_browser_may_be_made_to_send(httpd, backends):
     members = backends(3)
     server = start(httpd, members)
@@ -590,14 +425,6 @@ def test_what_a_browser_may_be_made_to_send(httpd, backends):
     assert api.get(FARM)["on"] is True and api.events() == []
     own = {"Host": host, "Origin": f"http://{host}", "Sec_Fetch_Site": "same-origin"}
     assert api.ask("PATCH", FARM, {"on": False}, **own).status == 200
-
-
-def test_allowed_hosts_are_read(make_httpd, backends):
-    conf = farm(backends(1).urls)
-    server = make_httpd("event")
-    for args in ("10.0.0.0/33", "http://", "host:0", "*.example"):
-        said = server.refuses(conf + f"AthMemberAllow {args}\n")
-        assert f"AthMemberAllow {args}: must be [SCHEME://]HOST[:PORT]" in said
 
 
 def test_a_get_with_the_key_changes_states(make_httpd, backends):

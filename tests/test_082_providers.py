@@ -7,7 +7,7 @@ import pytest
 from harness import manager
 from harness.client import Client, Closed, fetch
 from harness.engine import Engine
-from harness.farms import farm, served
+from harness.farms import served
 from harness.httpd import CONNECT_FAILED
 from harness.load import ab, at_once
 from harness.plugin import compiled

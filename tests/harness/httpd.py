@@ -17,6 +17,8 @@ ONE_CHILD = ("StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n"
              "MinSpareThreads 1\nMaxSpareThreads 32\n")
 # What is said when a member does not take a connection: by stock httpd, and by us.
 CONNECT_FAILED = r"AH00940|AH00957|AH00959|AH01114|ATH0110"
+# And when one dies in mid answer.
+BROKEN = CONNECT_FAILED + r"|AH00898|AH01102|AH01097|AH01098|AH01084|AH10427|AH01110"
 # What stock httpd says when a member is disabled as a request is about to connect to it.
 TURNED_AWAY = r"AH00940|AH01114"
 
