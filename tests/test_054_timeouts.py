@@ -30,7 +30,8 @@ def test_a_timeout_that_takes_the_last_member_out(httpd, backends, balancer, mem
     *hanging, well = members.urls
     for at in range(members_that_hang):
         members.behave(at, delay_ms=3000)
-    farms = {"fallback": f"fallback={well}/outage", "forward": "forward=well", "nothing": ""}
+    farms = {"fallback": f"fallback={well}/outage", "forward": "forward=well",
+             "nothing": "forcerecovery=Off"}
     server = httpd("event", balancer=balancer, conf=farm([well], name="well") + "".join(
         served(hanging, path=f"/{name}/", name=name, each="retry=600",
                settings=f"lbmethod=first trytimeout=100 failontimeout=On {setting}")
