@@ -61,7 +61,7 @@ pub const PARAMS: &[Param] = &[
         |farm, text| put(&mut farm.retry_on, value::or("none", text, |text| value::list(text, &[500, 502, 503, 504]))
             .map(Option::unwrap_or_default))),
     farms("trytimeout", "trytimeout=MILLISECONDS|off", "off",
-        "bound of one attempt",
+        "bound of each wait of an attempt",
         |farm, text| put(&mut farm.try_timeout, value::or("off", text, |text| value::millis(text, 1..=3_600_000)))),
     farms("fallback", "fallback=[redirect:]URL|none", "none",
         "what answers when no member is usable",
@@ -266,7 +266,7 @@ pub struct FarmParams {
     pub retry_budget: u32,
     /// Status codes of answers that are replayed; empty: none.
     pub retry_on: Vec<u16>,
-    /// Bound of one attempt, in whole milliseconds; `None`: none of ours.
+    /// Bound of each wait of an attempt, in whole milliseconds; `None`: none of ours.
     pub try_timeout: Option<Duration>,
     /// What answers when no member is usable.
     pub fallback: Option<Fallback>,
