@@ -42,8 +42,8 @@ pub fn read_text(field: &[c_char]) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// All servers as httpd lists them, with their names: `main`, or the virtual host's name and port, numbered
-/// where that is not unique.
+/// All servers as httpd lists them, with their names: `main`, or the virtual host's name, in lower case, and
+/// port, numbered where that is not unique.
 ///
 /// # Safety
 /// `main` is the first of httpd's list.
@@ -76,7 +76,7 @@ unsafe fn server_name(s: *mut ffi::server_rec, main: *mut ffi::server_rec) -> St
             .addrs
             .as_ref()
             .map_or((*s).port, |address| address.host_port);
-        (text((*s).server_hostname), port)
+        (text((*s).server_hostname).to_ascii_lowercase(), port)
     };
     let mut name = if port == 0 {
         host
