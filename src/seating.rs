@@ -67,6 +67,7 @@ pub unsafe fn open_board(
         let (level, text) = match notice {
             Notice::SetAside { .. } => (Level::Warning, format!("ATH0011: {notice}")),
             Notice::ConfigurationWins { .. } => (Level::Notice, format!("ATH0385: {notice}")),
+            Notice::LeftBehind { .. } => (Level::Notice, format!("ATH0440: {notice}")),
         };
         log::server(level, main, &text);
     }

@@ -385,7 +385,40 @@ def test_the_engine_off_for_a_while_keeps_what_people_changed(httpd, backends, r
         # mod_proxy_balancer's members are those of the configuration.
         assert set(answers) == ({0, 1} if engine_is == "off" else {0, 1, 2})
     assert [[one[key] for key in keys] for one in engine.members()] == before
-    assert server.lines("ATH0385") == server.lines("ATH0380") == []
+    assert server.lines("ATH0385") == server.lines("ATH0380") == server.lines("ATH0440") == []
+
+
+@pytest.mark.parametrize("restart", ["graceful", "restart"])
+def test_a_farm_is_its_servers(httpd, backends, restart):
+    """In any case of the server's name; under another name it begins anew, and the log says so."""
+    members = backends(2)
+    served_there = served(members.urls[:1])
+
+    def conf(host):
+        return f"""{ALLOWED}
+            <VirtualHost *:${{ATH_PORT}}>
+              ServerName {host}
+              {served_there}
+            </VirtualHost>
+        """
+    server = httpd("event", conf=conf("www.shop.example"))
+    api, engine = Api(server), Engine(server)
+    add(api, members.urls[1])
+    api.patch(f"{MEMBERS}/{names(server)[0]}", drain=True)
+    api.patch(FARM, method="leastconn")
+    owner = f"www.shop.example:{server.port}"
+    for host in ("WWW.Shop.example", "www.shop.example"):
+        server.conf = conf(host)
+        server.graceful(alone=True)
+        assert engine.column("drain") == [True, False]
+        assert engine.farm()["server"] == owner
+    assert server.lines("ATH0440") == []
+    server.conf = conf("shop.example")
+    getattr(server, restart)()
+    assert engine.column("drain") == [False]
+    [line] = server.lines("notice.*ATH0440")
+    assert f"farm farm_one@{owner} is not" in line
+    assert "its members (2), members they added (1)" in line
 
 
 def test_maxconn_does_not_hold_with_the_engine_off(httpd, backends):

@@ -5,6 +5,7 @@
 mod board_support;
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use athena_engine::board::record::{MemberRecord, flags};
 use athena_engine::board::{
@@ -12,7 +13,7 @@ use athena_engine::board::{
 };
 use athena_engine::stats::expect;
 use athena_engine::{budget, lookout};
-use board_support::{farm, restarted};
+use board_support::{directory, farm, restarted, storage};
 
 fn opened(specs: &[FarmSpec]) -> (Board, Attached) {
     Board::open(Storage::Memory, 4, specs, 1).unwrap()
@@ -146,6 +147,58 @@ fn a_change_by_people_holds_until_its_configured_value_changes() {
     let silent = board.attach(std::slice::from_ref(&spec), 1).unwrap();
     assert_eq!(silent.notices, []);
     assert_eq!((admin.weight(), admin.lbset()), (300, 7));
+}
+
+#[test]
+fn what_people_changed_in_a_farm_that_goes_is_told() {
+    let at = |name, server: &str| FarmSpec {
+        server: server.into(),
+        seats: 2,
+        ..farm(name, &["http://a", "http://b"])
+    };
+    let left = |name: &str, changed, added| Notice::LeftBehind {
+        farm: name.into(),
+        server: "one".into(),
+        changed,
+        added,
+    };
+    let directory = directory("what_people_changed_in_a_farm_that_goes_is_told");
+    let all = |server| ["f", "g", "h"].map(|name| at(name, server));
+    let storage = storage(&directory);
+    let open = |server| Board::open(storage.clone(), 4, &all(server), 1).unwrap();
+    let (mut board, first) = open("one");
+    // A health check is not people.
+    let admin = &record(&first, 1, 0).admin;
+    admin.flags.store(flags::CHECK_FAILED, Relaxed);
+    record(&first, 0, 0).admin.weight.store(500, Relaxed);
+    record(&first, 0, 1).changed.route.set("r", "");
+    let second = board.attach(&all("one"), 1).unwrap();
+    assert_eq!(second.notices, []);
+    second.farms[2].record.cold.off.store(1, Relaxed);
+    let added = farm("", &["http://c"]).members.remove(0);
+    let (spec, seat) = (at("h", "one"), second.farms[2].seats[0]);
+    let held = board.lock(second.farms[2].id, Duration::ZERO).unwrap();
+    board.admit(&held, &spec, seat, 2, &added, "").unwrap();
+    drop(held);
+    let told = [left("f", 2, 0), left("h", 1, 1)];
+    let kept = std::fs::read(directory.join("athena.board")).unwrap();
+
+    let mut board = restarted(board);
+    assert_eq!(board.attach(&all("two"), 1).unwrap().notices, told);
+    // Once, also when a full start comes next.
+    let again = board.attach(&[at("f", "two")], 1).unwrap();
+    assert_eq!(again.notices, []);
+    board.close();
+    let (board, attached) = open("two");
+    assert_eq!(attached.notices, []);
+    board.close();
+
+    std::fs::write(directory.join("athena.board"), kept).unwrap();
+    let (board, attached) = open("one");
+    assert_eq!(attached.notices, []);
+    board.close();
+    let (_, attached) = open("two");
+    assert_eq!(attached.notices, told);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::added::{self, LoadedAdded};
 use super::directory::{Assigned, FarmEntry, Joined, Life};
 use super::error::{BoardError, Notice};
 use super::join::joined_url;
+use super::left;
 use super::load::{Loaded, LoadedFarm, LoadedMember};
 use super::lock::Deadline;
 use super::map::zero;
@@ -100,6 +101,7 @@ impl Board {
         });
         let oldest = self.view.slots.live().map(|live| live.generation).min();
         let assigned = next.advance(specs, oldest)?;
+        let notices = left::behind(self, &next);
         let counted = |farm: &FarmEntry| farm.table.is_some();
         let former: Vec<bool> = self.directory.farms.iter().map(counted).collect();
         self.go_on_with(next)?;
@@ -107,11 +109,13 @@ impl Board {
         self.mark_unused();
         self.restore_events(&import.loaded.events);
 
-        let mut attached = Attached::default();
+        let farms = Vec::with_capacity(assigned.len());
+        let mut attached = Attached { farms, notices };
         for (given, spec) in assigned.iter().zip(specs) {
             let seat = self.seat_farm(given, spec, &mut import, &mut attached.notices)?;
             attached.farms.push(seat);
         }
+        attached.notices.extend(left::over(&import.loaded));
         self.describe();
         Ok(attached)
     }

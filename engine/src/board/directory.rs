@@ -58,6 +58,13 @@ pub struct MemberEntry {
     pub added: bool,
 }
 
+impl MemberEntry {
+    /// The configuration has it: neither a seat nor one that took it.
+    pub fn is_configured(&self) -> bool {
+        !self.added && !is_spare(&self.url)
+    }
+}
+
 /// The records of a configured farm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assigned {

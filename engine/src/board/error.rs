@@ -110,6 +110,17 @@ pub enum Notice {
         /// What the configuration says, and is now in force.
         configured: String,
     },
+    /// A farm that people had changed is not configured any more.
+    LeftBehind {
+        /// The farm's name.
+        farm: String,
+        /// Its server's.
+        server: String,
+        /// The farm and members of its that people had set something of.
+        changed: usize,
+        /// Members that people had added.
+        added: usize,
+    },
 }
 
 /// A member's value that both the configuration and people set.
@@ -166,6 +177,19 @@ impl fmt::Display for Notice {
                     f,
                     ": {admin} set at run time gives way to the configuration's {configured}, which \
                      has changed"
+                )
+            }
+            Self::LeftBehind {
+                farm,
+                server,
+                changed,
+                added,
+            } => {
+                write!(
+                    f,
+                    "farm {farm}@{server} is not configured any more. Left behind: what people set of \
+                     the farm and its members ({changed}), members they added ({added}). The name of \
+                     its server is part of a farm's identity"
                 )
             }
         }

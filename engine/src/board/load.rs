@@ -35,6 +35,8 @@ pub struct Loaded {
 /// A farm's figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadedFarm {
+    /// It was configured last.
+    pub used: bool,
     /// Requests given a member.
     pub elected: u64,
     /// Requests given none.
@@ -183,12 +185,14 @@ impl Records {
 }
 
 fn farm(bytes: &Bytes) -> Result<Option<(String, String, LoadedFarm)>, Refusal> {
-    if bytes.u32(offset_of!(FarmRecord, cold.lifecycle)) == 0 {
+    let lifecycle = bytes.u32(offset_of!(FarmRecord, cold.lifecycle));
+    if lifecycle == 0 {
         return Ok(None);
     }
     let server = bytes.key(offset_of!(FarmRecord, identity.server), NAME_MAX)?;
     let name = bytes.key(offset_of!(FarmRecord, identity.name), NAME_MAX)?;
     let figures = LoadedFarm {
+        used: lifecycle == 1,
         elected: bytes.u64(offset_of!(FarmRecord, hot.elected)),
         refused: bytes.u64(offset_of!(FarmRecord, hot.refused)),
         off: bytes.u32(offset_of!(FarmRecord, cold.off)),

@@ -40,6 +40,8 @@ pub mod inflight;
 mod join;
 #[cfg(not(loom))]
 pub mod layout;
+#[cfg(not(loom))]
+mod left;
 pub mod limit;
 #[cfg(not(loom))]
 pub mod load;
