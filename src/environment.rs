@@ -122,6 +122,13 @@ pub unsafe fn settled(r: *mut ffi::request_rec, record: &Record) {
     };
     if record.attempts() == 0 {
         say(c"ATH_ATTEMPTS", 0);
+        if let Some(farm) = record.farm() {
+            // SAFETY: the caller's promise; the name lives as long as the configuration.
+            unsafe {
+                let environment = (*r).subprocess_env;
+                ffi::apr_table_addn(environment, c"ATH_FARM".as_ptr(), farm.c_name.as_ptr());
+            }
+        }
     }
     if record
         .farm()

@@ -221,6 +221,23 @@ def test_variables_count_the_attempts_and_name_the_last_member(httpd, backends):
     assert sorted(log) == sorted([*said, f"1 {dead} http://{dead} method"])
 
 
+def test_variables_name_the_farm_where_nothing_was_usable(httpd, backends):
+    members = backends(1)
+    fields = "%U %>s %{ATH_FARM}e %{ATH_ATTEMPTS}e %{ATH_MEMBER}e"
+    farms = {"nothing": "", "fallback": f"fallback={members.urls[0]}/outage",
+             "redirect": "fallback=redirect:http://a/", "elsewhere": f"forward={members.urls[0]}/f/"}
+    server = httpd("event", conf=f'CustomLog access.log "{fields}"\n' + "".join(
+        served(members.urls, name=name, path=f"/{name}/", each="status=+D", settings=setting)
+        for name, setting in farms.items()))
+    server.expect("ATH0112")
+    statuses = [fetch(server.port, f"/{name}/").status for name in farms]
+    assert statuses == [503, 200, 302, 200]
+    server.stop()
+    log = (server.directory / "access.log").read_text().splitlines()
+    assert sorted(log) == sorted(f"/{name}/ {status} {name} 0 -"
+                                 for name, status in zip(farms, statuses, strict=True))
+
+
 def test_debug_explains_every_choice(httpd, backends):
     members = backends(2)
     server = httpd("event", conf="LogLevel athena:debug\n" + served(members.urls))
