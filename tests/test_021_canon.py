@@ -61,6 +61,20 @@ def test_both_spellings_equal_a_direct_pass(ask):
     assert not differing
 
 
+@pytest.mark.parametrize(("slash", "base"), [("", "/j"), ("/", "/j/")])
+def test_a_members_path_equals_that_of_a_direct_pass(httpd, backends, balancer, slash, base):
+    members = backends(1)
+    url = members.urls[0] + base
+    server = httpd("event", balancer=balancer, conf=farm([url]) + "".join(
+        f'ProxyPass "/{road}{slash}" "{target}"\n' for road, target in (
+            ("direct", url), ("name", f"http://farm_one{slash}"),
+            ("balancer", f"balancer://farm_one{slash}"))))
+    for rest in ("", "x", "?y", "x?y") if slash else ("", "/", "/x", "?y"):
+        asked = [fetch(server.port, f"/{road}{slash}{rest}").header("X-Target")
+                 for road in ("direct", "name", "balancer")]
+        assert asked == asked[:1] * 3 and asked[0].startswith("/j"), (rest, asked)
+
+
 @pytest.mark.parametrize("rules", ["", "Require all granted"], ids=["no rules", "rules"])
 @pytest.mark.parametrize("line", ["DirectoryIndex index.php", "FallbackResource /index.php"])
 def test_a_request_that_mod_dir_takes_over(httpd, backends, balancer, tmp_path, line, rules):
