@@ -188,6 +188,8 @@ def test_an_output_that_cannot_be_written(httpd, tmp_path):
             said = "athctl: the output: No space left on device (os error 28)\n"
             assert (run.returncode, run.stderr) == (code, said), arguments
             key.unlink(missing_ok=True)
+            # What does not change is not told.
+            Api(server).patch("/farms/farm_one/members/127.0.0.1:9", weight=1)
             # As head(1) does it; nobody is told, and a monitoring system knows no other code.
             run = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
             assert (run.returncode, run.stderr) == (3 if code == 3 else 141, ""), arguments

@@ -67,7 +67,7 @@ def test_set(httpd, backends):
     members = backends(2)
     server = httpd("prefork", conf=named(members.urls, settings="lbmethod=roundrobin"))
     said = athctl(server, "set", "farm_one/m0", "weight=2.5", "lbset=0", "slowstart=none")
-    assert said == "lbset: 0 -> 0\nslowstart: none -> none\nweight: 1.0 -> 2.5\n"
+    assert said == "weight: 1.0 -> 2.5\n"
     assert Engine(server).column("weight") == [2.5, 1.0]
     assert athctl(server, "set", "farm_one/m1", "on=off") == "on: on -> off\n"
     assert {fetch(server.port, "/farm/x").member for _ in range(9)} == {0}
@@ -81,6 +81,8 @@ def test_set_of_several(httpd, backends):
     server = httpd("event", conf=named(members.urls))
     said = athctl(server, "set", "farm_one/m0", "farm_one/m1", "weight=2", "lbset=1")
     assert said == "".join(f"{name} lbset: 0 -> 1\n{name} weight: 1.0 -> 2.0\n" for name in ("m0", "m1"))
+    athctl(server, "set", "farm_one/m1", "lbset=2")
+    assert athctl(server, "set", "farm_one/m0", "farm_one/m1", "lbset=2") == "m0 lbset: 1 -> 2\n"
     line = athctl(server, "set", "farm_one/m0", "farm_one/m9", "weight=3", code=1)
     assert "422: farm farm_one has no member m9" in line
     assert Engine(server).column("weight") == [2.0, 2.0]

@@ -73,9 +73,12 @@ impl Farm {
     }
 }
 
-/// What the fields were and are, a line each.
+/// What the fields were and are that have changed, a line each.
 fn told(of: &str, fields: &Map<String, Value>, before: &Document, after: &Document) -> String {
-    let each = fields.keys().map(|key| {
+    let changed = fields
+        .keys()
+        .filter(|key| before.get(*key) != after.get(*key));
+    let each = changed.map(|key| {
         let shown = |of: &Document| of.get(key).map_or_else(String::new, plain);
         format!("{of}{key}: {} -> {}\n", shown(before), shown(after))
     });
