@@ -118,6 +118,19 @@ def test_monitor(httpd, backends, arguments, code, word):
         assert "'farm_two_unusable'=1;1;2;0;2" in said
 
 
+@pytest.mark.parametrize("arguments, code", [
+    (["status"], 1), (["monitor"], 3), (["--help"], 0), (["set", "f/m", "weight=2"], 1)])
+def test_no_password_is_told(arguments, code):
+    url = f"http://user:SECRET@127.0.0.1:{free_port()}/athena"
+    for more in ({"ATHENA_URL": url}, {}):
+        options = [] if more else ["--url", url]
+        run = subprocess.run([ATHCTL, *options, *arguments], env={**os.environ, **more},
+                             capture_output=True, text=True, timeout=60)
+        said = run.stdout + run.stderr
+        assert run.returncode == code and "SECRET" not in said, said
+        assert code == 0 or "http://127.0.0.1:" in said
+
+
 def test_monitor_without_an_engine():
     assert athctl(free_port(), "monitor", code=3).startswith("ATHENA UNKNOWN - http://127.0.0.1:")
 

@@ -31,6 +31,8 @@ const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 pub struct Api {
     agent: Agent,
     base: String,
+    /// The same as it is told: without user and password.
+    told: String,
 }
 
 impl Api {
@@ -49,7 +51,8 @@ impl Api {
             .build()
             .into();
         let base = server.url.trim_end_matches('/').to_owned();
-        Self { agent, base }
+        let told = without_user(&base);
+        Self { agent, base, told }
     }
 
     /// All farms, or the one of that name.
@@ -62,7 +65,7 @@ impl Api {
 
     /// What stands at a path.
     pub fn get(&self, path: &str) -> Result<Answer, Error> {
-        self.ask(Request::get(self.url(path)), String::new())
+        self.ask(path, Request::get(self.url(path)), String::new())
     }
 
     /// A document sent to a path, which must be as it was under that tag.
@@ -80,22 +83,21 @@ impl Api {
         if !document.is_empty() {
             request = request.header("Content-Type", "application/json");
         }
-        self.ask(request, document.to_owned())
+        self.ask(path, request, document.to_owned())
     }
 
     /// Lines of queries sent to a path.
     pub fn post_lines(&self, path: &str, lines: &str) -> Result<(), Error> {
         let request = Request::post(self.url(path)).header("Content-Type", "text/plain");
-        self.ask(request, lines.to_owned()).map(drop)
+        self.ask(path, request, lines.to_owned()).map(drop)
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    fn ask(&self, request: Builder, body: String) -> Result<Answer, Error> {
-        let url = request.uri_ref().map(ToString::to_string);
-        let url = url.unwrap_or_else(|| self.base.clone());
+    fn ask(&self, path: &str, request: Builder, body: String) -> Result<Answer, Error> {
+        let url = format!("{}{path}", self.told);
         let unreachable = |error| Error::Unreachable {
             url: url.clone(),
             error,
@@ -105,11 +107,11 @@ impl Api {
             .map_err(|error| unreachable(error.into()))?;
         let mut answer = self.agent.run(request).map_err(unreachable)?;
         let status = answer.status().as_u16();
-        let tag = answer
-            .headers()
-            .get("ETag")
-            .and_then(|tag| tag.to_str().ok());
-        let tag = tag.map(str::to_owned);
+        let header = |name| {
+            let value = answer.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let tag = header("ETag");
         let body = answer.body_mut().with_config().limit(ANSWER_MAX);
         let text = body.read_to_string().map_err(unreachable)?;
         if (200..300).contains(&status) {
@@ -166,6 +168,15 @@ fn segment(name: &str) -> PercentEncode<'_> {
     utf8_percent_encode(name, ESCAPED)
 }
 
+/// A URL without what stands before its host.
+fn without_user(url: &str) -> String {
+    let Some((before, host)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let scheme = before.split_once("://").map(|(scheme, _)| scheme);
+    scheme.map_or_else(|| host.to_owned(), |scheme| format!("{scheme}://{host}"))
+}
+
 /// The detail of a problem document (RFC 9457), or the text of a plain answer. Pages for browsers
 /// are left out: the status says it.
 fn one_line(text: &str) -> String {
@@ -192,5 +203,18 @@ mod tests {
         );
         assert_eq!(one_line("<!DOCTYPE html><p>Forbidden"), "");
         assert_eq!(one_line(""), "");
+    }
+
+    #[test]
+    fn no_password_is_told() {
+        for (url, told) in [
+            ("https://h:1/athena", "https://h:1/athena"),
+            ("https://u:p@h:1/athena", "https://h:1/athena"),
+            // No URLs, but secrets all the same.
+            ("http://u:p/q@r@h/athena", "http://h/athena"),
+            ("u:p@h/athena", "h/athena"),
+        ] {
+            assert_eq!(without_user(url), told);
+        }
     }
 }

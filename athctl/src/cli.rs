@@ -48,8 +48,8 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Server {
     /// Where the engine answers: the server and its AthPath
-    #[arg(long, global = true, env = "ATHENA_URL", value_hint = ValueHint::Url,
-          default_value = "http://localhost/athena")]
+    #[arg(long, global = true, env = "ATHENA_URL", hide_env_values = true,
+          value_hint = ValueHint::Url, default_value = "http://localhost/athena")]
     pub url: String,
     /// Longest wait for an answer, in seconds
     #[arg(long, global = true, default_value = "10", value_parser = seconds)]
