@@ -88,6 +88,19 @@ def test_set_of_several(httpd, backends):
     assert Engine(server).column("weight") == [2.0, 2.0]
 
 
+@pytest.mark.parametrize("arguments", [
+    ["set", "farm_one/m0", "weight=2"], ["drain", "farm_one/m0"], ["remove", "farm_one/m0"],
+    ["add", "farm_one", "http://127.0.0.1:10"], ["status"]])
+def test_no_redirect_is_followed(make_httpd, arguments):
+    """A change would become a read on its way, and be told as done."""
+    one = make_httpd("event", conf=named([DEAD])).start()
+    there = f"http://127.0.0.1:{one.port}/athena"
+    redirect = f"AthPath none\nRedirect permanent /athena {there}\n"
+    two = make_httpd("event", conf=redirect, modules=["alias"]).start()
+    line = athctl(two, *arguments, code=1)
+    assert f"{two.port}/athena/api/v1/farms" in line and f": 301: it is at {there}/api/v1/farms" in line
+
+
 def test_nobody_is_overwritten(httpd, backends):
     """Somebody changes the member between athctl's reading and its writing."""
     members = backends(1)

@@ -47,6 +47,8 @@ impl Api {
             .tls_config(tls)
             .timeout_global(Some(server.timeout))
             .http_status_as_error(false)
+            // A change that is redirected would be made a read, and look done.
+            .max_redirects(0)
             .user_agent(concat!("athctl/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
@@ -111,7 +113,7 @@ impl Api {
             let value = answer.headers().get(name)?.to_str().ok()?;
             Some(value.to_owned())
         };
-        let tag = header("ETag");
+        let (tag, location) = (header("ETag"), header("Location"));
         let body = answer.body_mut().with_config().limit(ANSWER_MAX);
         let text = body.read_to_string().map_err(unreachable)?;
         if (200..300).contains(&status) {
@@ -122,7 +124,10 @@ impl Api {
                 text,
             })
         } else {
-            let said = one_line(&text);
+            let said = location.map_or_else(
+                || one_line(&text),
+                |location| format!("it is at {}", without_user(&location)),
+            );
             Err(Error::Refused { url, status, said })
         }
     }
