@@ -156,6 +156,29 @@ def test_check_reads_what_httpd_reads(httpd):
     assert "ProxyPass http://farm_one:81/: a farm is named without" in said
 
 
+@pytest.mark.parametrize("engine", ["off", "on"])
+def test_check_tells_what_changes(httpd, engine):
+    """Before the engine is on, and with it, which has moved a virtual host's parameters to the main server."""
+    host = ('<VirtualHost 127.0.0.1:9>\nServerName {0}\n'
+            'ProxyPass "/" "balancer://farm_one/" {1}\n</VirtualHost>\n')
+    conf = farm([DEAD], settings="lbmethod=bybusyness timeout=3") + "".join([
+        '<Proxy "balancer://Farm_One/x">\nRequire all denied\n</Proxy>\n',
+        host.format("v", "failontimeout=On"), host.format("w", "lbmethod=bybusyness")])
+    server = httpd("event", engine=engine, conf=conf)
+    file = server.directory / "httpd.conf"
+    lines = file.read_text().splitlines()
+    of = lambda text: f"{file}:{next(n for n, line in enumerate(lines, 1) if text in line)}"
+    said = athctl(9, "check", file)
+    assert "-D DUMP_CONFIG" in said.splitlines()[0]
+    changes = [line for line in said.splitlines() if line.startswith("  changes  ")][4:]
+    road = 'ProxyPass "/" "balancer://farm_one/"'
+    assert len(changes) == 4 and changes[:1] + changes[2:3] == [
+        f"  changes  the rules of <Proxy balancer://Farm_One/x> ({of('Farm_One')}) hold for balancer://farm_one/, too",
+        f"  changes  failontimeout=On ({of('failontimeout')}) holds for all servers"], said
+    assert changes[1].startswith(f"  changes  {road}") and f"({of('failontimeout')}): lbmethod=bybusyness" in changes[1]
+    assert changes[3].startswith("  changes  timeout=3: ")
+
+
 def test_check_refuses_what_the_module_refuses(tmp_path):
     """One file, a part of a configuration."""
     part = tmp_path / "farm.conf"

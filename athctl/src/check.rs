@@ -2,8 +2,10 @@
 //!
 //! * [`source`] gets its lines, from httpd itself where it can tell;
 //! * [`lines`] reads them;
-//! * [`farms`] finds what they mean, [`whole`] what only shows in all of them.
+//! * [`farms`] finds what they mean, [`whole`] what only shows in all of them, [`changes`] what was
+//!   another thing before.
 
+mod changes;
 mod farms;
 mod lines;
 mod source;
@@ -12,11 +14,9 @@ mod whole;
 use std::path::Path;
 use std::process::ExitCode;
 
-use athena_engine::method;
-
 use crate::error::Error;
 use crate::output;
-use farms::{Farm, Findings, find};
+use farms::{Farm, Findings, Road, find};
 
 /// Parameters that another one makes use of; `None`: with any value but `off`.
 const READERS: [(&str, &str, Option<&str>); 6] = [
@@ -83,10 +83,6 @@ fn of_farm(farm: &Farm) -> Vec<String> {
         farm.title(),
         farm.place
     )];
-    let shown = |params: &[(String, String)]| {
-        let pairs = params.iter().map(|(key, value)| format!(" {key}={value}"));
-        pairs.collect::<String>()
-    };
     for member in &farm.members {
         lines.push(format!(
             "  member   {}{}",
@@ -94,14 +90,15 @@ fn of_farm(farm: &Farm) -> Vec<String> {
             shown(&member.params)
         ));
     }
-    if !farm.params.is_empty() {
-        lines.push(format!("  farm    {}", shown(&farm.params)));
+    let params: String = farm.lines.iter().map(|line| shown(&line.params)).collect();
+    if !params.is_empty() {
+        lines.push(format!("  farm    {params}"));
     }
-    for (place, road) in &farm.roads {
-        lines.push(format!("  reached  {road} ({place})"));
+    for Road { line, place, .. } in &farm.roads {
+        lines.push(format!("  reached  {line} ({place})"));
     }
     lines.extend(
-        changes(farm, method)
+        changes::of(farm, method)
             .into_iter()
             .map(|text| format!("  changes  {text}")),
     );
@@ -113,31 +110,9 @@ fn of_farm(farm: &Farm) -> Vec<String> {
     lines
 }
 
-/// What is another thing than under `mod_proxy_balancer`.
-fn changes(farm: &Farm, method: &str) -> Vec<String> {
-    let mut changes = Vec::new();
-    let stock = ["byrequests", "bybusyness", "bytraffic"].contains(&method);
-    if stock {
-        changes.push(format!(
-            "{method} keeps httpd's rule, on counters exact over all children"
-        ));
-    } else if method::by_name(method).is_none() {
-        changes.push(format!(
-            "the module that provides {method} is asked for each member; without it httpd does not start"
-        ));
-    }
-    changes.push(format!(
-        "http://{}/ names it too, in every proxied URL",
-        farm.name
-    ));
-    changes.push(
-        "a member in error is probed by one request after its retry=, not by all of them"
-            .to_owned(),
-    );
-    changes.push(
-        "a request broken before its answer is replayed at most once, and never a POST".to_owned(),
-    );
-    changes
+fn shown(params: &[(String, String)]) -> String {
+    let pairs = params.iter().map(|(key, value)| format!(" {key}={value}"));
+    pairs.collect()
 }
 
 /// What is written and does nothing.

@@ -39,10 +39,41 @@ pub struct Farm {
     pub declared: bool,
     pub place: Place,
     pub members: Vec<Member>,
-    /// `mod_proxy`'s parameters and ours, in order.
-    pub params: Pairs,
+    /// The lines with its parameters, in order.
+    pub lines: Vec<Params>,
     /// The lines that lead to it.
-    pub roads: Vec<(Place, String)>,
+    pub roads: Vec<Road>,
+    /// The sections with rules for it.
+    pub sections: Vec<Section>,
+}
+
+/// `mod_proxy`'s parameters and ours of one line.
+#[derive(Debug)]
+pub struct Params {
+    pub server: String,
+    pub place: Place,
+    pub params: Pairs,
+}
+
+/// A line that leads to a farm.
+#[derive(Debug)]
+pub struct Road {
+    pub server: String,
+    pub place: Place,
+    pub line: String,
+    pub url: String,
+    /// The target is known before `mod_proxy` looks for sections.
+    pub early: bool,
+    /// For its virtual host `mod_proxy` makes a balancer besides the main server's.
+    pub on_its_own: bool,
+}
+
+/// A `<Proxy>` section with rules.
+#[derive(Debug)]
+pub struct Section {
+    pub server: String,
+    pub place: Place,
+    pub url: String,
 }
 
 /// One member.
@@ -55,7 +86,8 @@ pub struct Member {
 impl Farm {
     /// The value that holds of a parameter: the last one written.
     pub fn param(&self, key: &str) -> Option<&str> {
-        find(&self.params, key)
+        let mut lines = self.lines.iter().rev();
+        lines.find_map(|line| find(&line.params, key))
     }
 
     /// Whether the value that holds of a parameter is this one, in any case.
@@ -122,6 +154,8 @@ struct Around<'a> {
     server: &'a str,
     proxy: Option<String>,
     location: Option<String>,
+    /// Within a section.
+    nested: bool,
 }
 
 impl<'a> Around<'a> {
@@ -130,6 +164,7 @@ impl<'a> Around<'a> {
             server,
             proxy: None,
             location: None,
+            nested: false,
         }
     }
 }
@@ -203,8 +238,9 @@ impl Walk {
                         server: server.to_owned(),
                         place: node.place.clone(),
                         members: Vec::new(),
-                        params: Vec::new(),
+                        lines: Vec::new(),
                         roads: Vec::new(),
+                        sections: Vec::new(),
                     });
                 }
             }
@@ -241,7 +277,9 @@ impl Walk {
                 self.refuse(node, why);
             }
             self.road(node, around);
+            self.section(node, around);
             let mut inner = around.clone();
+            inner.nested = true;
             let first = words::split(node.args.trim_end_matches('>')).next();
             let first = first.map(|word| word.into_owned());
             match node.name.to_ascii_lowercase().as_str() {
@@ -291,7 +329,11 @@ impl Walk {
                 url,
                 params: params.collect(),
             }),
-            None => farm.params.extend(params),
+            None => farm.lines.push(Params {
+                server: around.server.to_owned(),
+                place: node.place.clone(),
+                params: params.collect(),
+            }),
         }
     }
 
@@ -312,7 +354,34 @@ impl Walk {
         };
         match farm.members.iter_mut().rev().find(|m| m.url == member) {
             Some(member) => member.params.extend(params),
-            None => farm.params.extend(params),
+            None => farm.lines.push(Params {
+                server: around.server.to_owned(),
+                place: node.place.clone(),
+                params: params.collect(),
+            }),
+        }
+    }
+
+    /// A section that says more of a farm than its members and parameters.
+    fn section(&mut self, node: &Node, around: &Around<'_>) {
+        let is_rule = |line: &Node| {
+            let known = ["BalancerMember", "ProxySet", "AthParams"];
+            !known.iter().any(|name| line.is(name))
+        };
+        if !node.is("<Proxy") || !node.children.iter().any(is_rule) {
+            return;
+        }
+        let Some(url) = words::split(node.args.trim_end_matches('>')).next() else {
+            return;
+        };
+        let farm = self.farm_of(&url, around.server);
+        let farm = farm.and_then(|farm| self.known(around.server, &farm));
+        if let Some(farm) = farm.and_then(|farm| self.findings.farms.get_mut(farm)) {
+            farm.sections.push(Section {
+                server: around.server.to_owned(),
+                place: node.place.clone(),
+                url: url.into_owned(),
+            });
         }
     }
 
@@ -331,10 +400,21 @@ impl Walk {
             };
             let host = found.host.to_ascii_lowercase();
             let named = self.farm_of(url, around.server);
+            let is_pass = node.is("ProxyPass") || node.is("ProxyPassMatch");
+            let alone = self.alone.contains(around.server);
             if let Some(farm) = named.and_then(|farm| self.known(around.server, &farm)) {
                 if let Some(farm) = self.findings.farms.get_mut(farm) {
-                    let road = format!("{} {}", node.name, node.args);
-                    farm.roads.push((node.place.clone(), road));
+                    farm.roads.push(Road {
+                        server: around.server.to_owned(),
+                        place: node.place.clone(),
+                        line: format!("{} {}", node.name, node.args),
+                        url: url.to_owned(),
+                        early: is_pass || node.is("RewriteRule") && !around.nested,
+                        on_its_own: is_pass
+                            && found.is_balancer()
+                            && farm.server != around.server
+                            && !alone,
+                    });
                 }
                 continue;
             }

@@ -36,9 +36,9 @@ fn forwards(farms: &[Farm], server: &str) -> Option<(Place, String)> {
 
 /// What a farm and its members say.
 fn said(farm: &Farm) -> Vec<Forward> {
-    let members = farm.members.iter().map(|member| &member.params);
-    let values = members.chain([&farm.params]);
-    let values = values.filter_map(|params| find(params, "forward"));
+    let members = farm.members.iter();
+    let values = members.filter_map(|member| find(&member.params, "forward"));
+    let values = values.chain(farm.param("forward"));
     values
         .filter_map(|value| Forward::read(value).ok())
         .collect()

@@ -24,7 +24,7 @@ fn farms_members_and_the_roads_to_them() {
     assert_eq!(a.param("ejectafter"), Some("3"));
     assert_eq!(a.param("nofailover"), Some("On"));
     assert_eq!((a.roads.len(), b.roads.len()), (1, 1));
-    assert_eq!(a.roads[0].0.line, 9);
+    assert_eq!(a.roads[0].place.line, 9);
 }
 
 #[test]
