@@ -253,11 +253,38 @@ def test_a_farm_may_be_called_as_a_key_is(httpd):
     assert ask(server, f"{BALANCE}?f,f=%h") == ask(server, f"{BALANCE}?key,key=x,f=%h") == ["127.0.0.1:9"]
 
 
-def test_a_body_has_a_limit_of_its_own(httpd):
+def test_a_body_of_updates_has_limits_of_its_own(httpd):
     server = httpd("event", conf=farm([DEAD]))
     post = {"method": "POST", "body": b"h=127.0.0.1:9\n" * 20_001}
-    (line,) = ask(server, PHYS, 400, **post)
+    (line,) = ask(server, "/athena/mirror/phys/", 400, **post)
     assert line == f"position {20_000 * 14 + 1}: more than 20000 requests in one body"
+    (line,) = ask(server, PHYS, 413, **post)
+    assert line == "a body has at most 8192 bytes here"
+    (line,) = ask(server, BALANCE, 400, method="POST", body=b"farm_one\n" * 17)
+    assert line == "position 145: more than 16 requests in one body"
+
+
+def test_an_answer_is_bounded(httpd):
+    many = [f"http://127.0.0.1:{n}" for n in range(9, 509)]
+    server = httpd("event", conf="AthMaxEmbed 1000\n" + farm(many))
+    long = '%%{nosuch}s' + 'x' * 7900
+    assert len(ask(server, f'{PHYS}?n=farm_one,f="{long}"')) == 500
+    for query in ("&".join(["n=farm_one"] * 201), f'n=farm_one,f="{"%q" * 3000}"'):
+        (line,) = ask(server, PHYS, 413, method="POST", body=query.encode())
+        assert "at most" in line
+    # Then nothing is done.
+    body = b"v=1\nh=127.0.0.1:9,s=off\n" + b"n=farm_one\n" * 201
+    (line,) = ask(server, "/athena/mirror/phys/", 413, method="POST", body=body)
+    assert line == "a query is about at most 100000 farms and members"
+    assert Engine(server).farm()["members"][0]["on"] is True
+
+
+@pytest.mark.parametrize("body", [b"", b"n=farm_one"])
+def test_a_page_elsewhere_may_not_ask_by_post(httpd, body):
+    server = httpd("event", conf=farm([DEAD]))
+    for header in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert len(ask(server, PHYS, 403, method="POST", body=body, headers=header)) == 1
+    assert len(ask(server, PHYS, method="POST", body=body)) == 1
 
 
 def test_a_query_may_not_be_longer_than_8192_bytes(httpd):

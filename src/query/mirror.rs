@@ -27,6 +27,16 @@ impl<'q> Ready<'q> {
         })
     }
 
+    /// How many farms and members it is about.
+    pub fn subjects(&self) -> usize {
+        match self {
+            Self::Members(members) => members.len(),
+            Self::Farms(farms) => farms.len(),
+            Self::Version => 0,
+            Self::Line(line) => line.subjects(),
+        }
+    }
+
     /// Writes the state that was asked for.
     pub fn write(&self, to: &mut String) {
         match self {

@@ -33,10 +33,28 @@ impl From<QueryError> for Refusal {
     }
 }
 
+/// Most farms and members that all requests together may be about, each as often as it is named: five
+/// for each line that a body has room for.
+const SUBJECTS_MAX: usize = 5 * BODY_REQUESTS_MAX;
+/// Longest answer, in bytes. An answer stands in the child's memory as a whole; this is room for the
+/// default line of each of [`SUBJECTS_MAX`].
+const ANSWER_MAX: usize = 16 << 20;
+
 /// One answer, line by line.
 struct Answer {
     status: c_int,
     text: String,
+}
+
+impl Answer {
+    /// Whether what was written so far may be sent.
+    fn fits(&self) -> Result<(), Refusal> {
+        if self.text.len() <= ANSWER_MAX {
+            return Ok(());
+        }
+        let reason = format!("an answer has at most {ANSWER_MAX} bytes: ask for less at once");
+        Err(Refusal::new(ffi::HTTP_REQUEST_ENTITY_TOO_LARGE, reason))
+    }
 }
 
 /// A request whose farms and members are found.
@@ -45,6 +63,18 @@ enum Ready<'q> {
     Status(status::Ready),
     Update(Box<update::Ready<'q>>),
     Mirror(mirror::Ready<'q>),
+}
+
+impl Ready<'_> {
+    /// How many farms and members it is about.
+    fn subjects(&self) -> usize {
+        match self {
+            Self::Balance(_) => 1,
+            Self::Status(status) => status.subjects(),
+            Self::Update(update) => update.subjects(),
+            Self::Mirror(mirror) => mirror.subjects(),
+        }
+    }
 }
 
 /// Answers a query: of a GET's URL, or of a POST's body.
@@ -90,18 +120,22 @@ unsafe fn ask(r: *mut ffi::request_rec, kind: Kind) -> Result<Answer, Refusal> {
     }
 }
 
-/// A body takes the place of the query; without one, the query counts.
+/// A body takes the place of the query; without one, the query counts. Long bodies are for those who
+/// send the state of a whole engine.
 unsafe fn post(r: *mut ffi::request_rec, kind: Kind) -> Result<Answer, Refusal> {
     // SAFETY: the caller's promise.
     unsafe {
-        let body = body::read(r, BODY_MAX)?;
+        crate::paths::own_origin(r)?;
+        let mut limits = limits(r);
+        let mut most = QUERY_MAX;
+        if let Kind::Update(_) | Kind::Mirror(_) = kind {
+            limits.requests = BODY_REQUESTS_MAX;
+            most = BODY_MAX;
+        }
+        let body = body::read(r, most)?;
         if body.is_empty() {
             return ask(r, kind);
         }
-        let limits = Limits {
-            requests: BODY_REQUESTS_MAX,
-            ..limits(r)
-        };
         lines(r, kind, &Text::of_body(&body)?, limits)
     }
 }
@@ -115,17 +149,24 @@ unsafe fn lines(
 ) -> Result<Answer, Refusal> {
     let requests = query::parse(kind, text, limits)?;
     let mut ready = Vec::with_capacity(requests.len());
+    let mut subjects = 0;
     for request in requests {
         if request.kind() != kind {
             // SAFETY: the caller's promise.
             unsafe { may(r, request.kind())? };
         }
-        ready.push(match request {
+        let found = match request {
             Request::Balance(balance) => Ready::Balance(balance::Ready::of(balance)?),
             Request::Status(status) => Ready::Status(status::Ready::of(&status)?),
             Request::Update(update) => Ready::Update(Box::new(update::Ready::of(*update)?)),
             Request::Mirror(mirror) => Ready::Mirror(mirror::Ready::of(mirror)?),
-        });
+        };
+        subjects += found.subjects();
+        if subjects > SUBJECTS_MAX {
+            let reason = format!("a query is about at most {SUBJECTS_MAX} farms and members");
+            return Err(Refusal::new(ffi::HTTP_REQUEST_ENTITY_TOO_LARGE, reason));
+        }
+        ready.push(found);
     }
     let updates = ready.iter().filter_map(|ready| match ready {
         Ready::Update(update) | Ready::Mirror(mirror::Ready::Line(update)) => Some(update.as_ref()),
@@ -141,12 +182,13 @@ unsafe fn lines(
         match request {
             // SAFETY: the caller's promise.
             Ready::Balance(balance) => unsafe { balance.run(r, &mut answer) },
-            Ready::Status(status) => status.write(&mut answer.text),
+            Ready::Status(status) => status.write(&mut answer)?,
             Ready::Update(update) | Ready::Mirror(mirror::Ready::Line(update)) => {
                 update.write(&mut updated, &mut answer.text);
             }
             Ready::Mirror(mirror) => mirror.write(&mut answer.text),
         }
+        answer.fits()?;
     }
     Ok(answer)
 }

@@ -1,9 +1,9 @@
 //! How farms and members are, one line each.
 
-use athena_engine::query::{Format, Of, Status};
+use athena_engine::query::{Format, Of, Status, Subject};
 
-use super::find;
 use super::subject::{OfEngine, OfFarm, OfMember};
+use super::{Answer, find};
 use crate::change::Refusal;
 use crate::farm::{Farm, Member};
 
@@ -32,25 +32,30 @@ impl Ready {
         Ok(Self { lines, format })
     }
 
-    /// Writes the lines.
-    pub fn write(&self, to: &mut String) {
+    /// How many lines there will be.
+    pub fn subjects(&self) -> usize {
         match &self.lines {
-            Lines::Members(members) => {
-                for (farm, member) in members {
-                    self.format.write(&OfMember::new(farm, member), to);
-                    to.push('\n');
-                }
-            }
-            Lines::Farms(farms) => {
-                for farm in farms {
-                    self.format.write(&OfFarm::new(farm), to);
-                    to.push('\n');
-                }
-            }
-            Lines::Engine => {
-                self.format.write(&OfEngine::new(), to);
-                to.push('\n');
-            }
+            Lines::Members(members) => members.len(),
+            Lines::Farms(farms) => farms.len(),
+            Lines::Engine => 1,
         }
+    }
+
+    /// Writes the lines, as far as they fit.
+    pub fn write(&self, answer: &mut Answer) -> Result<(), Refusal> {
+        match &self.lines {
+            Lines::Members(members) => members
+                .iter()
+                .try_for_each(|(farm, member)| self.line(&OfMember::new(farm, member), answer)),
+            Lines::Farms(farms) => farms
+                .iter()
+                .try_for_each(|farm| self.line(&OfFarm::new(farm), answer)),
+            Lines::Engine => self.line(&OfEngine::new(), answer),
+        }
+    }
+    fn line(&self, subject: &impl Subject, answer: &mut Answer) -> Result<(), Refusal> {
+        self.format.write(subject, &mut answer.text);
+        answer.text.push('\n');
+        answer.fits()
     }
 }

@@ -41,6 +41,11 @@ impl<'q> Ready<'q> {
         Ok(Self { of, key, what })
     }
 
+    /// How many farms and members it is about.
+    pub fn subjects(&self) -> usize {
+        self.of.len()
+    }
+
     /// Without the end of errors that were found here: whoever says up means that people did not say
     /// down.
     pub fn leaving_errors(mut self) -> Self {

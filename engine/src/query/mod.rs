@@ -39,15 +39,15 @@ pub use update::{Update, What};
 
 /// Longest query string, in bytes.
 pub const QUERY_MAX: usize = 8192;
-/// Longest body, in bytes.
+/// Longest body of updates or of a mirror's lines, in bytes.
 pub const BODY_MAX: usize = 4 << 20;
-/// Most requests in a body.
+/// Most requests in such a body.
 pub const BODY_REQUESTS_MAX: usize = 20_000;
 
 /// What one query may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most requests: `AthMaxEmbed` in a query, [`BODY_REQUESTS_MAX`] in a body.
+    /// Most requests: `AthMaxEmbed`, or [`BODY_REQUESTS_MAX`].
     pub requests: usize,
     /// `AthAllowDiverseMulti`: requests of different kinds.
     pub diverse: bool,
