@@ -11,6 +11,7 @@ use athena_engine::config::param::MemberParams;
 use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
 use athena_engine::config::words;
+use athena_engine::cookie;
 
 use crate::conf::{self, BoardFile, EnginePath, ServerConf, UpdateKey};
 use crate::guard::guard;
@@ -364,9 +365,9 @@ fn update_key(line: &Line) -> Reading {
     let path = source.strip_prefix("file:").filter(|path| !path.is_empty());
     let path =
         path.ok_or("AthUpdateKey: the key must stand in a file, named as file:PATH; or none")?;
-    let key = std::fs::read_to_string(line.path(path))
-        .map_err(|error| format!("AthUpdateKey {source}: cannot be read: {error}"))?;
-    let key = key.trim();
+    let key = cookie::secret(&line.path(path))
+        .map_err(|error| format!("AthUpdateKey {source}: {error}"))?;
+    let key = str::from_utf8(&key).unwrap_or_default().trim();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     if !(16..=128).contains(&key.len()) || !key.bytes().all(plain) {
         return Err(format!(

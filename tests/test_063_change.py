@@ -1,6 +1,7 @@
 """Changes over the API: in all children, over restarts, all or nothing, for whom it is meant."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
@@ -427,10 +428,16 @@ def test_what_a_browser_may_be_made_to_send(httpd, backends):
     assert api.ask("PATCH", FARM, {"on": False}, **own).status == 200
 
 
+def update_key(server, name="update.key", key="correct-horse-battery\n", mode=0o640):
+    path = server.directory / name
+    path.write_text(key)
+    path.chmod(mode)
+
+
 def test_a_get_with_the_key_changes_states(make_httpd, backends):
     members = backends(3)
     server = make_httpd("event", conf=served(members.urls) + "AthUpdateKey file:update.key\n")
-    (server.directory / "update.key").write_text("correct-horse-battery\n")
+    update_key(server)
     server.start()
     server.expect(r"ATH0280")
     query = f"/athena/update/phys/?h=127.0.0.1:{members.ports[0]},s=off"
@@ -439,6 +446,16 @@ def test_a_get_with_the_key_changes_states(make_httpd, backends):
     assert Engine(server).column("on") == [True, True, True]
     assert fetch(server.port, query + ",k=correct-horse-battery").status == 200
     assert Engine(server).column("on") == [False, True, True]
+    # Each change has its own, and none is wrong.
+    right, names = ",k=correct-horse-battery", [f"h=127.0.0.1:{port}" for port in members.ports]
+    for second in ("s=off", "s=off,k=x", "load=1,k=x"):
+        for both in ((f"s=on{right}", second), (second, f"s=on{right}")):
+            query = "&".join(f"{name},{what}" for name, what in zip(names, both))
+            assert fetch(server.port, f"/athena/update/phys/?{query}").status == 403, query
+    assert Engine(server).column("on") == [False, True, True]
+    query = f"{names[0]},s=on{right}&{names[1]},s=off{right}&{names[2]},load=1"
+    assert fetch(server.port, f"/athena/update/phys/?{query}").status == 200
+    assert Engine(server).column("on") == [True, False, True]
 
 
 def test_a_virtual_host_does_without_the_main_servers_key(make_httpd, backends):
@@ -446,7 +463,7 @@ def test_a_virtual_host_does_without_the_main_servers_key(make_httpd, backends):
     server = make_httpd("event", conf=farm(members.urls) + "AthUpdateKey file:update.key\n" + "".join(
         f"<VirtualHost *:${{ATH_PORT}}>\nServerName {name}\n{line}</VirtualHost>\n"
         for name, line in (("localhost", ""), ("keyless.localhost", "AthUpdateKey none\n"))))
-    (server.directory / "update.key").write_text("correct-horse-battery\n")
+    update_key(server)
     server.start()
     server.expect("ATH0280")
     query = f"/athena/update/phys/?h=127.0.0.1:{members.ports[0]},s=off"
@@ -460,10 +477,14 @@ def test_a_virtual_host_does_without_the_main_servers_key(make_httpd, backends):
 def test_keys_are_read(make_httpd, backends):
     conf = farm(backends(1).urls)
     server = make_httpd("event")
-    (server.directory / "short").write_text("short")
+    update_key(server, "short", "short")
+    update_key(server, "open", mode=0o644)
+    os.mkfifo(server.directory / "pipe", 0o600)
     assert "must stand in a file" in server.refuses(conf + "AthUpdateKey secret\n")
     assert "cannot be read" in server.refuses(conf + "AthUpdateKey file:nosuch\n")
     assert "must be 16 to 128" in server.refuses(conf + "AthUpdateKey file:short\n")
+    assert "has mode 0644" in server.refuses(conf + "AthUpdateKey file:open\n")
+    assert "must be a regular file" in server.refuses(conf + "AthUpdateKey file:pipe\n")
 
 
 def test_the_first_of_a_name_stays_the_first(httpd, backends, directory):

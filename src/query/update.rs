@@ -152,10 +152,9 @@ pub unsafe fn all<'a>(
     let said = match wishes.as_slice() {
         [] => Vec::new(),
         wishes => {
-            let mut keys = updates.iter().filter_map(|update| update.key.as_deref());
             // SAFETY: the caller's promise.
             unsafe {
-                may_change(r, keys.next())?;
+                may_change(r, &updates)?;
                 change::apply(wishes, &Author::of(r, "update"))?
             }
         }
@@ -166,18 +165,20 @@ pub unsafe fn all<'a>(
     Ok(said)
 }
 
-/// A GET carries statistics only, unless it has the key.
-unsafe fn may_change(r: *mut ffi::request_rec, key: Option<&str>) -> Result<(), Refusal> {
+/// A GET carries statistics only, unless each change has the key; nor may any other one be wrong.
+unsafe fn may_change(r: *mut ffi::request_rec, updates: &[&Ready<'_>]) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
     let (method, server) = unsafe { ((*r).method_number, (*r).server) };
     let expected = ServerConf::of(server).and_then(|conf| conf.update_key.as_ref());
-    let has_key = || {
-        let (Some(UpdateKey::Key(expected)), Some(key)) = (expected, key) else {
-            return false;
-        };
-        bool::from(expected.as_bytes().ct_eq(key.as_bytes()))
+    let is_key = |key: &str| match expected {
+        Some(UpdateKey::Key(expected)) => expected.as_bytes().ct_eq(key.as_bytes()).into(),
+        _ => false,
     };
-    if method == ffi::M_POST || has_key() {
+    let may = |update: &&Ready<'_>| match update.key.as_deref() {
+        Some(key) => is_key(key),
+        None => !update.what.is_change(),
+    };
+    if method == ffi::M_POST || updates.iter().all(may) {
         return Ok(());
     }
     let reason = "a GET carries statistics only: a change needs POST, or the key of AthUpdateKey";

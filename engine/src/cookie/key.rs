@@ -90,24 +90,32 @@ impl Key {
     /// A key by its file.
     ///
     /// # Errors
-    /// As [`Key::new`]; the file cannot be read, is not a regular one, or is everybody's.
+    /// As [`Key::new`] and [`secret`].
     pub fn read(id: &str, path: &Path) -> Result<Self, KeyError> {
-        // A pipe without a writer would keep the server from starting.
-        let mut options = File::options();
-        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
-        let file = options.open(path)?;
-        let about = file.metadata()?;
-        if !about.is_file() {
-            return Err(KeyError::NotRegular);
-        }
-        if about.mode() & WORLD != 0 {
-            return Err(KeyError::Open(about.mode() & 0o7777));
-        }
-        let mut secret = Vec::new();
-        // One more than allowed, and what ends a line, tell a longer file from one that fits.
-        file.take(SECRET_MAX as u64 + 3).read_to_end(&mut secret)?;
-        Self::new(id, &secret)
+        Self::new(id, &secret(path)?)
     }
+}
+
+/// What stands in a file that is to be secret, as far as a key may be long.
+///
+/// # Errors
+/// The file cannot be read, is not a regular one, or is everybody's.
+pub fn secret(path: &Path) -> Result<Vec<u8>, KeyError> {
+    // A pipe without a writer would keep the server from starting.
+    let mut options = File::options();
+    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(KeyError::NotRegular);
+    }
+    if about.mode() & WORLD != 0 {
+        return Err(KeyError::Open(about.mode() & 0o7777));
+    }
+    let mut secret = Vec::new();
+    // One more than allowed, and what ends a line, tell a longer file from one that fits.
+    file.take(SECRET_MAX as u64 + 3).read_to_end(&mut secret)?;
+    Ok(secret)
 }
 
 /// Secrets are nobody's to print.

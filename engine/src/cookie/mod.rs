@@ -18,7 +18,7 @@ mod sign;
 
 pub use claims::{Claims, FARMS_MAX};
 pub use handle::{NONCE, is_handle};
-pub use key::{Key, KeyError, Keys};
+pub use key::{Key, KeyError, Keys, secret};
 pub use settings::{Mode, Settings};
 pub use sign::COOKIE_MAX;
 
