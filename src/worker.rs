@@ -6,6 +6,8 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use athena_engine::config::param;
+
 use crate::farm::Farm;
 use crate::memory::Locked;
 use crate::naming::{self, text};
@@ -96,7 +98,8 @@ impl Draft {
             // What is 0 here counts as never made.
             shared.updated = ffi::apr_time_now();
             for (key, value) in native {
-                set(shared, key, value).ok_or_else(|| format!("{key}={value}: not allowed"))?;
+                let shown = param::shown(key, value);
+                set(shared, key, value).ok_or_else(|| format!("{key}={shown}: not allowed"))?;
             }
             if let Some(time) = farm.params.try_timeout {
                 outcome::limit(draft.worker, time);

@@ -145,6 +145,8 @@ def test_refusals_change_nothing(httpd, backends):
     assert "belongs to the farm" in refused({"url": other, "lbmethod": "hash"}, 422)
     assert refused({"url": other, "weight": [1]}, 422) == "weight=[1]: must be a number, or a text"
     assert refused({"url": other, "name": 7}, 422) == "name=7: must be a text"
+    for secret in ("7" * 64, "7" * 600, 77777, "77777\n"):
+        assert "777" not in refused({"url": other, "secret": secret}, 422)
     for field, value in (("forward", "http://169.254.169.254/"), ("agent", "169.254.169.254:80")):
         assert "AthMemberAllow" in refused({"url": other, field: value}, 403)
     assert "no farm of this name" in refused({"url": other, "forward": "nosuch"}, 422)

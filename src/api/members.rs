@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use athena_engine::change::Kind;
 use athena_engine::config::addition;
+use athena_engine::config::param::ParamError;
 use serde_json::Value;
 
 use super::{change, document, tag, view::MemberView};
@@ -33,12 +34,13 @@ pub unsafe fn post(r: *mut ffi::request_rec, farm: &Farm) -> Result<c_int, Refus
             (_, Value::String(text)) => text.clone(),
             (Kind::Switch, Value::Bool(on)) => if *on { "on" } else { "off" }.to_owned(),
             (Kind::Number, Value::Number(value)) => change::number(value),
-            (Kind::Text, value) => {
-                return Err(Refusal::invalid(format!("{name}={value}: must be a text")));
-            }
             (kind, value) => {
-                let must = format!("must be {}, or a text", kind.word());
-                return Err(Refusal::invalid(format!("{name}={value}: {must}")));
+                let must = match kind {
+                    Kind::Text => "must be a text".to_owned(),
+                    kind => format!("must be {}, or a text", kind.word()),
+                };
+                let value = value.to_string();
+                return Err(Refusal::invalid(ParamError::value(name, &value, must)));
             }
         };
         texts.push((name.as_str(), text));

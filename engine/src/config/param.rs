@@ -247,9 +247,18 @@ impl ParamError {
     pub fn value(key: &str, value: &str, must: Must) -> Self {
         Self::Value {
             key: key.to_owned(),
-            value: value.to_owned(),
+            value: shown(key, value).to_owned(),
             must,
         }
+    }
+}
+
+/// A value as an error may tell it.
+pub fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    if key.eq_ignore_ascii_case("secret") {
+        "…"
+    } else {
+        value
     }
 }
 
