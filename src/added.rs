@@ -200,7 +200,7 @@ fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
         change::allowed(farm, url)?;
     }
     if let Some(agent) = &line.params.agent {
-        change::allowed_agent(farm, agent)?;
+        change::allowed_agent(farm, url, agent)?;
     }
     let draft = Draft::new(farm, url, &line.native).map_err(Refusal::invalid)?;
     Ok(Newcomer {

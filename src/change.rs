@@ -13,6 +13,7 @@ use athena_engine::change::{FarmChange, FarmState, MemberChange, MemberState};
 use athena_engine::config::allow::Allowed;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::Fallback;
+use athena_engine::config::target::Target;
 use athena_engine::method::Anew;
 
 use crate::conf::ServerConf;
@@ -372,13 +373,13 @@ pub fn allowed(farm: &Farm, url: &str) -> Result<(), Refusal> {
     leave(farm, url, |hosts| hosts.allows(url))
 }
 
-/// Whether people may have an agent asked there: the member's own host, or another that is named,
-/// whatever the port.
-pub fn allowed_agent(farm: &Farm, agent: &Address) -> Result<(), Refusal> {
-    match agent.of("") {
-        ("", _) => Ok(()),
-        (host, _) => leave(farm, host, |hosts| hosts.names(host)),
-    }
+/// Whether people may have the agent of a member asked there.
+pub fn allowed_agent(farm: &Farm, url: &str, agent: &Address) -> Result<(), Refusal> {
+    let own = Target::parse_strict(url).map_or("", |target| target.host);
+    let (host, port) = agent.of(own);
+    leave(farm, &format!("{host}:{port}"), |hosts| {
+        hosts.names(host, port)
+    })
 }
 
 fn leave(farm: &Farm, what: &str, by: impl FnOnce(&Allowed) -> bool) -> Result<(), Refusal> {

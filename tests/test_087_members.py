@@ -210,6 +210,19 @@ def test_a_farm_that_an_added_member_forwards_to_may_go(httpd, backends):
         assert fetch(server.port, "/farm/x;sid=1.b").member == 0
 
 
+def test_an_agents_port_is_named_too(httpd, backends):
+    members = backends(1)
+    server = start(httpd, members.urls,
+                   conf=f"AthMemberAllow http://127.0.0.1:{members.ports[0]} 127.0.0.1:9\n")
+    server.expect("ATH0254")
+    api, url = Api(server), members.urls[0]
+    for agent in (":10", "127.0.0.1:10"):
+        said = api.refused(MEMBERS, {"url": f"{url}/a", "agent": agent}, 403, method="POST")
+        assert said == "127.0.0.1:10: AthMemberAllow does not name this host"
+    for agent in (":9", "127.0.0.1:9"):
+        add(api, f"{url}/{agent[0]}", agent=agent)
+
+
 def test_nobody_may_add_without_leave(httpd, backends):
     members = backends(2)
     server = start(httpd, members.urls[:1], conf="")

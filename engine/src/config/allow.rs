@@ -88,9 +88,12 @@ impl Allowed {
             .is_some_and(|target| self.0.iter().any(|entry| entry.allows(&target)))
     }
 
-    /// Whether this host is named, for whatever scheme and port.
-    pub fn names(&self, host: &str) -> bool {
-        self.0.iter().any(|entry| entry.host.is(host))
+    /// Whether this host is named with this port, or with any, for whatever scheme.
+    pub fn names(&self, host: &str, port: u16) -> bool {
+        let same = |entry: &Entry| entry.port.is_none_or(|own| own == port);
+        self.0
+            .iter()
+            .any(|entry| entry.host.is(host) && same(entry))
     }
 }
 
@@ -229,6 +232,15 @@ mod tests {
             }
         }
         assert!(!Allowed::default().allows("http://localhost/"));
+        let allowed = Allowed::parse("http://10.0.0.0/8:80 10.0.0.0/8:9 app.example").unwrap();
+        for (host, port, is) in [
+            ("10.0.0.1", 9, true),
+            ("10.0.0.1", 10, false),
+            ("app.example", 10, true),
+            ("evil.example", 9, false),
+        ] {
+            assert_eq!(allowed.names(host, port), is, "{host}:{port}");
+        }
     }
 
     #[test]
