@@ -72,3 +72,13 @@ def test_a_path_that_is_none(make_httpd, path):
     line = f"AthPath {path}" if " " in path else f'AthPath "{path}"'
     said = make_httpd("event").refuses(line)
     assert "AthPath" in said and "none" in said
+
+
+@pytest.mark.parametrize("conf, told", [
+    ("ProxyRequests On\n", True), ("", False), ("ProxyRequests On\nAthTrust 127.0.0.1\n", False),
+    ("ProxyRequests On\nAthPath none\n", False), ("ProxyRequests On\nAthEngine Off\n", False),
+])
+def test_a_forward_proxy_beside_a_trusted_loopback_is_told_of(httpd, conf, told):
+    server = httpd("event", conf=conf)
+    server.expect("ATH0442")
+    assert bool(server.lines("ATH0442: ProxyRequests On")) is told

@@ -4,8 +4,9 @@ use athena_engine::config::farms::Farms;
 use athena_engine::config::forward;
 
 use super::draft::{Draft, Names, Tables};
-use crate::conf::ServerConf;
+use crate::conf::{EnginePath, ServerConf};
 use crate::log::{self, Level};
+use crate::proxy;
 
 /// Looks at all farms of a configuration.
 pub fn all(drafts: &[Draft], tables: &Tables) -> Result<(), String> {
@@ -17,7 +18,26 @@ pub fn all(drafts: &[Draft], tables: &Tables) -> Result<(), String> {
     for (_, names) in tables {
         forwards(drafts, names)?;
     }
+    forward_proxy(tables);
     Ok(())
+}
+
+/// Tells of a forward proxy whose clients the engine takes for people on this machine.
+fn forward_proxy(tables: &Tables) {
+    let Some(proxy) = proxy::get() else { return };
+    let servers = || tables.iter().map(|(s, _)| *s);
+    // SAFETY: mod_proxy made a configuration for each server.
+    let proxies = |s| unsafe { proxy.conf(s).as_ref() }.is_some_and(|conf| conf.req != 0);
+    let trusts = |conf: &ServerConf| {
+        conf.engine && conf.trust.is_none() && !matches!(conf.path, Some(EnginePath::Off))
+    };
+    if let Some(s) = servers().find(|s| proxies(*s))
+        && servers().filter_map(|s| ServerConf::of(s)).any(trusts)
+    {
+        let text = "ATH0442: ProxyRequests On: the engine's paths trust loopback, as which they may see \
+                    this proxy's clients; write AthTrust";
+        log::server(Level::Warning, s, text);
+    }
 }
 
 /// Refuses an `AthQos` line for a farm that does not exist.
