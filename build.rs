@@ -23,7 +23,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_table_(get|setn|addn|mergen|unset|copy|overlap|make|elts)",
     "apr_optional_hook_add|apr_dynamic_fn_retrieve|apr_fnmatch",
     "apr_brigade_(cleanup|partition|split_ex)",
-    "apr_thread_mutex_(create|lock|unlock)|apr_reslist_(acquire|release|acquired_count)",
+    "apr_thread_mutex_(create|lock|unlock)|apr_reslist_(acquire|release|invalidate|acquired_count)",
     "apr_time_(now|exp_gmt)|apr_generate_random_bytes|apr_os_sock_get",
     "ath_shim_.*",
 ];

@@ -28,7 +28,7 @@ use crate::farm::{Farm, Member, member};
 use crate::growth::Slot;
 use crate::log::{self, Level};
 use crate::worker::{self, Draft};
-use crate::{agent, check, clock, ffi, forward, naming, refresh, runtime, sticky};
+use crate::{agent, check, clock, connection, ffi, forward, naming, refresh, runtime, sticky};
 
 /// How many members people may add to a farm that `AthMemberAllow` lets them add any to.
 pub const SEATS: u32 = 64;
@@ -238,7 +238,12 @@ fn make(farm: &Farm, index: usize, newcomer: Newcomer, noted: &Noted) -> Result<
         unsafe { worker::initialise(worker, farm.server_rec) };
         runtime.give_cell(&member);
     }
-    farm.members.join(place_of(farm, index), member);
+    let place = place_of(farm, index);
+    if let Some(before) = farm.members.last(place) {
+        // SAFETY: made here, too; no process has a request at it any more, or its seat were not free.
+        unsafe { connection::close_idle(before) };
+    }
+    farm.members.join(place, member);
     Ok(())
 }
 

@@ -189,11 +189,6 @@ unsafe fn one_waits(member: &Member) -> bool {
         let Some(pool) = (*member.worker).cp.as_ref() else {
             return false;
         };
-        let is_open = |connection: *mut ffi::proxy_conn_rec| {
-            connection
-                .as_ref()
-                .is_some_and(|connection| !connection.sock.is_null())
-        };
         if pool.res.is_null() {
             return is_open(pool.conn);
         }
@@ -208,6 +203,43 @@ unsafe fn one_waits(member: &Member) -> bool {
         ffi::apr_reslist_release(pool.res, taken);
         open
     }
+}
+
+/// Closes the connections that this process keeps to a member which is gone and has no request any more.
+///
+/// # Safety
+/// The member's worker is initialised; nobody else calls this for it.
+pub unsafe fn close_idle(member: &Member) {
+    // SAFETY: the pool lives as long as the configuration. Without a list, one thread serves requests,
+    // and none is with this member; a list has a lock of its own.
+    unsafe {
+        let Some(pool) = (*member.worker).cp.as_mut() else {
+            return;
+        };
+        if pool.res.is_null() {
+            let kept = std::mem::replace(&mut pool.conn, std::ptr::null_mut());
+            if let Some(kept) = kept.as_ref() {
+                ffi::apr_pool_destroy(kept.pool);
+            }
+            return;
+        }
+        // While nobody has one, the list gives one out without waiting: a closed one at the end.
+        let mut open = true;
+        while open && ffi::apr_reslist_acquired_count(pool.res) == 0 {
+            let mut taken: *mut c_void = std::ptr::null_mut();
+            if ffi::apr_reslist_acquire(pool.res, &raw mut taken) != ffi::APR_SUCCESS {
+                return;
+            }
+            open = is_open(taken.cast());
+            ffi::apr_reslist_invalidate(pool.res, taken);
+        }
+    }
+}
+
+/// Whether a pool's connection, which is this thread's, is connected.
+unsafe fn is_open(connection: *const ffi::proxy_conn_rec) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { connection.as_ref() }.is_some_and(|connection| !connection.sock.is_null())
 }
 
 /// All connections that `max` allows this process are in use.

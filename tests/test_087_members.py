@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -208,6 +209,28 @@ def test_a_farm_that_an_added_member_forwards_to_may_go(httpd, backends):
         restart()
         assert Engine(server).column("forward") == [None, None]
         assert fetch(server.port, "/farm/x;sid=1.b").member == 0
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_connections_to_removed_members_do_not_pile_up(httpd, backends, mpm):
+    members = backends(2)
+    server = start(httpd, members.urls[:1], mpm)
+
+    def descriptors():
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in server.child_pids())
+
+    seen = []
+    with Client(server.port) as client:
+        for n in range(200):
+            document = json.dumps({"url": f"{members.urls[1]}/{n}", "name": f"m{n}"}).encode()
+            json_type = {"Content-Type": "application/json"}
+            added = client.request("POST", f"/athena/api/v1{MEMBERS}", json_type, document)
+            assert added.status == 201
+            assert {client.get("/farm/x").member for _ in range(2)} == {0, 1}
+            gone = client.request("DELETE", f"/athena/api/v1{MEMBERS}/m{n}?force=1")
+            assert gone.status == 204
+            seen.append(descriptors())
+    assert max(seen[100:]) <= max(seen[:100]) + 8, seen
 
 
 def test_an_agents_port_is_named_too(httpd, backends):
