@@ -211,6 +211,9 @@ fn tell(main: *mut ffi::server_rec, findings: &Findings, drafts: &[Draft]) {
     for stranger in &findings.strangers {
         log::server(Level::Warning, main, &format!("ATH0021: {stranger}"));
     }
+    for open_ended in &findings.open_ended {
+        log::server(Level::Warning, main, &format!("ATH0441: {open_ended}"));
+    }
 }
 
 /// Before there are children: the board says what a farm's members begin with, mod_proxy what the board

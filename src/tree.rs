@@ -34,12 +34,14 @@ const ONE_FOR_ALL: [&str; 3] = ["lbmethod", "failonstatus", "failontimeout"];
 /// What the walk found that only makes sense once all servers are known.
 #[derive(Default)]
 pub struct Findings {
-    /// Farms without a member, as texts for the log.
+    /// What there is to say of farms without a member.
     pub empty: BTreeSet<String>,
     /// Some `ProxyPassReverse` line is marked ([`mark`]).
     pub marked: bool,
     /// Targets that look like a farm and name none, as texts for the log.
     pub strangers: Vec<String>,
+    /// Targets in which a request can make another host's name of a farm's, as texts for the log.
+    pub open_ended: Vec<String>,
 }
 
 /// What surrounds a line.
@@ -176,7 +178,7 @@ impl Walk {
                     (*node).args = pool::text(self.pool, &marked);
                     self.findings.marked = true;
                 }
-                self.look_for_strangers(node, &lower, around.server);
+                self.look_for_strangers(node, &lower, around);
                 let holds = !(*node).first_child.is_null() || lower == "<proxy";
                 if holds && lower != "<virtualhost" {
                     self.section(node, &lower, around);
@@ -316,7 +318,7 @@ impl Walk {
     }
 
     /// Targets that look like a farm and name none: each request would end in a failed look-up.
-    unsafe fn look_for_strangers(&mut self, node: *mut Node, lower: &str, server: ServerId) {
+    unsafe fn look_for_strangers(&mut self, node: *mut Node, lower: &str, around: &Around) {
         if !matches!(
             lower,
             "proxypass" | "proxypassmatch" | "rewriterule" | "sethandler"
@@ -326,23 +328,39 @@ impl Walk {
         // SAFETY: as `modernise`.
         let (args, file, line) =
             unsafe { (text((*node).args), text((*node).filename), (*node).line_num) };
+        if lower == "rewriterule" && !rule_proxies(&args) {
+            return;
+        }
+        let pattern = match &around.location {
+            Some(path) if lower.starts_with("proxypass") => Some(Cow::Borrowed(path.as_str())),
+            _ => words::split(&args).find(|word| word != "~"),
+        };
+        let pattern = pattern.unwrap_or_default();
         for word in words::split(&args) {
             let url = word.strip_prefix("proxy:").unwrap_or(&word);
             let Some(found) = Target::parse(url.as_bytes()) else {
                 continue;
             };
-            let proxied = lower != "rewriterule" || rule_proxies(&args);
-            if proxied
-                && !found.userinfo
-                && found.port.is_none()
+            let plain = !found.userinfo && found.port.is_none() && !found.is_balancer();
+            if plain
                 && target::looks_like_farm(found.host)
-                && !found.is_balancer()
-                && !self.known(&found.host.to_ascii_lowercase(), server)
+                && !self.known(&found.host.to_ascii_lowercase(), around.server)
             {
                 self.findings.strangers.push(format!(
                     "{file}:{line}: {word}: no farm here is called {}, so it will be looked up as \
                      a host name",
                     found.host
+                ));
+            }
+            if plain
+                && let Some(name) = target::open_ended(&found, &pattern, lower == "proxypass")
+                && self
+                    .farm_of(&format!("{}://{name}", found.scheme), around.server)
+                    .is_some()
+            {
+                self.findings.open_ended.push(format!(
+                    "{file}:{line}: {word}: what a client's path goes on with could make another host's name \
+                     of {name}: write a \"/\" behind the farm's name"
                 ));
             }
         }

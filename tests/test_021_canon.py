@@ -127,6 +127,37 @@ def test_clients_name_no_other_host(httpd, backends, balancer):
             assert answer.header("X-Target") == f"/{sign}{stranger}", (road, sign, answer)
     assert fetch(server.port, f"/rule%23{stranger}").header("X-Target") == f"/%23{stranger}"
     for refused in (f"/rule%3F{stranger}", f"/match{stranger}", f"/match:80{stranger}",
-                    f"/host/{stranger}"):
+                    f"/host/{stranger}", *(f"{road}{more}{stranger}"
+                                           for road in ("/match", "/host/", "/rule")
+                                           for more in ("x", "%5c", ";", "[", ".x"))):
         assert fetch(server.port, refused).status == 403, refused
     assert strangers.requests() == [0]
+    server.expect("ATH0441")
+
+
+def test_what_a_request_can_make_another_host_of_is_a_warning(httpd):
+    server = httpd("event", modules=["rewrite"], conf=farm(["http://127.0.0.1:9"]) + r"""
+        ProxyPass "/odd1/" "http://farm_one"
+        ProxyPassMatch "^/odd2(.*)$" "http://FARM_ONE$1"
+        <Location "/odd3/">
+          ProxyPass "http://farm_one"
+        </Location>
+        RewriteEngine On
+        RewriteRule "^/odd4(.*)$" "http://farm_one$1" [P]
+        ProxyPass "/even" "http://farm_one"
+        ProxyPass "/even/" "http://farm_one/"
+        ProxyPass "/even/" "balancer://farm_one"
+        ProxyPassMatch "^/even(/.*)$" "http://farm_one$1"
+        ProxyPassMatch "^(/even.*)$" "http://farm_one$1"
+        ProxyPass ~ "^(/evenly.*)$" "http://farm_one$1"
+        <LocationMatch "^/evenmore(/.*)$">
+          ProxyPassMatch "http://farm_one$1"
+        </LocationMatch>
+        RewriteRule "^(.*/even)$" "http://farm_one$1" [P]
+        RewriteRule "^/even(.*)$" "http://farm_one$1" [R]
+        ProxyPass "/strange/" "http://127.0.0.1:9"
+    """)
+    said = server.lines("ATH0441")
+    assert len(said) == 4, said
+    assert all('write a "/" behind the farm' in line for line in said)
+    server.expect("ATH0441")

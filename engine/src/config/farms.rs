@@ -106,11 +106,16 @@ impl<T> Farms<T> {
         target::looked_up_by_stock(url).is_some_and(|name| self.known(name).is_some())
     }
 
-    /// Whether one of these stands where a proxy URL has its user: a target without a slash at its end
-    /// (`http://NAME`), and behind it a client's `@HOST/`.
+    /// Whether what a proxy URL has for its user begins with one of these: a target without a slash at its end
+    /// (`http://NAME`), and behind it a client's `@HOST/`, perhaps with more before it.
     pub fn are_left_by(&self, url: &[u8]) -> bool {
-        let user = target::user(url).and_then(|user| self.known(user));
-        user.is_some_and(|known| known.under_any_scheme)
+        target::user(url).is_some_and(|user| {
+            self.all.iter().any(|known| {
+                let start = user.get(..known.name.len());
+                known.under_any_scheme
+                    && start.is_some_and(|start| start.eq_ignore_ascii_case(known.name.as_bytes()))
+            })
+        })
     }
 
     /// Finds it by what stands behind `scheme://`; `read` reads the whole URL, which is needed only where
@@ -238,8 +243,10 @@ mod tests {
         for (url, left) in [
             ("http://FARM@10.0.0.1/", true),
             ("http://farm:80@10.0.0.1", true),
-            ("http://farm3@10.0.0.1/", false),
-            ("http://farm.v2@10.0.0.1/", false),
+            ("http://farm3@10.0.0.1/", true),
+            ("http://Shop.Example\\x@10.0.0.1/", true),
+            ("http://far@10.0.0.1/", false),
+            ("http://shop@10.0.0.1/", false),
             ("http://10.0.0.1/farm@x", false),
             ("http://farm.invalid/", false),
         ] {

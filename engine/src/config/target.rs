@@ -138,6 +138,19 @@ pub fn is_filled_in(name: &str) -> bool {
     name.contains('$')
 }
 
+/// The name in a target that a request's path goes on with directly: that of `http://NAME` where a `ProxyPass`
+/// (`by_prefix`) maps a path with a slash at its end, and that of `http://NAME$1`, unless the pattern's groups
+/// begin with a slash, or with the path.
+pub fn open_ended<'a>(target: &Target<'a>, pattern: &str, by_prefix: bool) -> Option<&'a str> {
+    if let Some((name, _)) = target.host.split_once('$') {
+        let behind_slash =
+            pattern.contains("(/") || pattern.trim_start_matches('^').starts_with('(');
+        return (!behind_slash).then_some(name);
+    }
+    let open = by_prefix && target.rest.is_empty() && pattern.ends_with('/');
+    open.then_some(target.host)
+}
+
 /// Whether a `RewriteRule` proxies: `[P]` or `[proxy]` among its flags.
 pub fn rule_proxies(args: &str) -> bool {
     words::split(args).nth(2).is_some_and(|flags| {
@@ -189,7 +202,7 @@ pub fn is_farm_name(name: &str) -> bool {
 pub const FARM_NAME_MAX: usize = 64;
 
 /// The port a scheme stands for (httpd: `ap_proxy_port_of_scheme` and the schemes' own modules).
-fn default_port(scheme: &str) -> Option<u16> {
+pub fn default_port(scheme: &str) -> Option<u16> {
     const PORTS: &[(&str, u16)] = &[
         ("http", 80),
         ("https", 443),
@@ -285,6 +298,29 @@ mod tests {
                 t.rest.escape_ascii()
             )
         })
+    }
+
+    #[test]
+    fn a_path_goes_on_directly_behind_a_name() {
+        for (target, pattern, by_prefix, name) in [
+            ("http://farm", "/x/", true, Some("farm")),
+            ("http://farm", "/x", true, None),
+            ("http://farm", "^/x/", false, None),
+            ("http://farm/", "/x/", true, None),
+            ("http://farm?x", "/x/", true, None),
+            ("http://Farm$1", "^/x(.*)", false, Some("Farm")),
+            ("http://farm$1/$2", "^/x(.*)", false, Some("farm")),
+            ("http://farm/$1", "^/x(.*)", false, None),
+            ("http://farm$1", "^/x(/.*)", false, None),
+            ("http://farm$1", "^(.*[.]gif)", false, None),
+        ] {
+            let parsed = Target::parse(target.as_bytes()).unwrap();
+            assert_eq!(
+                open_ended(&parsed, pattern, by_prefix),
+                name,
+                "{target} {pattern}"
+            );
+        }
     }
 
     #[test]
