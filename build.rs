@@ -54,7 +54,7 @@ const CONSTANTS: &[&str] = &[
     "MPM_CHILD_.*",
     "M_(GET|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|PROPFIND)",
     "SATISFY_.*|REQUEST_CHUNKED_.*",
-    "AP_WATCHDOG_.*|AP_REG_EXTENDED",
+    "AP_WATCHDOG_.*",
     "ap_conftree|ap_max_mem_free|ap_server_conf|apr_hook_debug_current|ap_server_root",
     "AP_STATUS_.*|AP_SLOTMEM_PROVIDER_.*",
     "DEFAULT_(REL_RUNTIMEDIR|HEARTBEAT_STORAGE)",

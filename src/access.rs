@@ -108,7 +108,7 @@ unsafe fn merge(r: *mut ffi::request_rec, farm: &Farm, url: &CStr) -> Merged {
             farm: &farm.name,
         };
         for section in &farms.sections {
-            if section.holds(&asked, |name| farms.by_name.is_declared(name)) {
+            if section.holds(&asked, &farms.by_name) {
                 (*r).per_dir_config =
                     ffi::ap_merge_per_dir_configs((*r).pool, (*r).per_dir_config, section.vector);
                 merged.any = true;

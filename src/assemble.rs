@@ -197,9 +197,8 @@ unsafe fn assemble(
 
 /// Says what is odd, and no reason not to start.
 fn tell(main: *mut ffi::server_rec, findings: &Findings, drafts: &[Draft]) {
-    for farm in &findings.empty {
-        let text = format!("ATH0020: farm {farm} has no members: requests to it get 503");
-        log::server(Level::Warning, main, &text);
+    for empty in &findings.empty {
+        log::server(Level::Warning, main, &format!("ATH0020: {empty}"));
     }
     for draft in drafts {
         let conf = ServerConf::of(draft.server_rec);
@@ -279,7 +278,7 @@ unsafe fn fill_tables(
             Some((named.name, named.declared, FarmRef { farm, balancer }))
         });
         // SAFETY: as above.
-        let sections = unsafe { section::of(pool, s, proxy) };
+        let sections = unsafe { section::of(s, proxy) };
         let mut by_name = Farms::new(farms);
         // SAFETY: as above.
         for host in unsafe { socket_hosts(s, proxy) } {

@@ -2,10 +2,12 @@
 
 use std::ffi::{CStr, c_char};
 
+use athena_engine::config::farms::Farms;
 use athena_engine::config::section;
-use athena_engine::config::target::Target;
+use athena_engine::config::target::{Target, default_port};
 
 use crate::proxy::{self, Proxy};
+use crate::runtime::FarmRef;
 use crate::{conf, ffi, pool};
 
 /// One that holds rules for requests. Lives as long as the configuration.
@@ -15,15 +17,8 @@ pub struct Section {
     /// It has an `<If>`.
     pub conditional: bool,
     stock: &'static ffi::proxy_dir_conf,
-    pattern: Pattern,
-}
-
-/// What a section is compared by, where a name is the same in any case.
-enum Pattern {
-    /// Its name, as it stands.
-    Name,
-    Wildcard(*const c_char),
-    Regex(*mut ffi::ap_regex_t),
+    /// What its pattern says of names ([`section::names_in`]).
+    names: Vec<u8>,
 }
 
 /// A request to a farm.
@@ -40,12 +35,8 @@ pub struct Asked<'a> {
 /// merged.
 ///
 /// # Safety
-/// `pool` is the configuration's, `s` one of its servers.
-pub unsafe fn of(
-    pool: *mut ffi::apr_pool_t,
-    s: *mut ffi::server_rec,
-    proxy: &Proxy,
-) -> Vec<Section> {
+/// `s` is a server of the configuration.
+pub unsafe fn of(s: *mut ffi::server_rec, proxy: &Proxy) -> Vec<Section> {
     // SAFETY: mod_proxy's own sections, which live as long as the configuration.
     unsafe {
         proxy::elements::<*mut ffi::ap_conf_vector_t>((*proxy.conf(s)).sec_proxy)
@@ -58,7 +49,7 @@ pub unsafe fn of(
                     vector,
                     conditional: has_conditions(vector),
                     stock,
-                    pattern: Pattern::of(pool, stock),
+                    names: section::names_in(pool::bytes(stock.p)),
                 })
             })
             .collect()
@@ -82,66 +73,40 @@ unsafe fn groups(stock: &ffi::proxy_dir_conf) -> impl Iterator<Item = *const c_c
     unsafe { proxy::elements::<*const c_char>(stock.refs).map(|name| *name) }
 }
 
-impl Pattern {
-    unsafe fn of(pool: *mut ffi::apr_pool_t, stock: &ffi::proxy_dir_conf) -> Self {
-        // SAFETY: the caller's promise; the section's text was set when it was read.
-        unsafe {
-            let (name, path) = section::split_pattern(pool::bytes(stock.p));
-            if !stock.r.is_null() {
-                let pattern = pool::joined(pool, &[b"(?i)", name, b"(?-i)", path]);
-                let any_case = ffi::ap_pregcomp(pool, pattern, ffi::AP_REG_EXTENDED);
-                // One that may not begin so (`(*UTF)`) stays as it is.
-                return Self::Regex(if any_case.is_null() {
-                    stock.r
-                } else {
-                    any_case
-                });
-            }
-            if stock.p_is_fnmatch != 0 {
-                return Self::Wildcard(pool::joined(pool, &[&name.to_ascii_lowercase(), path]));
-            }
-            Self::Name
-        }
-    }
-}
-
 impl Section {
     /// Whether it holds for a request, in any spelling of its farm. Sets the variables of named groups, as
-    /// mod_proxy does (proxy_walk in mod_proxy.c). `is_declared` as in
-    /// [`athena_engine::config::target::farm_name`].
+    /// mod_proxy does (proxy_walk in mod_proxy.c). `farms` are those of the request's server.
     ///
     /// # Safety
     /// The request is live.
-    pub unsafe fn holds(&self, asked: &Asked<'_>, is_declared: impl Fn(&str) -> bool) -> bool {
+    pub unsafe fn holds(&self, asked: &Asked<'_>, farms: &Farms<FarmRef>) -> bool {
         let target = &asked.target;
         // SAFETY: the caller's promise; patterns live as long as the configuration.
         unsafe {
-            match self.pattern {
-                Pattern::Name => section::section_holds(
-                    pool::bytes(self.stock.p),
+            let stock = self.stock;
+            if stock.r.is_null() && stock.p_is_fnmatch == 0 {
+                return section::section_holds(
+                    pool::bytes(stock.p),
                     asked.farm,
                     target.scheme,
                     target.rest,
-                    is_declared,
-                ),
-                Pattern::Wildcard(lower) => {
-                    let matches = |pattern, url| ffi::apr_fnmatch(pattern, url, 0) == 0;
-                    matches(self.stock.p, asked.url.as_ptr())
-                        || asked.spellings().any(|url| matches(lower, url))
-                }
-                Pattern::Regex(regex) => std::iter::once(asked.url.as_ptr())
-                    .chain(asked.spellings())
-                    .any(|url| self.matches(asked.r, regex, url)),
+                    |name| farms.is_declared(name),
+                    |name| has_members(farms, name),
+                );
             }
+            std::iter::once(asked.url.as_ptr())
+                .chain(asked.spellings(&self.names))
+                .any(|url| {
+                    if stock.r.is_null() {
+                        ffi::apr_fnmatch(stock.p, url, 0) == 0
+                    } else {
+                        self.matches(asked.r, url)
+                    }
+                })
         }
     }
 
-    unsafe fn matches(
-        &self,
-        r: *mut ffi::request_rec,
-        regex: *mut ffi::ap_regex_t,
-        url: *const c_char,
-    ) -> bool {
+    unsafe fn matches(&self, r: *mut ffi::request_rec, url: *const c_char) -> bool {
         // SAFETY: the caller's promise; groups that matched lie within the URL.
         unsafe {
             let mut found: Vec<ffi::ap_regmatch_t> = groups(self.stock)
@@ -150,7 +115,7 @@ impl Section {
                     rm_eo: -1,
                 })
                 .collect();
-            if ffi::ap_regexec(regex, url, found.len(), found.as_mut_ptr(), 0) != 0 {
+            if ffi::ap_regexec(self.stock.r, url, found.len(), found.as_mut_ptr(), 0) != 0 {
                 return false;
             }
             let url = CStr::from_ptr(url).to_bytes();
@@ -167,19 +132,37 @@ impl Section {
     }
 }
 
+fn has_members(farms: &Farms<FarmRef>, name: &str) -> bool {
+    let found = farms.named(name);
+    // SAFETY: farms live as long as the configuration.
+    let farm = found.and_then(|found| unsafe { found.farm.as_ref() });
+    farm.is_some_and(|farm| farm.members.len() > 0)
+}
+
 impl Asked<'_> {
-    /// The target with the farm's name in lower case: as it came, and under the schemes that a section is likely
-    /// to name.
-    unsafe fn spellings(&self) -> impl Iterator<Item = *const c_char> {
-        let common: [&[u8]; 3] = [b"balancer", b"http", b"https"];
-        let own = Some(self.target.scheme.as_bytes());
-        own.filter(|own| !common.contains(own))
-            .into_iter()
-            .chain(common)
-            .map(|scheme| {
-                let pieces: [&[u8]; 4] = [scheme, b"://", self.farm.as_bytes(), self.target.rest];
+    /// The target with the farm's name as a pattern writes it: as it came, and under the schemes that a section is
+    /// likely to name; with the scheme's port, too, where the pattern may speak of one.
+    unsafe fn spellings(&self, names: &[u8]) -> impl Iterator<Item = *const c_char> {
+        let common = ["balancer", "http", "https"];
+        let own = Some(self.target.scheme).filter(|own| !common.contains(own));
+        let name = section::spelt_as_in(names, self.farm);
+        let ported = names.contains(&b':');
+        own.into_iter().chain(common).flat_map(move |scheme| {
+            let port = default_port(scheme).filter(|_| ported);
+            let ports = [Some(String::new()), port.map(|port| format!(":{port}"))];
+            let spelt = ports.map(|port| {
+                let port = port?;
+                let pieces = [
+                    scheme.as_bytes(),
+                    b"://",
+                    &name,
+                    port.as_bytes(),
+                    self.target.rest,
+                ];
                 // SAFETY: the request is live.
-                unsafe { pool::concat_bytes(self.r, &pieces) }.cast_const()
-            })
+                Some(unsafe { pool::concat_bytes(self.r, &pieces) }.cast_const())
+            });
+            spelt.into_iter().flatten()
+        })
     }
 }

@@ -119,6 +119,51 @@ def test_a_pattern_is_the_same_for_a_name_in_any_case_but_not_for_a_path(
         assert fetch(server.port, f"/{path}/secret/x").status == 200, path
 
 
+@pytest.mark.parametrize("section, held, free", [
+    ('<ProxyMatch "^balancer://closed(?!.*Public)">\n' + MATCH_DENIED, "public/x", "Public/x"),
+    ('<ProxyMatch "^balancer://closed.[^P]">\n' + MATCH_DENIED, "p/x", "P/x"),
+    (f'<Proxy "balancer://*.JSP">\n{DENIED}', "a.JSP", "a.jsp"),
+    (f'<Proxy "balancer://closed*Admin*">\n{DENIED}', "x/Admin", "x/admin"),
+    ('<ProxyMatch "^balancer://SHOP/admin|^balancer://CLOSED/x">\n' + MATCH_DENIED, "x", "X"),
+    ('<ProxyMatch "^(balancer://SHOP/admin|balancer://Clo[^/]*/x)">\n' + MATCH_DENIED, "x", "X"),
+    ('<ProxyMatch "^http://closed:80/x">\n' + MATCH_DENIED, "x", "X"),
+    (f'<Proxy "http://closed:80/x*">\n{DENIED}', "x", "X"),
+    (f'<Proxy "http://closed*Secret*">\n{DENIED}', "Secret/x", "secret/x"),
+    # What grants opens no more than it says.
+    (f'<Proxy "balancer://closed">\n{DENIED}<ProxyMatch "^balancer://Closed.*Public">\n'
+     "Require all granted\n</ProxyMatch>\n", "public/x", "Public/x"),
+])
+def test_no_pattern_is_walked_past(make_httpd, backends, balancer, section, held, free):
+    members = backends(1)
+    conf = (farm(members.urls, name="closed") + farm(members.urls, name="closedish")
+            + farm([f"http://127.0.0.1:{free_port()}"], name="before", settings="forward=closed",
+                   each="status=+D") + section + 'ProxyPass "/forward/" "http://before/"\n')
+    server = serve(make_httpd, conf, balancer=balancer)
+    # A handler's path is a file's.
+    roads = [path for path in PATHS if not path.startswith("handler")] + ["forward"]
+    for path, status in ((held, 403), (free, 200)):
+        assert {road: fetch(server.port, f"/{road}/{path}").status for road in roads} \
+            == dict.fromkeys(roads, status), path
+
+
+@pytest.mark.parametrize("section", ["balancer://clo", "http://CLO", "balancer://c"])
+def test_the_beginning_of_a_name_holds_for_all_that_begin_so(
+        make_httpd, backends, balancer, section):
+    members = backends(1)
+    conf = (farm(members.urls, name="closed") + farm(members.urls, name="other")
+            + farm(members.urls, name="closedish")
+            + f'<Proxy "{section}">\n{DENIED}' + 'ProxyPass "/other/" "http://other/"\n')
+    server = serve(make_httpd, conf, balancer=balancer)
+    roads = [*PATHS, "open", "openbal"]
+    assert {road: fetch(server.port, f"/{road}/x").status for road in roads} \
+        == dict.fromkeys(roads, 403)
+    assert fetch(server.port, "/other/x").status == 200
+    said = server.lines("ATH0020")
+    assert len(said) == section.startswith("balancer")
+    assert all("a <Proxy> section of this name holds for closed, closedish" in line for line in said)
+    server.expect("ATH0020")
+
+
 def test_named_groups_are_set_on_every_road(make_httpd, backends, balancer):
     members = backends(1)
     conf = (farm(members.urls, name="closed") + farm(members.urls, name="closedish")

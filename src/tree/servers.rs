@@ -164,10 +164,33 @@ impl Walk {
                         name if own && !name.is_empty() => format!(" of virtual host {name}"),
                         _ => String::new(),
                     };
-                    self.findings.empty.insert(format!("{farm}{whose}"));
+                    let alike = self.begin_with(farm, id);
+                    let alike = if alike.is_empty() {
+                        alike
+                    } else {
+                        format!(
+                            "; a <Proxy> section of this name holds for {alike}, whose names begin so"
+                        )
+                    };
+                    self.findings.empty.insert(format!(
+                        "farm {farm}{whose} has no members: requests to it get 503{alike}"
+                    ));
                 }
             }
         }
+    }
+
+    /// The farms with members that a server's `<Proxy>` section holds for as the beginning of their names.
+    fn begin_with(&self, farm: &str, server: ServerId) -> String {
+        let all = [self.servers.first(), self.servers.get(server)];
+        let names: BTreeSet<&str> = all
+            .iter()
+            .flatten()
+            .flat_map(|server| server.farms.keys())
+            .filter(|name| name.starts_with(farm) && self.has_members(name, server))
+            .map(String::as_str)
+            .collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
     }
 
     /// What a server says of a farm itself.

@@ -10,23 +10,30 @@ use super::target::{self, Target};
 /// Whether the section `<Proxy "section">` (no pattern, no regular expression) holds for a request
 /// to `farm` (lower case) that came as `scheme://farm` followed by `path` (path and query as sent).
 ///
-/// A section without a path holds for all of the farm. One with a path holds for every path that
-/// begins with it, compared with case, as in stock httpd; its trailing slash may be missing in the
-/// request. A section that ends before the host (`http:`, `balancer://`) holds for all farms
-/// reached by that scheme; one of `balancer:` for all farms. `is_declared` as in
-/// [`target::farm_name`].
+/// A section without a path holds for all of the farm, and for all farms whose names begin so, unless the
+/// name is that of a farm with members itself. One with a path holds for every path that begins with it,
+/// compared with case, as in stock httpd; its trailing slash may be missing in the request. A section that
+/// ends before the host (`http:`, `balancer://`) holds for all farms reached by that scheme; one of
+/// `balancer:` for all farms. `is_declared` as in [`target::farm_name`].
 pub fn section_holds(
     section: &[u8],
     farm: &str,
     scheme: &str,
     path: &[u8],
     is_declared: impl Fn(&str) -> bool,
+    has_members: impl Fn(&str) -> bool,
 ) -> bool {
     let Some(named) = Target::parse(section) else {
         return begins_scheme(section, scheme) || begins_scheme(section, "balancer");
     };
-    target::farm_name(&named, is_declared).is_some_and(|name| name == farm)
-        && path_holds(named.rest, path)
+    let Some(name) = target::farm_name(&named, is_declared) else {
+        return false;
+    };
+    if name == farm {
+        return path_holds(named.rest, path);
+    }
+    let ends_with_name = named.port.is_none() && named.rest.is_empty();
+    ends_with_name && farm.starts_with(&*name) && !has_members(&name)
 }
 
 fn begins_scheme(section: &[u8], scheme: &str) -> bool {
@@ -45,14 +52,54 @@ fn path_holds(section: &[u8], path: &[u8]) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'?' | b'#')))
 }
 
-/// A section's pattern in two: what it says of scheme and name, which are the same in any case, and from
-/// the first slash behind `://` on what it says of the path. Without such a slash all of it is the former.
-pub fn split_pattern(pattern: &[u8]) -> (&[u8], &[u8]) {
-    let name = pattern.windows(3).position(|three| three == b"://");
-    let slash = name.and_then(|at| slash_behind(pattern, at + 3));
-    pattern
-        .split_at_checked(slash.unwrap_or(pattern.len()))
-        .unwrap_or((pattern, b""))
+/// What a section's pattern says of names: all between a `://` and the next slash. Without any `://`, all of it.
+pub fn names_in(pattern: &[u8]) -> Vec<u8> {
+    let starts = pattern
+        .windows(3)
+        .enumerate()
+        .filter_map(|(at, three)| (three == b"://").then_some(at + 3));
+    let names: Vec<&[u8]> = starts
+        .filter_map(|start| {
+            let end = slash_behind(pattern, start).unwrap_or(pattern.len());
+            pattern.get(start..end)
+        })
+        .collect();
+    if names.is_empty() {
+        return pattern.to_vec();
+    }
+    names.join(&b'/')
+}
+
+/// A farm's name (lower case) in the case in which a pattern writes it, or the longest pieces of it: so a pattern
+/// is the same for a name in any case and stays as it is for all else. `names` from [`names_in`].
+pub fn spelt_as_in(names: &[u8], farm: &str) -> Vec<u8> {
+    let shouts =
+        names.iter().any(u8::is_ascii_uppercase) && !names.iter().any(u8::is_ascii_lowercase);
+    let mut spelt = Vec::with_capacity(farm.len());
+    while let Some(rest @ [first, ..]) = farm.as_bytes().get(spelt.len()..) {
+        let mut longest: &[u8] = b"";
+        for at in 0..names.len() {
+            let from = names.get(at..).unwrap_or_default();
+            let length = same_letters(from, rest);
+            if length > longest.len() {
+                longest = from.get(..length).unwrap_or_default();
+            }
+        }
+        match longest {
+            [] if shouts => spelt.push(first.to_ascii_uppercase()),
+            [] => spelt.push(*first),
+            piece => spelt.extend_from_slice(piece),
+        }
+    }
+    spelt
+}
+
+/// How many bytes at the start of both are the same in any case.
+fn same_letters(one: &[u8], other: &[u8]) -> usize {
+    let pairs = one.iter().zip(other);
+    pairs
+        .take_while(|(one, other)| one.eq_ignore_ascii_case(other))
+        .count()
 }
 
 /// Where a slash stands that is not one among the characters of a class.
@@ -100,6 +147,7 @@ mod tests {
             target.scheme,
             target.rest,
             is_declared,
+            |name| name == "far",
         )
     }
 
@@ -171,6 +219,12 @@ mod tests {
             ("balancer://farm.v2", "balancer://FARM.v2/x", true),
             // Not declared: the section speaks of the real host of that name.
             ("http://farm.v2", "balancer://farm.v2/x", false),
+            ("balancer://fa", "http://farm/", true),
+            ("http://FA", "balancer://farm/x", true),
+            ("balancer://farm.", "http://shop.example/", false),
+            ("balancer://shop.ex", "http://shop.example/", true),
+            ("balancer://fa/", "balancer://farm/", false),
+            ("balancer://fa:80", "balancer://farm/", false),
             ("", "http://farm/", true),
             ("http:", "http://farm/", true),
             ("HTTP://", "http://farm/", true),
@@ -183,28 +237,49 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_speaks_of_a_name_and_a_path() {
+    fn a_pattern_speaks_of_names() {
         let table = [
-            ("^balancer://Closed/A", "/A"),
-            ("^http://[^/]+/A", "/A"),
-            (r"^http://\w+\/A/", r"\/A/"),
-            ("^http://(?<WHO>[^]/[:alpha:]/x]+)/A", "/A"),
-            ("^[a-z]+://Clos(ed(/|$)|x/)", "/|$)|x/)"),
-            ("balancer://Clo*", ""),
-            (r"^http:\/\/Closed\/A", ""),
-            ("http://[a/", ""),
-            (r"x://a\", ""),
-            ("Closed/A", ""),
-            ("*", ""),
+            ("^balancer://Closed/A", "Closed"),
+            ("^http://[^/]+/A", "[^/]+"),
+            (r"^http://\w+\/A/", r"\w+"),
+            (
+                "^http://(?<WHO>[^]/[:alpha:]/x]+)/A",
+                "(?<WHO>[^]/[:alpha:]/x]+)",
+            ),
+            ("^a://SHOP/admin|^b://Closed/", "SHOP/Closed"),
+            ("balancer://Clo*", "Clo*"),
+            (r"^http:\/\/Closed\/A", r"^http:\/\/Closed\/A"),
+            ("http://[a/", "[a/"),
+            (r"x://a\", r"a\"),
+            ("x://", ""),
+            ("*", "*"),
             ("", ""),
         ];
-        for (pattern, path) in table {
-            let split = split_pattern(pattern.as_bytes());
+        for (pattern, names) in table {
+            let found = names_in(pattern.as_bytes());
             assert_eq!(
-                split.1.escape_ascii().to_string(),
-                path.as_bytes().escape_ascii().to_string()
+                found.escape_ascii().to_string(),
+                names.as_bytes().escape_ascii().to_string()
             );
-            assert_eq!([split.0, split.1].concat(), pattern.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_name_is_spelt_as_a_pattern_writes_it() {
+        let table = [
+            ("^balancer://Closed/X", "Closed"),
+            ("balancer://CLOS*D/*", "CLOSED"),
+            ("balancer://C?oSed/*", "CloSed"),
+            ("^http://[^/]*SED/", "CLOSED"),
+            ("^http://[A-Z]+/x", "CLOSED"),
+            ("^http://[a-z]+/SED", "closed"),
+            ("^(a://SHOP/admin|b://CLOSED/)", "CLOSED"),
+            ("^balancer://(?!Clo)", "Closed"),
+            ("^balancer://.*Other", "closed"),
+        ];
+        for (pattern, expected) in table {
+            let spelt = spelt_as_in(&names_in(pattern.as_bytes()), "closed");
+            assert_eq!(String::from_utf8(spelt).unwrap(), expected, "{pattern}");
         }
     }
 
@@ -216,9 +291,9 @@ mod tests {
             section in prop::collection::vec(any::<u8>(), 0..40),
             path in prop::collection::vec(any::<u8>(), 0..40),
         ) {
-            let _ = section_holds(&section, "farm", "http", &path, |_| true);
-            let (name, rest) = split_pattern(&section);
-            prop_assert_eq!([name, rest].concat(), section);
+            let _ = section_holds(&section, "farm", "http", &path, |_| true, |_| false);
+            let spelt = spelt_as_in(&names_in(&section), "farm");
+            prop_assert_eq!(spelt.to_ascii_lowercase(), b"farm");
         }
 
         #[test]
@@ -227,7 +302,7 @@ mod tests {
             path in "/[ab]{0,3}/?[ab]?",
         ) {
             let (section, path) = (section.as_bytes(), path.as_bytes());
-            let by = |scheme| section_holds(section, "farm", scheme, path, |_| false);
+            let by = |scheme| section_holds(section, "farm", scheme, path, |_| false, |_| false);
             prop_assert_eq!(by("balancer"), by("http"));
         }
     }
