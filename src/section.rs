@@ -141,28 +141,36 @@ fn has_members(farms: &Farms<FarmRef>, name: &str) -> bool {
 
 impl Asked<'_> {
     /// The target with the farm's name as a pattern writes it: as it came, and under the schemes that a section is
-    /// likely to name; with the scheme's port, too, where the pattern may speak of one.
+    /// likely to name; with the scheme's port, too, where the pattern may speak of one; and in lower case, if the
+    /// pattern does not write all of the name.
     unsafe fn spellings(&self, names: &[u8]) -> impl Iterator<Item = *const c_char> {
         let common = ["balancer", "http", "https"];
         let own = Some(self.target.scheme).filter(|own| !common.contains(own));
-        let name = section::spelt_as_in(names, self.farm);
         let ported = names.contains(&b':');
+        let lower =
+            (!section::is_written_in(names, self.farm)).then(|| self.farm.as_bytes().to_vec());
+        let names: Vec<Vec<u8>> = lower
+            .into_iter()
+            .chain([section::spelt_as_in(names, self.farm)])
+            .collect();
         own.into_iter().chain(common).flat_map(move |scheme| {
             let port = default_port(scheme).filter(|_| ported);
             let ports = [Some(String::new()), port.map(|port| format!(":{port}"))];
-            let spelt = ports.map(|port| {
-                let port = port?;
-                let pieces = [
-                    scheme.as_bytes(),
-                    b"://",
-                    &name,
-                    port.as_bytes(),
-                    self.target.rest,
-                ];
-                // SAFETY: the request is live.
-                Some(unsafe { pool::concat_bytes(self.r, &pieces) }.cast_const())
-            });
-            spelt.into_iter().flatten()
+            let mut spelt = Vec::new();
+            for port in ports.into_iter().flatten() {
+                for name in &names {
+                    let pieces = [
+                        scheme.as_bytes(),
+                        b"://",
+                        name,
+                        port.as_bytes(),
+                        self.target.rest,
+                    ];
+                    // SAFETY: the request is live.
+                    spelt.push(unsafe { pool::concat_bytes(self.r, &pieces) }.cast_const());
+                }
+            }
+            spelt
         })
     }
 }

@@ -126,6 +126,7 @@ def test_a_pattern_is_the_same_for_a_name_in_any_case_but_not_for_a_path(
     (f'<Proxy "balancer://closed*Admin*">\n{DENIED}', "x/Admin", "x/admin"),
     ('<ProxyMatch "^balancer://SHOP/admin|^balancer://CLOSED/x">\n' + MATCH_DENIED, "x", "X"),
     ('<ProxyMatch "^(balancer://SHOP/admin|balancer://Clo[^/]*/x)">\n' + MATCH_DENIED, "x", "X"),
+    ('<ProxyMatch "^balancer://(?<CODES>[a-z]+)/x">\n' + MATCH_DENIED, "x", "X"),
     ('<ProxyMatch "^http://closed:80/x">\n' + MATCH_DENIED, "x", "X"),
     (f'<Proxy "http://closed:80/x*">\n{DENIED}', "x", "X"),
     (f'<Proxy "http://closed*Secret*">\n{DENIED}', "Secret/x", "secret/x"),

@@ -94,6 +94,14 @@ pub fn spelt_as_in(names: &[u8], farm: &str) -> Vec<u8> {
     spelt
 }
 
+/// Whether the name stands there in one piece: if not, its letters may come from what is no name.
+pub fn is_written_in(names: &[u8], farm: &str) -> bool {
+    let farm = farm.as_bytes();
+    (0..names.len())
+        .filter_map(|at| names.get(at..))
+        .any(|from| same_letters(from, farm) == farm.len())
+}
+
 /// How many bytes at the start of both are the same in any case.
 fn same_letters(one: &[u8], other: &[u8]) -> usize {
     let pairs = one.iter().zip(other);
@@ -275,11 +283,14 @@ mod tests {
             ("^http://[a-z]+/SED", "closed"),
             ("^(a://SHOP/admin|b://CLOSED/)", "CLOSED"),
             ("^balancer://(?!Clo)", "Closed"),
-            ("^balancer://.*Other", "closed"),
+            ("^balancer://.*Other", "clOsed"),
         ];
         for (pattern, expected) in table {
             let spelt = spelt_as_in(&names_in(pattern.as_bytes()), "closed");
             assert_eq!(String::from_utf8(spelt).unwrap(), expected, "{pattern}");
+        }
+        for (names, whole) in [("(?!cLOSED)", true), ("(?<WHO>[a-z]+)", false), ("", false)] {
+            assert_eq!(is_written_in(names.as_bytes(), "closed"), whole, "{names}");
         }
     }
 
