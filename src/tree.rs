@@ -21,6 +21,7 @@ use crate::{directives, ffi, heartbeat, pool, provider};
 
 mod nodes;
 mod servers;
+mod sockets;
 
 type Node = ffi::ap_directive_t;
 
@@ -72,6 +73,9 @@ pub unsafe fn rewrite(pool: *mut ffi::apr_pool_t, root: *mut *mut Node) -> Findi
         walk.engine = engine_is_on(*root);
         walk.refuse_hidden_members();
         walk.list_empty_farms();
+        if walk.engine {
+            walk.refuse_shared_hosts();
+        }
         for server in 0..walk.servers.len() {
             if let Some(head) = walk.servers.get(server).map(|server| server.head) {
                 walk.lines(

@@ -97,6 +97,23 @@ def test_a_unix_sockets_host_is_no_farm(httpd, backends, balancer):
     assert (members.requests(), Engine(server).column("served", "app")) == ([1], [1])
 
 
+@pytest.mark.parametrize("first", ["socket", "farm"])
+def test_a_unix_sockets_host_and_a_farm_are_told_apart(make_httpd, first):
+    """mod_proxy would send the requests of both to whatever its first line names."""
+    lines = {"socket": '''<Location "/socket/">
+                 ProxyPass "unix:/s|http://App/x/"
+               </Location>''',
+             "farm": 'ProxyPass "/farm/" "http://app/"'}
+    second, = lines.keys() - {first}
+    known = farm(["http://127.0.0.1:1"], name="app")
+    server = make_httpd("event")
+    said = server.refuses(known + lines[first] + "\n" + lines[second])
+    assert "unix:/s|http://App/x/: http://app/ on another line of this server is the farm app" in said
+    for line in lines.values():
+        server.conf = known + line
+        assert server.run("-t").returncode == 0
+
+
 def test_unix_socket_members(httpd, backends, mpm, balancer):
     members = backends(2, unix=True)
     server = httpd(mpm, balancer=balancer, conf=served(members.urls)
