@@ -16,7 +16,8 @@ use crate::farm::{Farm, Member, member};
 use crate::foreign::ThreadLock;
 use crate::log::{self, Level};
 use crate::naming;
-use crate::{added, agent, change, clock, ffi, outcome, proxy, refresh, runtime};
+use crate::times::Times;
+use crate::{added, agent, change, clock, ffi, proxy, refresh, runtime};
 
 /// A member that is not ready yet, or whose farm another child has locked, is looked for again after this, in microseconds.
 const AGAIN_US: u64 = 50_000;
@@ -236,9 +237,12 @@ fn take(
         .occupy(held, &farm.key(), seat, position, &spec)
         .map_err(|error| error.to_string())?;
     if first {
-        if let Some(time) = farm.params.try_timeout {
-            // SAFETY: as above; the farm's lock keeps others from doing the same.
-            unsafe { outcome::limit(worker, time) };
+        // SAFETY: as above; the farm's lock keeps others from doing the same.
+        unsafe {
+            let shared = (*worker).s;
+            Times::of(shared)
+                .within(farm.params.try_timeout)
+                .give(shared);
         }
         log::server(
             Level::Notice,

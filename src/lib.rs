@@ -89,6 +89,7 @@ mod status_page;
 mod sticky;
 mod stock_pages;
 mod stored;
+mod times;
 mod tree;
 mod unlisted;
 mod unusable;

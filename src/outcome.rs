@@ -304,27 +304,3 @@ pub fn for_client(record: &Record, outcome: Outcome, result: c_int) -> c_int {
         _ => result,
     }
 }
-
-/// `trytimeout`: mod_proxy's own timeouts of the member. Each bounds one wait of an attempt: for a place in
-/// the pool of connections, for a new one, for a first byte (and each later silence).
-///
-/// # Safety
-/// The worker is live, and nobody else writes its shared part's bits.
-pub unsafe fn limit(worker: *mut ffi::proxy_worker, time: std::time::Duration) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let shared = &mut *(*worker).s;
-        let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        shared.timeout = time;
-        shared.set_timeout_set(1);
-        // Without one, connecting takes the time above.
-        if shared.conn_timeout_set() != 0 {
-            shared.conn_timeout = shared.conn_timeout.min(time);
-        }
-        // Without one, that wait has no end.
-        if shared.acquire_set() == 0 || shared.acquire > time {
-            shared.acquire = time;
-            shared.set_acquire_set(1);
-        }
-    }
-}

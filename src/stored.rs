@@ -12,12 +12,14 @@ use athena_engine::board::Settings;
 use crate::farm::Member;
 use crate::ffi::{self, OK};
 use crate::guard::guard;
+use crate::times::Times;
 use crate::{conf, proxy};
 
 /// What the configuration says of a worker.
 #[derive(Clone, Copy)]
 struct Configured {
     settings: Settings,
+    times: Times,
     in_error: bool,
 }
 
@@ -68,6 +70,8 @@ impl Configured {
         let (settings, status) = unsafe { (Member::settings_of(shared), (*shared).status) };
         Self {
             settings,
+            // SAFETY: as above.
+            times: unsafe { Times::of(shared) },
             in_error: status & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0,
         }
     }
@@ -88,16 +92,31 @@ pub unsafe fn settings_of(worker: *mut ffi::proxy_worker) -> (Settings, Option<S
         return (now.settings, None);
     };
     // A worker that was not there before was added in the manager, and has no line.
-    let configured = noted
-        .get(&(worker as usize))
-        .copied()
-        .unwrap_or(Configured {
-            settings: Settings::default(),
-            in_error: false,
-        });
-    if !configured.in_error {
+    let configured = noted.get(&(worker as usize));
+    if !configured.is_some_and(|configured| configured.in_error) {
         // SAFETY: as above.
         unsafe { (*shared).status &= !ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() };
     }
-    (configured.settings, Some(now.settings))
+    let settings = configured.map(|configured| configured.settings);
+    (settings.unwrap_or_default(), Some(now.settings))
+}
+
+/// The times that the configuration gives a worker of a server, whatever was restored over them: no page
+/// sets them, and a bound of the last run must not outlive its line.
+///
+/// # Safety
+/// As [`settings_of`].
+pub unsafe fn times_of(worker: *mut ffi::proxy_worker, s: *mut ffi::server_rec) -> Times {
+    let place = CONFIGURED.lock().ok();
+    let noted = place.as_ref().and_then(|place| place.as_ref());
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (noted, proxy::get()) {
+            (Some(noted), Some(proxy)) => noted.get(&(worker as usize)).map_or_else(
+                || Times::of_added(&*proxy.conf(s)),
+                |configured| configured.times,
+            ),
+            _ => Times::of((*worker).s),
+        }
+    }
 }

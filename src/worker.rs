@@ -11,7 +11,8 @@ use athena_engine::config::param;
 use crate::farm::Farm;
 use crate::memory::Locked;
 use crate::naming::{self, text};
-use crate::{ffi, memory, outcome, proxy};
+use crate::times::Times;
+use crate::{ffi, memory, proxy};
 
 const SECOND: i64 = 1_000_000;
 const YEAR: i64 = 31_536_000 * SECOND;
@@ -101,9 +102,9 @@ impl Draft {
                 let shown = param::shown(key, value);
                 set(shared, key, value).ok_or_else(|| format!("{key}={shown}: not allowed"))?;
             }
-            if let Some(time) = farm.params.try_timeout {
-                outcome::limit(draft.worker, time);
-            }
+            Times::of(shared)
+                .within(farm.params.try_timeout)
+                .give(shared);
         }
         Ok(draft)
     }

@@ -1,5 +1,7 @@
 """Members that balancer-manager adds at run time (growth=), and what BalancerPersist remembers."""
 
+import concurrent.futures
+
 import pytest
 from harness import manager
 from harness.api import Api
@@ -7,7 +9,7 @@ from harness.board import board_locked
 from harness.client import Client, fetch
 from harness.engine import Engine
 from harness.farms import farm, served
-from harness.httpd import CONNECT_FAILED, ONE_CHILD
+from harness.httpd import BROKEN, CONNECT_FAILED, ONE_CHILD
 from harness.load import Load, shared
 from harness.waiting import wait_until
 
@@ -233,3 +235,24 @@ def test_an_error_is_not_restored(httpd, backends):
     server.restart()
     assert engine.column("up") == [True, True]
     assert {fetch(server.port, "/farm/x").member for _ in range(4)} == {0, 1}
+
+
+@pytest.mark.parametrize("restart", ["graceful", "stop and start"])
+def test_a_bound_that_is_gone_is_not_restored(httpd, backends, restart):
+    """mod_proxy_balancer stores the members' times, that of a member that was added as well."""
+    members = backends(2)
+    members.behave(0, delay_ms=600)
+    members.behave(1, delay_ms=600)
+    def conf(setting):
+        return "BalancerPersist On\n" + manager.CONF + ONE_CHILD + served(
+            members.urls[:1], settings=f"{GROWING} {setting}", each="max=1 acquire=5000 timeout=7")
+    server = httpd("event", conf=conf("trytimeout=200"))
+    server.expect(BROKEN)
+    add(server, members.urls[1])
+    assert {fetch(server.port, "/farm/x").status for _ in range(2)} == {504}
+    server.conf = conf("maxattempts=0")
+    server.graceful(alone=True) if restart == "graceful" else server.restart()
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _: fetch(server.port, "/farm/x"), range(3)))
+    assert [answer.status for answer in answers] == [200] * 3
+    assert {answer.member for answer in answers} == {0, 1}

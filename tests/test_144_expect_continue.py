@@ -29,8 +29,10 @@ def test_a_slow_url_takes_nobody_down(httpd, silent):
     assert Engine(server).column("usable") == [True, True]
 
 
-def test_a_ping_that_nobody_answers_does(httpd, silent):
-    server = httpd("event", balancer=False, conf=served(silent, each="ping=200ms"))
+@pytest.mark.parametrize("ping, settings", [("200ms", ""), ("60", "trytimeout=200")])
+def test_a_ping_that_nobody_answers_does(httpd, silent, ping, settings):
+    server = httpd("event", balancer=False,
+                   conf=served(silent, each=f"ping={ping}", settings=settings))
     server.expect("AH01102|AH00898|ATH0110|ATH0112")
     assert ask(server) == 503
     assert Engine(server).column("usable") == [False, False]

@@ -19,7 +19,7 @@ use crate::naming::{self, check_names, farm_name, name_members};
 use crate::proxy::{self, Proxy};
 use crate::rule::Rule;
 use crate::sticky::Sessions;
-use crate::{method, outcome, provider, stored};
+use crate::{method, provider, stored};
 
 /// A farm on its way: what mod_proxy has of it.
 pub struct Draft {
@@ -193,10 +193,11 @@ impl Draft {
                 })
                 .collect::<Vec<_>>()
         };
-        if let Some(time) = params.try_timeout {
-            for member in &members {
-                // SAFETY: as above.
-                unsafe { outcome::limit(member.worker, time) };
+        for member in &members {
+            // SAFETY: as above.
+            unsafe {
+                let times = stored::times_of(member.worker, s).within(params.try_timeout);
+                times.give((*member.worker).s);
             }
         }
         let server = server.to_owned();
