@@ -56,6 +56,8 @@ pub struct Traces {
     written: bool,
     /// The head of an answer was read: uwsgi.
     head: bool,
+    /// The module asked for the request's body, after it sent the head: ajp.
+    asked_for_body: bool,
 }
 
 /// A variable that fcgi and scgi requests get when they are written.
@@ -88,6 +90,7 @@ pub unsafe fn watch(
             kept,
             written: is_cgi && !ffi::apr_table_get((*r).subprocess_env, CGI.as_ptr()).is_null(),
             head: protocol == Protocol::Uwsgi && headers() > headers_before,
+            asked_for_body: record.asked_for_body.take(),
         });
         result
     }
@@ -121,12 +124,13 @@ impl Traces {
             Protocol::Fcgi | Protocol::Scgi => !self.written && (in_error() || !self.kept),
             // AJP gives 503 also for requests that were sent, if they are idempotent and have no query
             // string, even when parts of a chunked body went out. A member whose errors are ignored
-            // (`status=+I`) looks broken to them.
+            // (`status=+I`) looks broken to them. Until a ping is answered, nothing is sent.
             // SAFETY: the caller's promise.
             Protocol::Ajp => unsafe {
                 !outcome::is_idempotent(r)
                     || !(*r).args.is_null()
-                    || (in_error() && !outcome::has_chunked_body(r))
+                    || (!outcome::has_chunked_body(r)
+                        && (in_error() || (begins_with_ping(member) && !self.asked_for_body)))
             },
         }
     }
@@ -157,6 +161,11 @@ impl Traces {
         let untold = member.protocol == Protocol::Ajp && unsafe { outcome::has_chunked_body(r) };
         !self.made && !self.written && !untold && (pool_is_full(member) || !member.serves(false))
     }
+}
+
+/// Before a request is sent, the member has to answer a ping: there is no connection without.
+pub fn begins_with_ping(member: &Member) -> bool {
+    member.protocol == Protocol::Ajp && outcome::pings(member)
 }
 
 /// The protocol's module keeps connections, and tells by no hook which ones are new (or, for h2, has

@@ -246,10 +246,13 @@ unsafe fn note<'a>(r: *mut ffi::request_rec, name: &CStr) -> Option<&'a [u8]> {
 /// `r` is live.
 #[cold]
 unsafe fn waited_out(r: *mut ffi::request_rec, record: &Record, member: &Member) -> bool {
-    if !matches!(
-        member.protocol,
-        Protocol::Ajp | Protocol::Http2 | Protocol::Uwsgi
-    ) {
+    let untold = match member.protocol {
+        // After a ping it tells (ap_proxy_ajp_request in mod_proxy_ajp.c).
+        Protocol::Ajp => !pings(member),
+        Protocol::Http2 | Protocol::Uwsgi => true,
+        _ => false,
+    };
+    if !untold {
         return false;
     }
     // SAFETY: the caller's promise.
@@ -276,7 +279,7 @@ pub unsafe fn patience(member: &Member, s: *mut ffi::server_rec) -> i64 {
 }
 
 /// `ping`.
-fn pings(member: &Member) -> bool {
+pub fn pings(member: &Member) -> bool {
     // SAFETY: shared parts live as long as the configuration; the bit is written before the member
     // serves.
     unsafe { (*member.shared()).ping_timeout_set() != 0 }

@@ -1,7 +1,8 @@
 //! Lets protocols other than HTTP/1.1 read a request's whole body. mod_proxy_http may already have read a
 //! part of it before it found no connection; it keeps that part for its own next attempt. Another protocol's
 //! module gets that part first, then the rest. This also notes when the client did not send its body to the
-//! end, which those modules report as if the member had failed.
+//! end, which those modules report as if the member had failed, and whether mod_proxy_ajp came as far as to ask
+//! for the body, which it does when it has sent a request's head.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::guard::guard;
 use crate::record::Record;
-use crate::{ffi, outcome, pool};
+use crate::{connection, ffi, outcome, pool};
 
 static FILTER: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(ptr::null_mut());
 
@@ -42,7 +43,9 @@ pub unsafe fn read_again(
     // SAFETY: the caller's promise; the brigade lives as long as the request.
     unsafe {
         // mod_proxy_http says what it could not read, and would spool for a filter what it can stream.
-        if pool::behind(url, b"http").is_some() || !outcome::has_body(r) {
+        let wants =
+            || outcome::has_body(r) || record.member().is_some_and(connection::begins_with_ping);
+        if pool::behind(url, b"http").is_some() || !wants() {
             return attempt();
         }
         let mut kept: *mut c_void = ptr::null_mut();
@@ -72,6 +75,7 @@ unsafe extern "C" fn input(
             let Some(record) = (*filter).ctx.cast::<Record>().as_ref() else {
                 return ffi::ap_get_brigade((*filter).next, brigade, mode, block, most);
             };
+            record.asked_for_body.set(true);
             let kept = record.prefetched.get();
             if kept.is_null() || ffi::ath_shim_is_empty(kept) != 0 {
                 let status = ffi::ap_get_brigade((*filter).next, brigade, mode, block, most);

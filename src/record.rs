@@ -124,6 +124,8 @@ pub struct Record {
     pub prefetched: Cell<*mut ffi::apr_bucket_brigade>,
     /// An attempt in another protocol could not read the body to its end.
     pub unread: Cell<bool>,
+    /// An attempt in another protocol has asked for the body, be there one or not.
+    pub asked_for_body: Cell<bool>,
     /// It has been sent to another member though one may have seen it.
     pub replayed: Cell<bool>,
     /// What its attempts came to, once they are over.
@@ -241,6 +243,7 @@ impl Record {
                 not_pooled: Cell::new(ptr::null()),
                 prefetched: Cell::new(ptr::null_mut()),
                 unread: Cell::new(false),
+                asked_for_body: Cell::new(false),
                 replayed: Cell::new(false),
                 served: Cell::new(None),
                 refreshed: Cell::new(false),

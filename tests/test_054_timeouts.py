@@ -5,6 +5,7 @@ import contextlib
 import socket
 
 import pytest
+from harness.ajp import Ajp
 from harness.client import fetch
 from harness.engine import Engine
 from harness.farms import farm, served
@@ -100,3 +101,16 @@ def test_trytimeout_bounds_the_wait_for_a_connection(httpd, backends, balancer):
         assert fetch(server.port, "/busy/x", method="POST", body=b"once").member == 1
         assert takes_long.result().member == 0
     assert engine.column("usable", "busy") == [True, True]
+
+
+def test_an_ajp_member_that_answers_no_ping_is_not_connected(httpd, balancer):
+    """Nothing was sent to it, so another one serves; and `trytimeout` bounds the wait."""
+    well = Ajp("well")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        server = httpd("event", balancer=balancer, modules=["proxy_ajp"], conf=served(
+            [f"ajp://127.0.0.1:{mute.getsockname()[1]}", f"ajp://{well.address}"],
+            each="ping=60 retry=600", settings="lbmethod=first trytimeout=200"))
+        server.expect("AH00897|AH01012|AH00992|AH00993|AH01030|ATH0110")
+        assert [fetch(server.port, "/farm/x").body for _ in range(2)] == [b"well"] * 2
+        assert Engine(server).column("usable") == [False, True]
+    well.stop()

@@ -1,10 +1,10 @@
-"""A servlet container, as far as AJP 1.3 goes: one answer to whatever is asked."""
+"""A servlet container, as far as AJP 1.3 goes: one answer to whatever is asked, and to pings."""
 
 import socketserver
 import struct
 import threading
 
-_HEAD, _BODY, _END = 4, 3, 5
+_HEAD, _BODY, _END, _PING, _PONG = 4, 3, 5, 10, 9
 
 
 def _text(text):
@@ -39,7 +39,10 @@ class Ajp:
 
         class Connection(socketserver.StreamRequestHandler):
             def handle(self):
-                while read_packet(self.rfile):
+                while packet := read_packet(self.rfile):
+                    if packet[0] == _PING:
+                        self.wfile.write(_packet(bytes([_PONG])))
+                        continue
                     for part in answer(container.name.encode(), container.headers):
                         self.wfile.write(part)
 
