@@ -101,7 +101,8 @@ typedef enum {
     ATHENA_BROKEN = 3,            /* the connection broke before the first byte of an answer */
     ATHENA_TIMED_OUT = 4,         /* nothing came within the timeout */
     ATHENA_BROKEN_IN_BODY = 5,    /* the answer broke off; `status` is the one it began with */
-    ATHENA_CLIENT_GONE = 6,       /* the client went away: says nothing about the member */
+    ATHENA_CLIENT_GONE = 6,       /* the client went away before an answer began: says nothing about
+                                   * the member */
     ATHENA_NOT_THE_MEMBER = 7     /* the request itself was at fault */
 } athena_outcome;
 

@@ -139,7 +139,11 @@ pub unsafe fn classify(
     result: c_int,
 ) -> Outcome {
     // SAFETY: the caller's promise.
-    let (status, aborted) = unsafe { ((*r).status, (*(*r).connection).aborted != 0) };
+    let (status, aborted, broke) = unsafe {
+        let aborted = (*(*r).connection).aborted != 0;
+        // ap_proxy_backend_broke sets the flag.
+        ((*r).status, aborted, !aborted || (*r).no_cache != 0)
+    };
     let status = u16::try_from(status).unwrap_or(0);
     let connection = record.connection.get();
     // SAFETY: the caller's promise.
@@ -153,13 +157,10 @@ pub unsafe fn classify(
             return Outcome::NotTheMember(400);
         }
         Answer::Discarded => return Outcome::Answered(status),
-        Answer::Passed if result != OK && status != 101 => {
-            return if aborted {
-                Outcome::ClientGone
-            } else {
-                Outcome::BrokenInBody(status)
-            };
+        Answer::Passed if result != OK && status != 101 && broke => {
+            return Outcome::BrokenInBody(status);
         }
+        // The head tells of the member also when the client leaves: over HTTP/2 many do with the last byte.
         Answer::Passed => return Outcome::Answered(status),
         Answer::CutOff => return broken(),
         Answer::Awaited | Answer::Page => {}

@@ -7,6 +7,7 @@ import threading
 import urllib.parse
 
 import pytest
+from harness import h2
 from harness.api import Api
 from harness.client import Client, fetch
 from harness.engine import Engine
@@ -34,6 +35,49 @@ def test_failonstatus_marks(httpd, backends, balancer):
         fetch(server.port, "/farm/x")
     assert members.requests()[0] == 1
     assert Engine(server).column("usable") == [False, True]
+
+
+def leave_in_body(port, path):
+    with Client(port, rcvbuf=4096) as client:
+        client.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.answer_head()
+        client.abort()
+
+
+@pytest.mark.parametrize("leave", [leave_in_body, h2.abort_in_body])
+@pytest.mark.parametrize("settings, counts", [("failonstatus=503", 1), ("ejectafter=2", 2)])
+def test_an_answer_counts_though_its_client_leaves(httpd, backends, settings, counts, leave):
+    members = backends(2)
+    server = httpd("event", modules=["http2"], conf="Protocols h2c http/1.1\n" + served(
+        members.urls, settings=f"lbmethod=first {settings}", each="retry=600"))
+    server.expect(r"AH01174|ATH0110")
+    engine = Engine(server)
+    for left in range(counts):
+        assert engine.column("usable") == [True, True], left
+        leave(server.port, "/farm/x?status=503&size=3000000")
+        engine.wait_idle()
+    engine.wait_usable(1)
+    for _ in range(3):
+        leave(server.port, "/farm/x?size=3000000")
+        engine.wait_idle()
+    wait_until(lambda: None not in engine.column("ttfb_ewma_ms"), what="estimates of both")
+    assert engine.column("usable") == [False, True]
+    assert engine.column("served") == [counts, 3] and engine.column("failed") == [0, 0]
+
+
+def test_a_broken_answer_counts_though_its_client_leaves_then(httpd, plain):
+    """Over HTTP/2 perhaps before the attempt is at its end."""
+    half = plain(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1000)
+    server = httpd("event", modules=["http2"],
+                   conf="LogLevel athena:debug\nProtocols h2c http/1.1\n" + served([half.url]))
+    server.expect("AH01110")
+    for _ in range(30):
+        with h2.Connection(server.port) as client, contextlib.suppress(AssertionError):
+            client.ask("/farm/x")
+            while True:
+                client.receive(h2.DATA)
+    Engine(server).wait_idle()
+    assert len(server.lines(r"BrokenInBody")) == 30
 
 
 @pytest.mark.parametrize("settings, behaviour", [

@@ -20,7 +20,7 @@ pub enum Outcome {
     TimedOut,
     /// The answer began and then broke off.
     BrokenInBody(u16),
-    /// The client went away.
+    /// The client went away before an answer began.
     ClientGone,
     /// The request itself was at fault (its body could not be read, the target is blocked, …):
     /// says nothing about the member.
