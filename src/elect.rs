@@ -136,28 +136,21 @@ fn by_session(
     chosen
 }
 
-/// Whether a member may have the request that is none of the `tried` ones: one that is usable, if perhaps
-/// full; for a session that `nofailover` keeps, one of its own.
+/// Whether a member could have the request, if it came anew: one that is usable, if perhaps full; for a
+/// session that `nofailover` keeps, one of its own.
 ///
 /// # Safety
 /// `r` is live and `record` its own, of `farm`.
-pub unsafe fn is_anybody_left(
-    r: *mut ffi::request_rec,
-    record: &Record,
-    farm: &Farm,
-    tried: &[MemberId],
-) -> bool {
+pub unsafe fn is_anybody_left(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
     let mut its_own = false;
-    let is_its_own = |member: &Member| {
-        its_own |= farm.listed(member).usable() && !tried.contains(&member.seat.id);
-    };
+    let is_its_own = |member: &Member| its_own |= farm.listed(member).usable();
     if let Some(session) = record.session.get()
         && sticky::homes(&session, record, farm, is_its_own)
     {
         return its_own;
     }
     // SAFETY: the caller's promise; the balancer is the record's own.
-    unsafe { is_anybody_usable(r, record.balancer(), farm, tried) }
+    unsafe { is_anybody_usable(r, record.balancer(), farm) }
 }
 
 /// As [`is_anybody_left`], for any request.
@@ -168,12 +161,11 @@ pub unsafe fn is_anybody_usable(
     r: *mut ffi::request_rec,
     balancer: *mut ffi::proxy_balancer,
     farm: &Farm,
-    tried: &[MemberId],
 ) -> bool {
     // SAFETY: the caller's promise.
     let asked = unsafe { Asked::by(r, farm, balancer) };
     farm.seat.record.cold.off.load(Ordering::Relaxed) == 0
-        && election(farm, &asked, tried, &|| false).is_anybody_left()
+        && election(farm, &asked, &[], &|| false).is_anybody_left()
 }
 
 /// Brings this child's view of a farm up to date, before it elects.

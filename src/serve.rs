@@ -212,7 +212,7 @@ unsafe fn serve(call: &Call, record: &Record, first: *mut c_char) -> c_int {
             Next::Finish | Next::Replay
                 if !attempt::gives_way(outcome, request, rules)
                     // SAFETY: as above.
-                    || unsafe { elect::is_anybody_left(r, record, farm, record.tried()) } =>
+                    || unsafe { elect::is_anybody_left(r, record, farm) } =>
             {
                 return outcome::for_client(record, outcome, status);
             }

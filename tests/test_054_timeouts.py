@@ -63,6 +63,17 @@ def test_a_timeout_that_others_could_take_over_is_one(httpd, backends):
     assert fetch(server.port, "/one/x", method="POST", body=b"once").status == 504
 
 
+@pytest.mark.parametrize("each", ["status=+I", "retry=0"])
+def test_a_timeout_that_takes_nobody_out_is_one(httpd, backends, each):
+    members = backends(3)
+    fallback = f"fallback={members.urls[2]}/outage"
+    server = httpd("event", conf=served(
+        members.urls[:2], settings=f"trytimeout=100 failontimeout=On {fallback}", each=each))
+    server.expect(BROKEN)
+    assert fetch(server.port, "/farm/x?delay=1000").status == 504
+    assert Engine(server).column("usable") == [True, True]
+
+
 def test_a_timeout_that_takes_the_member_of_a_session_out(httpd, backends):
     """With `nofailover`, nobody else is usable for it."""
     members = backends(2)

@@ -107,8 +107,8 @@ pub fn next(outcome: Outcome, request: Request, rules: Rules<'_>) -> Next {
     }
 }
 
-/// The timeout took the member out, and the request may go to whoever answers when nothing is usable: it is
-/// the same to a client whether its farm has just lost the last member or lost it before.
+/// The timeout takes the member out, and the request may go to whoever answers when nothing is usable, if
+/// nothing is: it is the same to a client whether its farm has just lost the last member or lost it before.
 pub fn gives_way(outcome: Outcome, request: Request, rules: Rules<'_>) -> bool {
     outcome == Outcome::TimedOut
         && rules.fail_on_timeout

@@ -64,8 +64,8 @@ impl<'q> Ready<'q> {
                 answer.text.push('-');
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let (farm, nobody) = (self.farm, &[]);
-                    let at_once = elect::is_anybody_usable(r, farm.balancer, farm, nobody);
+                    let farm = self.farm;
+                    let at_once = elect::is_anybody_usable(r, farm.balancer, farm);
                     unusable::come_again(r, farm, at_once);
                 }
             }
