@@ -98,6 +98,29 @@ def test_one_bad_url_takes_no_farm_down(httpd, backends, settings, behaviour):
     assert engine.column("usable") == [True] * 3
 
 
+@pytest.mark.parametrize("settings, behaviour", [
+    ("failonstatus=500", {"status": 500}),
+    ("failontimeout=On trytimeout=200", {"delay": 1000}),
+])
+def test_one_bad_url_keeps_no_session_out(httpd, backends, settings, behaviour):
+    """With `nofailover` it can only go to its own member, which any other request finds well."""
+    members = backends(2)
+    server = httpd("event", conf=served(
+        members.urls, settings=f"stickysession=sid nofailover=On {settings}").replace(
+            f'"{members.urls[0]}"', f'"{members.urls[0]}" route=a').replace(
+                f'"{members.urls[1]}"', f'"{members.urls[1]}" route=b'))
+    server.expect(r"ATH0110|AH00898|AH01102")
+    sessions = [{"Cookie": f"sid=1.{route}"} for route in "ab"]
+    bad = "/farm/bad?" + urllib.parse.urlencode(behaviour)
+    for session in [*sessions, *sessions]:
+        assert fetch(server.port, bad, method="POST", headers=session).status in (500, 504)
+    assert Engine(server).column("usable") == [False, False]
+    for at, session in enumerate(sessions):
+        answer = fetch(server.port, "/farm/good", headers=session)
+        assert (answer.status, answer.member) == (200, at)
+    assert Engine(server).column("usable") == [True, True]
+
+
 def test_retryon_replays_answers(httpd, backends, balancer):
     members = backends(2)
     members.behave(0, status=503)

@@ -186,13 +186,7 @@ impl Election<'_> {
             None if self.is_anybody_left() => Err(Nobody::Full),
             // The request has been to all that work.
             None if self.left().any(is_up) => Err(Nobody::Usable),
-            None => self
-                .answering()
-                .or_else(|| {
-                    let forced = self.forced(self.members());
-                    forced.map(|id| Elected::new(id, Reason::Forced))
-                })
-                .ok_or(Nobody::Usable),
+            None => self.recovering(|_| true),
         }
     }
 
@@ -211,23 +205,33 @@ impl Election<'_> {
         }
     }
 
-    /// For a session that may not leave `its` members, when [`Self::sticky`] has given it none: a
-    /// forced recovery of one of them, if nothing of the farm is usable.
+    /// For a session that may not leave `its` members, when [`Self::sticky`] has given it none: one of them
+    /// that is in error, if all members of the farm are.
     ///
     /// # Errors
     /// Why there is none.
     pub fn forced_sticky(&self, its: &[MemberId]) -> Result<Elected, Nobody> {
-        let its = || its.iter().filter_map(|id| self.lineup.member(*id));
         let keeps = |member: Known<'_>| works(member.record) && self.keeps(member);
-        if its().any(keeps) {
+        if its
+            .iter()
+            .filter_map(|id| self.lineup.member(*id))
+            .any(keeps)
+        {
             return Err(Nobody::Full);
         }
-        if self.is_anybody_left() {
+        if self.left().any(is_up) {
             return Err(Nobody::Usable);
         }
-        let forced = self.forced(its());
-        forced
-            .map(|id| Elected::new(id, Reason::Forced))
+        self.recovering(|id| its.contains(&id))
+    }
+
+    /// One of these members though it is in error.
+    fn recovering(&self, among: impl Fn(MemberId) -> bool) -> Result<Elected, Nobody> {
+        self.answering(&among)
+            .or_else(|| {
+                let forced = self.forced(self.members().filter(|member| among(member.id)))?;
+                Some(Elected::new(forced, Reason::Forced))
+            })
             .ok_or(Nobody::Usable)
     }
 
@@ -366,7 +370,7 @@ impl Election<'_> {
     /// A single answer is enough for `failonstatus` and `failontimeout`, and one bad URL must not take the farm
     /// down: the forced recovery of members that are out for one makes all of them due for their probe at once,
     /// so that those that answer well again are soon back.
-    fn answering(&self) -> Option<Elected> {
+    fn answering(&self, among: impl Fn(MemberId) -> bool) -> Option<Elected> {
         if !self.is_beyond_the_plan() && self.plan.is_some_and(|plan| plan.count.answering == 0) {
             return None;
         }
@@ -382,7 +386,7 @@ impl Election<'_> {
         let next = (first..places)
             .chain(0..first)
             .filter_map(|position| self.lineup.at(position))
-            .find(|member| serves(member) && self.may_probe(*member))?;
+            .find(|member| among(member.id) && serves(member) && self.may_probe(*member))?;
         if cause(&next) == Cause::Ejected {
             return Some(Elected::new(next.id, Reason::Panic));
         }

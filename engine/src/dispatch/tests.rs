@@ -47,6 +47,18 @@ impl Farm {
     }
 
     fn elect(&self, method: &dyn Method, tried: &[u32], force: bool) -> Option<(u32, Reason)> {
+        self.elect_by(method, tried, force, |election| {
+            election.run(&mut fastrand::Rng::with_seed(1))
+        })
+    }
+
+    fn elect_by(
+        &self,
+        method: &dyn Method,
+        tried: &[u32],
+        force: bool,
+        by: impl FnOnce(&Election<'_>) -> Result<Elected, Nobody>,
+    ) -> Option<(u32, Reason)> {
         let tried: Vec<_> = tried.iter().copied().map(MemberId).collect();
         let election = Election {
             farm: &self.record,
@@ -66,7 +78,7 @@ impl Farm {
             score: None,
             now: NOW,
         };
-        let elected = election.run(&mut fastrand::Rng::with_seed(1)).ok()?;
+        let elected = by(&election).ok()?;
         Some((elected.id.0, elected.reason))
     }
 }
@@ -265,6 +277,34 @@ fn a_forced_recovery_probes_all_members_that_are_out_for_one_answer() {
             Some((3, Reason::Forced))
         );
     }
+}
+
+#[test]
+fn a_session_that_is_kept_by_its_member_has_its_part_in_the_recovery() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    let mut farm = Farm::new(3);
+    for (member, cause) in [Cause::Status, Cause::Timeout, Cause::Ejected]
+        .into_iter()
+        .enumerate()
+    {
+        farm.in_error(member);
+        let number = &farm.members[member].health.cause;
+        number.store(cause.number(), Ordering::Relaxed);
+    }
+    farm.count.answering = 3;
+    let kept = |farm: &Farm, tried: &[u32], its: u32, force| {
+        farm.elect_by(method, tried, force, |election| {
+            election.forced_sticky(&[MemberId(its)])
+        })
+    };
+    for its in [1, 0, 1] {
+        assert_eq!(kept(&farm, &[], its, false), None);
+        assert_eq!(kept(&farm, &[], its, true), Some((its, Reason::Probe)));
+    }
+    assert_eq!(kept(&farm, &[], 2, false), Some((2, Reason::Panic)));
+    farm.members[0].health.retry_at.store(0, Ordering::Relaxed);
+    assert_eq!(kept(&farm, &[], 1, true), None);
+    assert_eq!(kept(&farm, &[0], 1, true), None);
 }
 
 /// A process of an older generation neither probes nor decides when the next probe is due: the
