@@ -98,6 +98,19 @@ def test_one_bad_url_takes_no_farm_down(httpd, backends, settings, behaviour):
     assert engine.column("usable") == [True] * 3
 
 
+def test_whose_errors_come_to_be_ignored_is_usable(httpd, backends):
+    members = backends(1)
+    server = httpd("event", conf=served(members.urls, settings="failonstatus=503", each="retry=600"))
+    server.expect("ATH0110")
+    assert fetch(server.port, "/farm/x?status=503").status == 503
+    engine = Engine(server)
+    assert engine.column("usable") == [False]
+    Api(server).patch(f"/farms/farm_one/members/127.0.0.1:{members.ports[0]}", ignore_errors=True)
+    assert engine.column("usable") == [True] and engine.farm()["usable"] == 1
+    assert engine.column("up") == [False], "its error is not over"
+    assert [fetch(server.port, "/farm/x").status for _ in range(3)] == [200] * 3
+
+
 @pytest.mark.parametrize("settings, behaviour", [
     ("failonstatus=500", {"status": 500}),
     ("failontimeout=On trytimeout=200", {"delay": 1000}),

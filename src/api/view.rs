@@ -202,7 +202,9 @@ impl<'a> MemberView<'a> {
             draintimeout: extras.drain_timeout,
             forward: written(extras.forward),
             flags: record.admin.flags() | Member::flags_of(member.status()),
-            usable: up && !has(flags::NOT_ELIGIBLE) && member.serves(farm.observed),
+            usable: (!in_error || has(flags::IGNORE_ERRORS))
+                && !has(flags::NOT_ELIGIBLE)
+                && member.serves(farm.observed),
             error: in_error.then(|| cause.word()).or_else(checked),
             inflight: runtime::board().map_or(0, |board| board.inflight(member.seat.id)),
             elected: record.hot.elected.load(ordering),
