@@ -119,14 +119,20 @@ pub fn balancer_name(url: &str) -> Option<String> {
 /// port are dropped.
 pub fn looked_up_by_stock(url: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = url.split_at_checked(b"balancer://".len())?;
+    if !scheme.eq_ignore_ascii_case(b"balancer://") {
+        return None;
+    }
     let authority = rest.split(|&b| b == b'/').next()?;
     let host = authority.rsplit(|&b| b == b'@').next()?;
-    let name = host.split(|&b| b == b':').next()?;
-    scheme.eq_ignore_ascii_case(b"balancer://").then_some(name)
+    host.split(|&b| b == b':').next()
 }
 
 /// The user that a proxy URL names before its host, without a password.
 pub fn user(url: &[u8]) -> Option<&[u8]> {
+    // Hardly any URL has one, and this is asked of all.
+    if !url.contains(&b'@') {
+        return None;
+    }
     let authority = url.splitn(4, |&b| b == b'/').nth(2)?;
     let at = authority.iter().position(|&b| b == b'@')?;
     authority.get(..at)?.split(|&b| b == b':').next()
