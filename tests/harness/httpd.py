@@ -170,14 +170,27 @@ class Httpd:
     def graceful(self, *, alone=False):
         """SIGUSR1, and waits until the new generation serves; `alone`, until the older one has
         ended, which may take a request or two more."""
-        before, old = self._count(_UP), self.child_pids()
-        self.write_conf()
+        before = self._count(_UP)
+        conf, mark = self.write_conf(), self.directory / f"generation.{before}"
+        if alone:
+            # A list of the children from before would not tell: one more may be forked as the
+            # signal arrives.
+            with conf.open("a") as file:
+                file.write(f'CustomLog "{mark}" - env=never\n')
         self.process.send_signal(signal.SIGUSR1)
         wait_until(lambda: self._count(_UP) > before or self.process.poll() is not None,
                    what="graceful restart")
         assert self.process.poll() is None, f"httpd died in a restart:\n{self.messages()}"
         if alone:
-            self._wait_without(old)
+            wait_until(lambda: all(self._has_open(child, mark) for child in self.child_pids()),
+                       what="the older generation gone")
+
+    @staticmethod
+    def _has_open(pid, path):
+        try:
+            return str(path) in map(os.readlink, Path(f"/proc/{pid}/fd").iterdir())
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
     def _wait_without(self, children):
         wait_until(lambda: not (children & self.child_pids()), what="children gone")
@@ -211,17 +224,17 @@ class Httpd:
         return self.start()
 
     def child_pids(self):
-        """The children that live, by the parent's own list."""
-        pid = self.process.pid
-        pids = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return {child for child in pids if not self._zombie(child)}
+        """The children that live. (/proc/PID/task/PID/children passes over one now and then when
+        its sibling ends.)"""
+        return {int(entry.name) for entry in Path("/proc").iterdir()
+                if entry.name.isdigit() and self._lives(entry)}
 
-    @staticmethod
-    def _zombie(pid):
+    def _lives(self, process):
         try:
-            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+            state, parent = (process / "stat").read_text().rsplit(")", 1)[1].split()[:2]
         except (FileNotFoundError, ProcessLookupError):
-            return True
+            return False
+        return int(parent) == self.process.pid and state not in "ZX"
 
     def kill_children(self, *, half=False):
         """SIGKILL for every child, or every other one; waits until the parent has none of them."""
