@@ -87,8 +87,7 @@ pub unsafe fn choose(
     // A fallback comes first, and so does the next farm of its cookie: nobody has to wait for a member
     // that may still be down.
     let force = || {
-        outcome::force_recovery(asked.balancer)
-            && !farm.has_substitute()
+        forces_recovery(asked.balancer, farm)
             && !record.prefers_more()
             && patience::is_over(record, clock::now())
     };
@@ -166,6 +165,32 @@ pub unsafe fn is_anybody_usable(
     let asked = unsafe { Asked::by(r, farm, balancer) };
     farm.seat.record.cold.off.load(Ordering::Relaxed) == 0
         && election(farm, &asked, &[], &|| false).is_anybody_left()
+}
+
+/// Whether the next request of that kind has a member at once: as [`is_anybody_left`], or one that serves
+/// though it is in error.
+///
+/// # Safety
+/// `r` is live and `record` its own, of `farm`.
+pub unsafe fn is_next_served(r: *mut ffi::request_rec, record: &Record, farm: &Farm) -> bool {
+    // SAFETY: the caller's promise; the balancer is the record's own.
+    let (left, asked) = unsafe {
+        let asked = Asked::by(r, farm, record.balancer());
+        (is_anybody_left(r, record, farm), asked)
+    };
+    let mut its = Vec::new();
+    let is_its_own = |member: &Member| its.push(member.seat.id);
+    let session = record.session.get();
+    let is_kept = session.is_some_and(|session| sticky::homes(&session, record, farm, is_its_own));
+    let force = || forces_recovery(asked.balancer, farm);
+    left || farm.seat.record.cold.off.load(Ordering::Relaxed) == 0
+        && election(farm, &asked, &[], &force)
+            .is_anybody_answering(|id| !is_kept || its.contains(&id))
+}
+
+/// `forcerecovery`, where nobody answers in the farm's place.
+fn forces_recovery(balancer: *mut ffi::proxy_balancer, farm: &Farm) -> bool {
+    outcome::force_recovery(balancer) && !farm.has_substitute()
 }
 
 /// Brings this child's view of a farm up to date, before it elects.

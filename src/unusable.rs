@@ -169,7 +169,7 @@ unsafe fn unavailable(r: *mut ffi::request_rec, record: &Record, farm: &Farm) ->
     // SAFETY: the caller's promise.
     unsafe {
         // The next request can have a member that this one may not have, or have again.
-        let at_once = record.full.get() || elect::is_anybody_left(r, record, farm);
+        let at_once = record.full.get() || elect::is_next_served(r, record, farm);
         come_again(r, farm, at_once);
     }
     ffi::HTTP_SERVICE_UNAVAILABLE

@@ -32,7 +32,7 @@ def test_a_timeout_that_takes_the_last_member_out(httpd, backends, balancer, mem
     for at in range(members_that_hang):
         members.behave(at, delay_ms=3000)
     farms = {"fallback": f"fallback={well}/outage", "forward": "forward=well",
-             "nothing": "forcerecovery=Off"}
+             "nothing": "forcerecovery=Off", "forced": ""}
     server = httpd("event", balancer=balancer, conf=farm([well], name="well") + "".join(
         served(hanging, path=f"/{name}/", name=name, each="retry=600",
                settings=f"lbmethod=first trytimeout=100 failontimeout=On {setting}")
@@ -45,6 +45,9 @@ def test_a_timeout_that_takes_the_last_member_out(httpd, backends, balancer, mem
         assert (answer.status, answer.header("X-Target")) == (200, "/x")
         answer = fetch(server.port, "/nothing/x")
         assert answer.status == 503 and int(answer.header("Retry-After")) > 1
+        # The next request is sent to it all the same.
+        answer = fetch(server.port, "/forced/x")
+        assert (answer.status, answer.header("Retry-After")) == (503, "1")
 
 
 def test_a_timeout_that_others_could_take_over_is_one(httpd, backends):

@@ -240,6 +240,15 @@ impl Election<'_> {
         self.left().any(|member| self.usable(member))
     }
 
+    /// Nobody works, but one of these members serves though it is in error, and before its probe is due.
+    pub fn is_anybody_answering(&self, among: impl Fn(MemberId) -> bool) -> bool {
+        !self.left().any(is_up)
+            && self.serves_in_error().is_some_and(|serves| {
+                self.members()
+                    .any(|member| among(member.id) && serves(&member) && in_service(member))
+            })
+    }
+
     /// Serves its sessions, if it works: one that drains still does, until it has `drained`.
     fn keeps(&self, member: Known<'_>) -> bool {
         let state = member.record.admin.state();
@@ -371,18 +380,11 @@ impl Election<'_> {
     /// down: the forced recovery of members that are out for one makes all of them due for their probe at once,
     /// so that those that answer well again are soon back.
     fn answering(&self, among: impl Fn(MemberId) -> bool) -> Option<Elected> {
-        if !self.is_beyond_the_plan() && self.plan.is_some_and(|plan| plan.count.answering == 0) {
-            return None;
-        }
+        let serves = self.serves_in_error()?;
         let cause = |member: &Known<'_>| health::cause(&member.record.health);
         let places = self.lineup.len();
         let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
         let first = usize::try_from(ticket).unwrap_or(0).checked_rem(places)?;
-        let force = LazyCell::new(|| (self.force)());
-        let serves = |member: &Known<'_>| match cause(member) {
-            Cause::Ejected => true,
-            other => other.may_answer() && *force,
-        };
         let next = (first..places)
             .chain(0..first)
             .filter_map(|position| self.lineup.at(position))
@@ -400,6 +402,20 @@ impl Election<'_> {
             probe::note(&self.farm.hot, self.now);
         }
         Some(Elected::new(next.id, Reason::Probe))
+    }
+
+    /// Whether a member serves for what it is in error for; `None` where the plan counts no such one.
+    fn serves_in_error(&self) -> Option<impl Fn(&Known<'_>) -> bool> {
+        if !self.is_beyond_the_plan() && self.plan.is_some_and(|plan| plan.count.answering == 0) {
+            return None;
+        }
+        let force = LazyCell::new(|| (self.force)());
+        Some(
+            move |member: &Known<'_>| match health::cause(&member.record.health) {
+                Cause::Ejected => true,
+                other => other.may_answer() && *force,
+            },
+        )
     }
 
     fn forced<'a>(&self, among: impl Iterator<Item = Known<'a>>) -> Option<MemberId> {

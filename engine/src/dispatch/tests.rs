@@ -307,6 +307,33 @@ fn a_session_that_is_kept_by_its_member_has_its_part_in_the_recovery() {
     assert_eq!(kept(&farm, &[0], 1, true), None);
 }
 
+#[test]
+fn whoever_serves_in_error_serves_the_next_request_at_once() {
+    let method = crate::method::by_name("roundrobin").unwrap();
+    let answering = |cause: Cause, force, among: u32| {
+        let mut farm = Farm::new(2);
+        farm.in_error(0).in_error(1);
+        farm.count.answering = cause.may_answer().into();
+        let number = &farm.members[1].health.cause;
+        number.store(cause.number(), Ordering::Relaxed);
+        let mut found = false;
+        farm.elect_by(method, &[1], force, |election| {
+            found = election.is_anybody_answering(|id| id.0 == among);
+            Err(Nobody::Usable)
+        });
+        let [before, after] = [&farm.record, &FarmRecord::default()]
+            .map(|record| record.hot.ticket.load(Ordering::Relaxed));
+        assert_eq!(before, after);
+        found
+    };
+    for cause in [Cause::Status, Cause::Timeout] {
+        assert!(answering(cause, true, 1));
+        assert!(!answering(cause, true, 0) && !answering(cause, false, 1));
+    }
+    assert!(answering(Cause::Ejected, false, 1));
+    assert!(!answering(Cause::Connect, true, 1));
+}
+
 /// A process of an older generation neither probes nor decides when the next probe is due: the
 /// member may be one that it does not know.
 #[test]
