@@ -16,7 +16,6 @@ use athena_engine::check::Check;
 use athena_engine::config::addition;
 use athena_engine::config::forward::Forward;
 use athena_engine::config::param::MemberParams;
-use athena_engine::config::target::Target;
 use athena_engine::drain;
 use athena_engine::method::Anew;
 use athena_engine::stats::expect;
@@ -185,15 +184,7 @@ struct Newcomer {
 
 /// Of what the board, or somebody who asks, says: hostile until it is checked here.
 fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
-    if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let reason = "url: must be printable ASCII characters without a blank";
-        return Err(Refusal::invalid(reason));
-    }
-    let behind_host = Target::parse(url.as_bytes()).and_then(|target| target.rest.first());
-    if matches!(behind_host, Some(b'?' | b'#')) {
-        let reason = "url: must have a / before any ? or #";
-        return Err(Refusal::invalid(reason));
-    }
+    addition::check_url(url).map_err(Refusal::invalid)?;
     change::allowed(farm, url)?;
     let line = addition::read(line).map_err(Refusal::invalid)?;
     if let Some(Forward::Url(url)) = &line.params.forward {
@@ -203,6 +194,19 @@ fn newcomer(farm: &Farm, url: &str, line: &str) -> Result<Newcomer, Refusal> {
         change::allowed_agent(farm, url, agent)?;
     }
     let draft = Draft::new(farm, url, &line.native).map_err(Refusal::invalid)?;
+    // What mod_proxy has read in the URL is where requests go.
+    // SAFETY: the draft's worker is nobody else's yet.
+    let (name_ex, socket) = unsafe {
+        let shared = &*(*draft.worker).s;
+        (
+            naming::text(shared.name_ex.as_ptr()),
+            naming::text(shared.uds_path.as_ptr()),
+        )
+    };
+    if !socket.is_empty() {
+        return Err(Refusal::invalid("url: must be no unix socket's"));
+    }
+    change::allowed(farm, &name_ex)?;
     Ok(Newcomer {
         check: check::plan(farm, &draft, line.check).map_err(Refusal::invalid)?,
         params: line.params,

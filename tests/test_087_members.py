@@ -133,9 +133,12 @@ def test_refusals_change_nothing(httpd, backends):
     def refused(document, status, **headers):
         return api.refused(MEMBERS, document, status, method="POST", **headers)
 
-    for url in ("http://127.0.0.2:80", "https://127.0.0.1:80", "http://127.0.0.1@evil:80",
-                "http://127.0.0.1.evil", "unix:/tmp/s|http://127.0.0.1", "nonsense"):
+    for url in ("http://127.0.0.2:80", "https://127.0.0.1:80", "http://127.0.0.1.evil"):
         assert "AthMemberAllow" in refused({"url": url}, 403)
+    for url in ("http://127.0.0.1@evil:80", "unix:/tmp/s|http://127.0.0.1", "", "127.0.0.1:80",
+                "http://127.0.0.1:0", "http://127.0.0.1:65536", "xyz://127.0.0.1/",
+                "balancer://127.0.0.1/", "unix://127.0.0.1", "http://127.0.0.1/|http://evil/"):
+        assert "url: must be SCHEME://HOST" in refused({"url": url}, 422)
     for url in (members.urls[0], members.urls[0] + "/"):
         assert "has a member of this URL" in refused({"url": url}, 409)
     assert "has a member of this name" in refused({"url": other, "name": before[0]}, 409)
@@ -163,6 +166,16 @@ def test_refusals_change_nothing(httpd, backends):
     assert "no seat is free" in refused({"url": other}, 507)
     remove(api, names(server)[-1], query="?force=1")
     add(api, other, name="last")
+
+
+def test_no_scheme_leads_to_a_unix_socket(httpd, backends):
+    members = backends(1)
+    server = start(httpd, members.urls, conf="AthMemberAllow 10.99.99.99\n")
+    for scheme in ("unix", "UNIX", "Unix"):
+        url = f"{scheme}://10.99.99.99/tmp/secret.sock|http://whatever/x/"
+        said = Api(server).refused(MEMBERS, {"url": url}, 422, method="POST")
+        assert "SCHEME one of http, https," in said
+    assert len(names(server)) == 1
 
 
 @pytest.mark.parametrize("restart", ["graceful", "full"])

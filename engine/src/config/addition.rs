@@ -3,6 +3,7 @@
 //! process reads it anew.
 
 use super::param::{self, MemberParams, ParamError, Whose};
+use super::target::Target;
 use super::{native, words};
 use crate::board::record::LINE_MAX;
 use crate::change::Kind;
@@ -59,6 +60,37 @@ pub fn kind(field: &str) -> Result<Kind, ParamError> {
             Some(_) => ParamError::NotAtRunTime(field.to_owned()),
         }
     })
+}
+
+/// The schemes that members can have. A unix socket has no host that could be allowed.
+const SCHEMES: [&str; 11] = [
+    "http", "https", "ws", "wss", "h2", "h2c", "ajp", "fcgi", "scgi", "uwsgi", "ftp",
+];
+
+/// Whether a URL may be a member's that is added: one that neither httpd nor `mod_proxy` can read in a
+/// second way. In `unix://HOST/SOCKET|URL` the latter sees a socket, and no HOST.
+///
+/// # Errors
+/// What is allowed.
+pub fn check_url(url: &str) -> Result<(), String> {
+    if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("url: must be printable ASCII characters without a blank".to_owned());
+    }
+    let behind_host = Target::parse(url.as_bytes()).and_then(|target| target.rest.first());
+    if matches!(behind_host, Some(b'?' | b'#')) {
+        return Err("url: must have a / before any ? or #".to_owned());
+    }
+    let is_members = |target: Target<'_>| {
+        let mut schemes = SCHEMES.iter();
+        schemes.any(|scheme| scheme.eq_ignore_ascii_case(target.scheme))
+    };
+    if Target::parse_strict(url).is_some_and(is_members) && !url.contains('|') {
+        return Ok(());
+    }
+    Err(format!(
+        "url: must be SCHEME://HOST[:PORT][/PATH] without user and |, SCHEME one of {}, PORT from 1 to 65535",
+        SCHEMES.join(", ")
+    ))
 }
 
 /// States that have a name of their own in the API, and their letters.
@@ -205,6 +237,45 @@ mod tests {
             .map(|(key, value)| (key.as_str(), value.as_str()));
         assert_eq!(super::read(&line(again).unwrap()).unwrap(), read);
         assert_eq!(told("Secret=x retry=1").count(), 1);
+    }
+
+    #[test]
+    fn a_url_of_a_member_is_read_in_one_way() {
+        for url in [
+            "http://a",
+            "HTTPS://a:8443/x?y#z",
+            "Ajp://[::1]:8009/",
+            "h2c://10.0.0.1",
+        ] {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+        let sockets = ["unix:", "UNIX:", "unix :", "Unix:"].map(|unix| {
+            [
+                format!("{unix}//a/s|http://b/"),
+                format!("{unix}//a"),
+                format!("{unix}/s|http://b/"),
+            ]
+        });
+        for url in sockets.as_flattened() {
+            assert!(check_url(url).is_err(), "{url}");
+        }
+        for url in [
+            "",
+            "a",
+            "a:80",
+            "http://",
+            "http://a:0",
+            "http://a:65536",
+            "http://a:",
+            "xyz://a/",
+            "balancer://a/",
+            "http://u@a/",
+            "http://a/x|http://b/",
+            "http://a?x",
+            "http://a/ x",
+        ] {
+            assert!(check_url(url).is_err(), "{url}");
+        }
     }
 
     #[test]
