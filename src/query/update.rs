@@ -146,17 +146,17 @@ pub unsafe fn all<'a>(
         return Ok(Vec::new());
     }
     // SAFETY: the caller's promise.
-    unsafe { paths::own_origin(r)? };
+    unsafe {
+        paths::own_origin(r)?;
+        may_change(r, &updates)?;
+    }
     fit(&updates)?;
     let wishes: Vec<Wish<'_>> = updates.iter().flat_map(|update| update.wishes()).collect();
     let said = match wishes.as_slice() {
         [] => Vec::new(),
         wishes => {
             // SAFETY: the caller's promise.
-            unsafe {
-                may_change(r, &updates)?;
-                change::apply(wishes, &Author::of(r, "update"))?
-            }
+            change::apply(wishes, &unsafe { Author::of(r, "update") })?
         }
     };
     for update in &updates {
@@ -165,7 +165,7 @@ pub unsafe fn all<'a>(
     Ok(said)
 }
 
-/// A GET carries statistics only, unless each change has the key; nor may any other one be wrong.
+/// A key that is given is right, whatever it is given with; a GET that has none carries statistics only.
 unsafe fn may_change(r: *mut ffi::request_rec, updates: &[&Ready<'_>]) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
     let (method, server) = unsafe { ((*r).method_number, (*r).server) };
@@ -174,15 +174,17 @@ unsafe fn may_change(r: *mut ffi::request_rec, updates: &[&Ready<'_>]) -> Result
         Some(UpdateKey::Key(expected)) => expected.as_bytes().ct_eq(key.as_bytes()).into(),
         _ => false,
     };
-    let may = |update: &&Ready<'_>| match update.key.as_deref() {
-        Some(key) => is_key(key),
-        None => !update.what.is_change(),
-    };
-    if method == ffi::M_POST || updates.iter().all(may) {
-        return Ok(());
+    for update in updates {
+        let reason = match update.key.as_deref() {
+            Some(key) if !is_key(key) => "k= is not the key of AthUpdateKey",
+            None if method != ffi::M_POST && update.what.is_change() => {
+                "a GET carries statistics only: a change needs POST, or the key of AthUpdateKey"
+            }
+            _ => continue,
+        };
+        return Err(Refusal::forbidden(reason));
     }
-    let reason = "a GET carries statistics only: a change needs POST, or the key of AthUpdateKey";
-    Err(Refusal::forbidden(reason))
+    Ok(())
 }
 
 fn farms(select: &Selection<'_>) -> Result<Vec<(&'static Farm, Option<&'static Member>)>, Refusal> {
