@@ -327,6 +327,18 @@ def test_lists_are_not_sent_twice(httpd, backends):
     assert api.ask("PATCH", FARM, {"on": True}, If_Match=tag[:-1] + '-gzip"').status == 200
 
 
+def test_a_tag_is_compared_as_a_strong_one(httpd, backends):
+    """A client that has lost its tag overwrites nothing."""
+    members = backends(1)
+    api = Api(start(httpd, members))
+    tag = api.ask("GET", FARM).header("ETag")
+    for path in (FARM, member(members, 0)):
+        for named in ("", tag.strip('"'), f"{tag}, x"):
+            assert "If-Match must be" in api.refused(path, {"on": False}, 412, If_Match=named)
+        api.refused(path, {"on": False}, 412, If_Match=f"W/{api.ask('GET', path).header('ETag')}")
+    assert api.ask("GET", FARM).header("ETag") == tag
+
+
 def test_a_change_waits_for_no_other(httpd, backends):
     """Somebody has the farm's lock: 503, and nothing is changed."""
     members = backends(1)

@@ -27,6 +27,8 @@ expected-statuses = ["2xx", "304", "403", "404", "409"]
 include-operation-id = ["changeFarm", "changeMember", "removeMember"]
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "403", "404", "409", "412"]
+[operations.checks.negative_data_rejection]
+expected-statuses = ["400", "403", "404", "409", "412", "415", "422"]
 """
 
 

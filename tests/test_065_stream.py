@@ -15,12 +15,12 @@ WATCHERS = 8
 class Stream:
     """A client that follows the events."""
 
-    def __init__(self, server, **headers):
+    def __init__(self, server, accept="text/event-stream", **headers):
         self.socket = socket.create_connection(("127.0.0.1", server.port), 30)
         lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self.socket.sendall("\r\n".join([
             "GET /athena/api/v1/events HTTP/1.0", "Host: 127.0.0.1",
-            "Accept: text/event-stream", *lines, "", ""]).encode())
+            f"Accept: {accept}", *lines, "", ""]).encode())
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])
         self.headers = dict(self._headers())
@@ -84,10 +84,19 @@ def test_there_are_few_streams_for_all_children(httpd, mpm):
         stream.close()
 
     def accepted():
-        # Who has gone is noticed when something is written to it.
-        api.patch(FARM, on=not api.get(FARM)["on"])
         stream = Stream(server)
         stream.close()
         return stream.status == 200
 
-    wait_until(accepted, what="a place that is free again", every=0.3)
+    # Sooner than the second comment would find their connections reset.
+    wait_until(accepted, seconds=4, what="a place that is free again", every=0.3)
+
+
+@pytest.mark.parametrize("weight, kind", [
+    ("q=0", "application/json"), ("Q=0.000", "application/json"), ("q=0.5", "text/event-stream"),
+    ("x=0", "text/event-stream")])
+def test_a_stream_with_weight_0_is_not_wanted(httpd, weight, kind):
+    server = httpd("event", conf=farm(["http://127.0.0.1:9"]))
+    stream = Stream(server, accept=f"text/event-stream; {weight}, application/json")
+    assert (stream.status, stream.headers["content-type"]) == (200, kind)
+    stream.close()

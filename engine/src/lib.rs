@@ -15,6 +15,7 @@
 //! * [`room`] says how many requests a member may have.
 //! * [`reverse`] maps URLs and cookies of an answer back to what the client knows.
 //! * [`agent`] reads what members' agents say; [`check`] is how members are checked that were added.
+//! * [`etag`] reads the entity tags that a request names.
 //! * [`stats`] are the numbers that members push about themselves, and `score=` over them.
 //! * [`sticky`] finds the member that a session belongs to.
 //! * [`cookie`] is what a back end signs for its client: farms, member, class.
@@ -42,6 +43,7 @@ pub mod cookie;
 pub mod dispatch;
 pub mod drain;
 pub mod ejection;
+pub mod etag;
 pub mod ewma;
 pub mod hashkey;
 pub mod health;

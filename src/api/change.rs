@@ -3,6 +3,7 @@
 
 use athena_engine::change::{FarmChange, Key, Kind, MemberChange};
 use athena_engine::config::param::ParamError;
+use athena_engine::etag::Named;
 use serde_json::{Map, Number, Value};
 
 use super::{etag, header};
@@ -98,7 +99,7 @@ pub unsafe fn fields(r: *mut ffi::request_rec) -> Result<Map<String, Value>, Ref
     // SAFETY: the caller's promise.
     unsafe {
         paths::own_origin(r)?;
-        let kind = header(r, c"Content-Type");
+        let kind = header(r, c"Content-Type").unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
             let reason = format!("Content-Type must be {}", TYPES.join(" or "));
@@ -118,11 +119,15 @@ pub unsafe fn unchanged(
     member: Option<&Member>,
 ) -> Result<(), Refusal> {
     // SAFETY: the caller's promise.
-    let expected = unsafe { header(r, c"If-Match") };
-    if expected.is_empty() || etag::matches(&expected, &etag::of(farm, member)) {
+    let Some(expected) = (unsafe { header(r, c"If-Match") }) else {
         return Ok(());
-    }
-    let reason = "somebody else has changed it since: read it again";
+    };
+    // A client that has lost its tag means no change of whatever is there.
+    let reason = match Named::read(&expected) {
+        Some(named) if named.has(&etag::of(farm, member)) => return Ok(()),
+        Some(_) => "somebody else has changed it since: read it again",
+        None => "If-Match must be an ETag with its quotes, several, or *",
+    };
     Err(Refusal::new(ffi::HTTP_PRECONDITION_FAILED, reason))
 }
 

@@ -29,19 +29,3 @@ pub fn of_text(text: &str) -> String {
     text.hash(&mut hasher);
     format!("W/\"{:016x}\"", hasher.finish())
 }
-
-/// Whether `If-Match` or `If-None-Match` has the tag.
-pub fn matches(expected: &str, tag: &str) -> bool {
-    expected
-        .split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || plain(one) == plain(tag))
-}
-
-/// A tag without what filters that compress an answer make of it (mod_deflate, mod_brotli).
-fn plain(tag: &str) -> &str {
-    let tag = tag.trim_start_matches("W/").trim_matches('"');
-    let compressed = ["-gzip", "-br"];
-    let cut = compressed.iter().find_map(|with| tag.strip_suffix(with));
-    cut.unwrap_or(tag)
-}

@@ -12,6 +12,7 @@ mod view;
 use std::ffi::{CStr, c_int};
 
 use athena_engine::config;
+use athena_engine::etag::Named;
 use serde::Serialize;
 
 use crate::added::{self, Unused};
@@ -159,29 +160,43 @@ unsafe fn respond(r: *mut ffi::request_rec, path: &[u8]) -> Result<c_int, Refusa
 /// The event that the client has seen last.
 unsafe fn last_event_id(r: *mut ffi::request_rec) -> Result<Option<u64>, Refusal> {
     // SAFETY: the caller's promise.
-    let given = unsafe { ffi::apr_table_get((*r).headers_in, c"Last-Event-ID".as_ptr()) };
-    if given.is_null() {
+    let Some(given) = (unsafe { header(r, c"Last-Event-ID") }) else {
         return Ok(None);
-    }
-    text(given).parse().map(Some).map_err(|_| {
+    };
+    given.parse().map(Some).map_err(|_| {
         let reason = "Last-Event-ID must be the number of an event";
         Refusal::new(ffi::HTTP_BAD_REQUEST, reason)
     })
 }
 
-/// A header of the request; empty without it.
-unsafe fn header(r: *mut ffi::request_rec, name: &CStr) -> String {
+/// A header of the request.
+unsafe fn header(r: *mut ffi::request_rec, name: &CStr) -> Option<String> {
     // SAFETY: the caller's promise.
-    text(unsafe { ffi::apr_table_get((*r).headers_in, name.as_ptr()) })
+    let given = unsafe { ffi::apr_table_get((*r).headers_in, name.as_ptr()) };
+    (!given.is_null()).then(|| text(given))
 }
 
 unsafe fn accepts_stream(r: *mut ffi::request_rec) -> bool {
     // SAFETY: the caller's promise.
-    let accepted = unsafe { header(r, c"Accept") };
+    let accepted = unsafe { header(r, c"Accept") }.unwrap_or_default();
     // SAFETY: as above.
     let only_head = unsafe { (*r).header_only } != 0;
-    let mut types = accepted.split(',').filter_map(|one| one.split(';').next());
-    !only_head && types.any(|one| one.trim().eq_ignore_ascii_case("text/event-stream"))
+    !only_head && accepted.split(',').any(wants_stream)
+}
+
+/// Whether one entry of `Accept` is the stream, and not refused with a weight of 0 (RFC 9110, 12.4.2).
+fn wants_stream(entry: &str) -> bool {
+    let mut words = entry.split(';').map(str::trim);
+    let is_stream = words
+        .next()
+        .is_some_and(|name| name.eq_ignore_ascii_case("text/event-stream"));
+    is_stream
+        && !words.any(|word| {
+            let pair = word.split_once('=');
+            pair.is_some_and(|(name, weight)| {
+                name.eq_ignore_ascii_case("q") && weight.parse() == Ok(0.0)
+            })
+        })
 }
 
 /// What a path below the engine's own names.
@@ -236,7 +251,9 @@ unsafe fn list(r: *mut ffi::request_rec, text: &str, still: &str) -> Result<c_in
     // SAFETY: the caller's promise.
     unsafe {
         set_tag(r, &tag);
-        if etag::matches(&header(r, c"If-None-Match"), &tag) {
+        let had = header(r, c"If-None-Match");
+        let named = had.as_deref().and_then(Named::read);
+        if named.is_some_and(|named| named.has_like(&tag)) {
             (*r).status = ffi::HTTP_NOT_MODIFIED;
             return Ok(OK);
         }

@@ -12,11 +12,11 @@ use super::events::Document;
 use super::send;
 use crate::change::Refusal;
 use crate::ffi::{self, OK};
-use crate::{clock, runtime};
+use crate::{client, clock, runtime};
 
 /// How often the board is looked at.
 const EVERY: Duration = Duration::from_millis(250);
-/// A comment after so much silence, in microseconds, shows whether the client is still there.
+/// A comment after so much silence, in microseconds, shows a client that has gone without a word.
 const SILENCE: Micros = 5_000_000;
 const COMMENT: &[u8] = b":\n\n";
 
@@ -45,7 +45,7 @@ pub unsafe fn answer(r: *mut ffi::request_rec, after: Option<u64>) -> Result<c_i
     }
     loop {
         // SAFETY: as above.
-        if unsafe { (*(*r).connection).aborted } != 0 {
+        if unsafe { client::is_gone(r) } {
             break;
         }
         // Who comes to a child that ends is still told what has happened.
