@@ -4,6 +4,7 @@ The time is so long that the part stays what it is at the beginning, a twentieth
 """
 
 import pytest
+from harness.api import Api
 from harness.farms import served
 from harness.load import ab
 from harness.waiting import wait_until
@@ -56,3 +57,20 @@ def test_a_new_member_and_one_that_is_enabled_hold_back(httpd, backends, balance
     ab(server.port, "/farm/x", 400, 2)
     new, _, other = members.requests()
     assert new <= 60 and other > 300
+
+
+def test_a_member_that_is_at_it_need_not_go_on(httpd, backends):
+    """By another value at run time."""
+    members = backends(2)
+    server = httpd("event", conf=served(
+        members.urls, each=SLOW, settings="lbmethod=roundrobin"))
+    api, its = Api(server), f"/farms/farm_one/members/127.0.0.1:{members.ports[1]}"
+    api.patch(its, on=False)
+    api.patch(its, on=True)
+    ab(server.port, "/farm/x", 100, 1)
+    one, enabled = members.requests()
+    assert enabled < 30 and one + enabled == 100
+    api.patch(its, slowstart=None)
+    members.reset()
+    ab(server.port, "/farm/x", 100, 1)
+    assert members.requests() == [50, 50]

@@ -18,13 +18,15 @@ pub const FULL: u32 = 1 << 10;
 pub const FLOOR: u32 = FULL / 20;
 
 /// Notes whether a member is in service now; one that comes into it begins its slow start of that
-/// `time`, 0 for none. The caller holds the farm's lock.
+/// `time`, 0 for none. One that is at it takes no longer than that, should it be another by now. The caller
+/// holds the farm's lock.
 pub fn note(farm: &FarmRecord, member: &MemberRecord, in_service: bool, now: Micros, time: Micros) {
     let was = member
         .health
         .in_service
         .swap(u32::from(in_service), Ordering::Relaxed);
     let cold = &farm.cold;
+    member.health.warm_for.fetch_min(time, Ordering::Relaxed);
     if in_service && was == 0 && time > 0 && cold.published.load(Ordering::Relaxed) != 0 {
         member.health.warm_from.store(now, Ordering::Relaxed);
         member.health.warm_for.store(time, Ordering::Relaxed);
@@ -91,6 +93,17 @@ mod tests {
         note(&farm, &member, false, NOW + 95 * SECOND, TIME);
         note(&farm, &member, true, NOW + 100 * SECOND, TIME);
         assert_eq!(share(101), FLOOR);
+    }
+
+    #[test]
+    fn a_shorter_time_holds_at_once() {
+        for (time, share_after_10) in [(TIME, 256), (2 * TIME, 256), (TIME / 2, 512), (0, FULL)] {
+            let (farm, member) = (planned(), MemberRecord::default());
+            note(&farm, &member, true, NOW, TIME);
+            note(&farm, &member, true, NOW + SECOND, time);
+            let now = NOW + 10 * SECOND;
+            assert_eq!(share(&farm, &member, now), share_after_10, "{time}");
+        }
     }
 
     #[test]
