@@ -131,6 +131,27 @@ def test_no_password_is_told(arguments, code):
         assert code == 0 or "http://127.0.0.1:" in said
 
 
+@pytest.mark.parametrize("where", ["--url", "ATHENA_URL", "--from", "--to"])
+@pytest.mark.parametrize("url", [
+    "http://user:SECRET@127.0.0.1:99999/athena", "user:SECRET@127.0.0.1:80/athena", "",
+    "ftp://user:SECRET@127.0.0.1/athena", "http://user:SECRET@127.0.0.1/athena?x=1"])
+def test_a_url_of_no_engine_is_a_mistake(where, url):
+    mirror = ["mirror", "--from", DEAD, "--to", DEAD, "--url", DEAD, "--watch"]
+    for command, code in (("status", 2), ("monitor", 3)):
+        arguments, more = [command], {}
+        if where == "ATHENA_URL":
+            more = {where: url}
+        elif where == "--url":
+            arguments = [where, url, command]
+        else:
+            arguments, code = [*mirror], 2
+            arguments[arguments.index(where) + 1] = url
+        run = subprocess.run([ATHCTL, *arguments], env={**os.environ, **more}, capture_output=True,
+                             text=True, timeout=60)
+        assert run.returncode == code and "SECRET" not in run.stderr, run
+        assert where in run.stderr and "must be http[s]://" in run.stderr, run.stderr
+
+
 def test_monitor_without_an_engine():
     assert athctl(free_port(), "monitor", code=3).startswith("ATHENA UNKNOWN - http://127.0.0.1:")
 

@@ -1,5 +1,6 @@
 //! Commands and options, and what is made from them: completions and manual pages.
 
+mod url;
 mod values;
 
 use std::env;
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 use crate::error::Error;
 use crate::monitor::{Severity, Threshold};
 use crate::output;
+use url::EngineUrl;
 use values::{expiry, member, pair, seconds, word};
 
 pub use values::{Target, Word, now};
@@ -49,7 +51,8 @@ pub struct Cli {
 pub struct Server {
     /// Where the engine answers: the server and its AthPath
     #[arg(long, global = true, env = "ATHENA_URL", hide_env_values = true,
-          value_hint = ValueHint::Url, default_value = "http://localhost/athena")]
+          value_hint = ValueHint::Url, value_parser = EngineUrl,
+          default_value = "http://localhost/athena")]
     pub url: String,
     /// Longest wait for an answer, in seconds
     #[arg(long, global = true, default_value = "10", value_parser = seconds)]
@@ -258,10 +261,10 @@ pub struct Remove {
 #[derive(Debug, Args)]
 pub struct Mirror {
     /// The engine that is read: its server and AthPath
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = EngineUrl)]
     pub from: String,
     /// The engine that is made equal
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = EngineUrl)]
     pub to: String,
     /// Goes on for ever, also while one of them does not answer
     #[arg(long)]
