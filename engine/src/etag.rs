@@ -67,10 +67,10 @@ impl<'t> Named<'t> {
 impl<'t> Tag<'t> {
     /// The tag that a text begins with, and what follows.
     fn first(text: &'t str) -> Option<(Self, &'t str)> {
-        let strong = text.strip_prefix("W/");
-        let inner = strong.unwrap_or(text).strip_prefix('"')?;
+        let behind_mark = text.strip_prefix("W/");
+        let weak = behind_mark.is_some();
+        let inner = behind_mark.unwrap_or(text).strip_prefix('"')?;
         let (opaque, behind) = inner.split_once('"')?;
-        let weak = strong.is_some();
         Some((Self { weak, opaque }, behind))
     }
 

@@ -26,9 +26,10 @@ impl TypedValueParser for EngineUrl {
         let url = value.to_str().filter(|text| is_engine(text));
         url.map(str::to_owned).ok_or_else(|| {
             let argument = argument.map(ToString::to_string).unwrap_or_default();
-            let variable = match argument.starts_with("--url") {
-                true => " or ATHENA_URL",
-                false => "",
+            let variable = if argument.starts_with("--url") {
+                " or ATHENA_URL"
+            } else {
+                ""
             };
             let text = format!("{argument}{variable}: {MUST}\n");
             Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)

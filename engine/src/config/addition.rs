@@ -3,7 +3,7 @@
 //! process reads it anew.
 
 use super::param::{self, MemberParams, ParamError, Whose};
-use super::target::Target;
+use super::target::{SCHEMES, Target, is_members_scheme};
 use super::{native, words};
 use crate::board::record::LINE_MAX;
 use crate::change::Kind;
@@ -62,13 +62,8 @@ pub fn kind(field: &str) -> Result<Kind, ParamError> {
     })
 }
 
-/// The schemes that members can have. A unix socket has no host that could be allowed.
-const SCHEMES: [&str; 11] = [
-    "http", "https", "ws", "wss", "h2", "h2c", "ajp", "fcgi", "scgi", "uwsgi", "ftp",
-];
-
 /// Whether a URL may be a member's that is added: one that neither httpd nor `mod_proxy` can read in a
-/// second way. In `unix://HOST/SOCKET|URL` the latter sees a socket, and no HOST.
+/// second way. A unix socket has no host that could be allowed: in `unix://HOST/SOCKET|URL` the latter sees a socket, and no HOST.
 ///
 /// # Errors
 /// What is allowed.
@@ -80,16 +75,14 @@ pub fn check_url(url: &str) -> Result<(), String> {
     if matches!(behind_host, Some(b'?' | b'#')) {
         return Err("url: must have a / before any ? or #".to_owned());
     }
-    let is_members = |target: Target<'_>| {
-        let mut schemes = SCHEMES.iter();
-        schemes.any(|scheme| scheme.eq_ignore_ascii_case(target.scheme))
-    };
+    let is_members = |target: Target<'_>| is_members_scheme(target.scheme);
     if Target::parse_strict(url).is_some_and(is_members) && !url.contains('|') {
         return Ok(());
     }
+    let schemes: Vec<&str> = SCHEMES.iter().map(|(scheme, _)| *scheme).collect();
     Err(format!(
         "url: must be SCHEME://HOST[:PORT][/PATH] without user and |, SCHEME one of {}, PORT from 1 to 65535",
-        SCHEMES.join(", ")
+        schemes.join(", ")
     ))
 }
 

@@ -2,7 +2,7 @@
 //! send requests to at run time (`forward`, `fallback`, members that are added). What the
 //! configuration itself names needs no leave.
 
-use super::target::Target;
+use super::target::{Target, is_members_scheme};
 use super::words;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -38,7 +38,7 @@ pub enum AllowError {
     Empty,
     /// Not of the form.
     #[error(
-        "AthMemberAllow {0}: must be [SCHEME://]HOST[:PORT], HOST a name, an IP address or a network \
+        "AthMemberAllow {0}: must be [SCHEME://]HOST[:PORT], SCHEME a member's, HOST a name, an IP address or a network \
          (of IPv6 in brackets), for example http://10.0.0.0/8:8080; or none alone"
     )]
     Entry(String),
@@ -103,10 +103,7 @@ impl Entry {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
             None => (None, word),
         };
-        let named = |scheme: &String| {
-            !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        };
-        if !scheme.as_ref().is_none_or(named) {
+        if !scheme.as_deref().is_none_or(is_members_scheme) {
             return None;
         }
         let (host, port) = if let Some(rest) = rest.strip_prefix('[') {
@@ -271,6 +268,8 @@ mod tests {
             "host/x",
             "http://",
             "://host",
+            "unix://host",
+            "xyz://host",
             "[10.0.0.1]",
             "[::1",
             "::1",

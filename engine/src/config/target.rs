@@ -207,26 +207,36 @@ pub fn is_farm_name(name: &str) -> bool {
 /// 96 bytes.
 pub const FARM_NAME_MAX: usize = 64;
 
-/// The port a scheme stands for (httpd: `ap_proxy_port_of_scheme` and the schemes' own modules).
+/// The schemes that a member with a host can have, and the ports that they stand for (httpd:
+/// `ap_proxy_port_of_scheme` and the schemes' own modules).
+pub const SCHEMES: &[(&str, u16)] = &[
+    ("http", 80),
+    ("https", 443),
+    ("h2c", 80),
+    ("h2", 443),
+    ("ws", 80),
+    ("wss", 443),
+    ("ajp", 8009),
+    ("fcgi", 8000),
+    ("scgi", 4000),
+    ("uwsgi", 3031),
+    ("ftp", 21),
+];
+
+/// Whether members can have it.
+pub fn is_members_scheme(scheme: &str) -> bool {
+    port_among(SCHEMES, scheme).is_some()
+}
+
+/// The port a scheme stands for.
 pub fn default_port(scheme: &str) -> Option<u16> {
-    const PORTS: &[(&str, u16)] = &[
-        ("http", 80),
-        ("https", 443),
-        ("h2c", 80),
-        ("h2", 443),
-        ("ws", 80),
-        ("wss", 443),
-        ("ajp", 8009),
-        ("fcgi", 8000),
-        ("scgi", 4000),
-        ("uwsgi", 3031),
-        ("ftp", 21),
-        ("balancer", 80),
-    ];
-    PORTS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(scheme))
-        .map(|&(_, port)| port)
+    port_among(SCHEMES, scheme).or_else(|| port_among(&[("balancer", 80)], scheme))
+}
+
+fn port_among(schemes: &[(&str, u16)], scheme: &str) -> Option<u16> {
+    let mut schemes = schemes.iter();
+    let same = schemes.find(|(name, _)| name.eq_ignore_ascii_case(scheme));
+    same.map(|&(_, port)| port)
 }
 
 fn read_scheme(bytes: &[u8]) -> Option<&str> {
