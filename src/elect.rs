@@ -14,7 +14,7 @@ use crate::rule::Asked;
 use crate::sticky::{self, Choice, Session};
 use crate::{
     account, affinity, class, clock, cookie, environment, foreign, growth, judge, method, outcome,
-    patience, random, refresh, stats,
+    patience, random, refresh, runtime, stats,
 };
 
 /// Who is to have a request.
@@ -217,6 +217,7 @@ pub fn election<'a>(
     Election {
         farm: farm.seat.record,
         plan: farm.seat.plan.read(farm.seat.record),
+        process: runtime::process(),
         lineup: farm,
         method: asked.method(),
         tried,

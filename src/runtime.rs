@@ -96,6 +96,12 @@ pub fn board() -> Option<&'static Board> {
     get().map(|runtime| &runtime.board)
 }
 
+/// Which of the children this is, by its slot; one without is as the first.
+pub fn process() -> usize {
+    let slot = get().and_then(|runtime| runtime.slot.get());
+    slot.map_or(0, |slot| slot.0 as usize)
+}
+
 /// Puts a configuration's runtime in force, and drops it with the configuration's pool.
 ///
 /// # Safety

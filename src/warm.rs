@@ -20,7 +20,7 @@ use athena_engine::method::look;
 use athena_engine::plan::Plan;
 
 use crate::farm::{Farm, Member};
-use crate::ffi;
+use crate::{ffi, runtime};
 
 /// So few members stay in the caches by themselves.
 const FEW: usize = 32;
@@ -68,7 +68,7 @@ pub fn election(farm: &Farm, compares: impl FnOnce() -> bool) {
     };
     // The thread's own word, which is as cold where threads take turns.
     MEMBER.with(prefetch_one);
-    let ticket = plan.next_ticket(farm.seat.record);
+    let ticket = plan.next_ticket(farm.seat.record, runtime::process());
     let turn = plan.turn(ticket);
     if let Some(record) = turn.and_then(|id| farm.record(id)) {
         figures(record);

@@ -29,6 +29,21 @@ def test_roundrobin_is_exact(httpd, backends, mpm, balancer, keepalive):
     assert engine.column("served") == counts
 
 
+def test_a_rotation_in_parts_is_exact(httpd, backends, mpm):
+    """Many members: each child has a part of the turns to itself, and helps the others with theirs."""
+    members, rounds = backends(1), 12
+    urls = [f"{members.urls[0]}/{nth:03}" for nth in range(300)]
+    server = httpd(mpm, children=8, conf=served(urls, settings="lbmethod=roundrobin"))
+    for concurrency in (1, 3, 8):
+        requests = len(urls) * rounds // 3
+        done = ab(server.port, "/farm/x", requests, concurrency)
+        assert (done.complete, done.failed) == (requests, 0)
+    engine = Engine(server)
+    engine.wait_idle()
+    assert engine.column("served") == [rounds] * len(urls)
+    assert members.requests() == [rounds * len(urls)]
+
+
 def test_roundrobin_with_fractions_is_exact(httpd, backends):
     members = backends(2)
     server = httpd("event", conf=served(members.urls, settings="lbmethod=roundrobin",

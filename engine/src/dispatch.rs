@@ -63,6 +63,8 @@ pub struct Election<'a> {
     pub farm: &'a FarmRecord,
     /// Its plan; `None` before the first one is published.
     pub plan: Option<Plan<'a>>,
+    /// Which of the processes that share the farm elects: its slot.
+    pub process: usize,
     /// Its members.
     pub lineup: &'a dyn Lineup,
     /// Its method.
@@ -265,6 +267,7 @@ impl Election<'_> {
         let sight = Sight {
             farm: self.farm,
             plan,
+            process: self.process,
             roster: self,
             now: self.now,
             half_life: self.half_life,

@@ -7,6 +7,7 @@
 
 pub mod carry;
 pub mod index;
+pub mod parts;
 pub mod stale;
 pub mod table;
 pub mod turns;
@@ -17,6 +18,7 @@ use crate::MemberId;
 use crate::board::record::{FarmRecord, MemberRecord, flags};
 use crate::health::{self, Cause};
 use crate::sync::{AtomicU32, Ordering};
+use parts::Parts;
 
 /// A published plan, as read from the board. Entries are board indices of member records; another
 /// process may overwrite them at any time, so each is checked before it is used.
@@ -37,6 +39,8 @@ pub struct Plan<'a> {
     pub count: Count,
     /// The farm's ticket at publication: the cycle starts there, with whom the plan before owes most ([`carry`]).
     pub base: u64,
+    /// The rotation is in [`parts`]; `None`: it is in order.
+    pub parts: Option<&'a Parts>,
 }
 
 /// A plan's members, counted.
@@ -65,14 +69,44 @@ pub fn member_at(entry: &AtomicU32) -> MemberId {
 }
 
 impl Plan<'_> {
-    /// The farm's next ticket in the plan's own count, unless another request takes it first.
-    pub fn next_ticket(&self, farm: &FarmRecord) -> usize {
-        self.counted(farm.hot.ticket.load(Ordering::Relaxed))
+    /// The next ticket of a process in the plan's own count, unless another request takes it first.
+    pub fn next_ticket(&self, farm: &FarmRecord, process: usize) -> usize {
+        let ticket = self.counted(farm.hot.ticket.load(Ordering::Relaxed));
+        self.in_parts(ticket, |parts, turns| parts.next(turns, process))
+            .unwrap_or(ticket)
+    }
+
+    /// Takes it: one count for all processes.
+    pub fn take_ticket(&self, farm: &FarmRecord, process: usize) -> usize {
+        let in_parts = |ticket| self.in_parts(ticket, |parts, turns| parts.take(turns, process));
+        let ticket = &farm.hot.ticket;
+        in_parts(self.counted(ticket.load(Ordering::Relaxed))).unwrap_or_else(|| {
+            let ticket = self.counted(ticket.fetch_add(1, Ordering::Relaxed));
+            in_parts(ticket).unwrap_or(ticket)
+        })
+    }
+
+    /// The places whose turns are over, but for whole cycles; `None` if the plan has no turns.
+    pub fn over(&self, farm: &FarmRecord) -> Option<Vec<usize>> {
+        let turns = self.turns.len();
+        let ticket = self.counted(farm.hot.ticket.load(Ordering::Relaxed));
+        let Some(parts) = self.parts else {
+            return Some((0..ticket.checked_rem(turns)?).collect());
+        };
+        let owed = ticket.min(parts.owed()).min(turns);
+        Some(parts.over(turns).chain(0..owed).collect())
     }
 
     /// A ticket of the farm's in the plan's own count, which begins with its publication.
-    pub fn counted(&self, ticket: u64) -> usize {
+    fn counted(&self, ticket: u64) -> usize {
         usize::try_from(ticket.wrapping_sub(self.base)).unwrap_or_default()
+    }
+
+    /// The ticket of a rotation in parts, behind the turns that are owed.
+    fn in_parts(&self, ticket: usize, by: impl FnOnce(&Parts, usize) -> u64) -> Option<usize> {
+        let turns = self.turns.len();
+        let parts = self.parts.filter(|parts| ticket >= parts.owed())?;
+        usize::try_from(by(parts, turns)).ok()?.checked_add(turns)
     }
 
     /// The member whose turn it is; `None` if the plan has no turns.
@@ -185,6 +219,8 @@ pub struct Compiled {
     pub weight: u64,
     /// See [`Plan::count`].
     pub count: Count,
+    /// Members that are [owed turns first](parts::owed_first).
+    pub owed: u32,
 }
 
 /// The room there is for a plan.
@@ -216,6 +252,7 @@ pub fn compile(members: &[PlanMember], capacity: Capacity) -> Compiled {
         index: index::fill(members, capacity.index),
         weight: weights.iter().copied().map(u64::from).sum(),
         count: Count::of(members),
+        owed: u32::try_from(parts::owed_first(&owed)).unwrap_or(u32::MAX),
         eligible: ids,
         turns,
     }

@@ -148,6 +148,7 @@ mod tests {
             let sight = Sight {
                 farm: farm.record,
                 plan: &farm.plan.read(farm.record).unwrap(),
+                process: 0,
                 roster: &Usable(&board),
                 now: 1,
                 half_life: 1,
@@ -453,6 +454,7 @@ mod tests {
                 let sight = Sight {
                     farm: farm.record,
                     plan: &farm.plan.read(farm.record).unwrap(),
+                    process: 0,
                     roster: &Usable(board),
                     now: 1,
                     half_life: 1,

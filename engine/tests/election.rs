@@ -57,6 +57,7 @@ impl Members {
         Election {
             farm,
             plan: None,
+            process: 0,
             lineup: self,
             method: by_name("roundrobin").expect("a method of the menu"),
             tried: &[],

@@ -12,6 +12,7 @@ use athena_engine::board::plan_area::{PlanArea, PlanBuffer, PlanHead};
 use athena_engine::board::record::{FarmRecord, MemberHot};
 use athena_engine::board::slots::{Matrix, SlotId, SlotTable};
 use athena_engine::plan::Compiled;
+use athena_engine::plan::parts::Parts;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use loom::thread;
@@ -358,5 +359,22 @@ fn a_reader_overtaken_twice_sees_published_entries_only() {
         );
         writer.join().unwrap();
         assert_eq!(plans.read().unwrap(), plan_of(1));
+    });
+}
+
+/// One takes the cycle's last turn, the other one of the next: none is taken twice, or left.
+#[test]
+fn a_cycle_in_parts_has_one_last_turn() {
+    const TURNS: usize = 8;
+    loom::model(|| {
+        let parts = Arc::new(Parts::default());
+        let before: Vec<u64> = (1..TURNS).map(|_| parts.take(TURNS, 0)).collect();
+        assert_eq!(before, [0, 1, 2, 3, 4, 5, 6]);
+        let other = parts.clone();
+        let second = thread::spawn(move || other.take(TURNS, 1));
+        let first = parts.take(TURNS, 0);
+        let second = second.join().unwrap();
+        let (last, next) = (first.min(second), first.max(second));
+        assert!(last == 7 && (8..16).contains(&next), "{last}, {next}");
     });
 }

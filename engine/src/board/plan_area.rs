@@ -13,6 +13,7 @@
 //! Lists and capacities are slices from private memory; what the board says about lengths is
 //! clamped to them.
 
+use crate::plan::parts::Parts;
 use crate::plan::{Capacity, Compiled, Count, Plan};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -44,8 +45,8 @@ pub struct PlanHead {
     pub ejected: AtomicU32,
     /// Those that may answer, though they are in error.
     pub answering: AtomicU32,
-    /// Room for later versions.
-    pub spare: [AtomicU64; 9],
+    /// Of a long rotation. What each request counts is on a line of its own.
+    pub parts: Parts,
 }
 
 /// One of the two buffers.
@@ -69,9 +70,12 @@ impl<'a> PlanBuffer<'a> {
     }
 
     fn plan(&self) -> Plan<'a> {
+        let eligible = filled(self.eligible, &self.head.eligible);
+        let turns = filled(self.turns, &self.head.turns);
         Plan {
-            eligible: filled(self.eligible, &self.head.eligible),
-            turns: filled(self.turns, &self.head.turns),
+            eligible,
+            turns,
+            parts: Parts::suit(eligible.len(), turns.len()).then_some(&self.head.parts),
             table: filled(self.table, &self.head.table),
             index: filled(self.index, &self.head.index),
             weight: self.head.weight.load(Ordering::Relaxed),
@@ -170,6 +174,9 @@ impl<'a> PlanArea<'a> {
         put(&buffer.head.ejected, ejected);
         put(&buffer.head.answering, answering);
         buffer.head.weight.store(plan.weight, Ordering::Relaxed);
+        if Parts::suit(plan.eligible.len(), plan.turns.len()) {
+            buffer.head.parts.begin(plan.owed);
+        }
         buffer
             .head
             .base

@@ -67,6 +67,7 @@ impl Farm {
                 count: self.count,
                 ..Plan::default()
             }),
+            process: 0,
             lineup: self,
             method,
             tried: &tried,

@@ -40,6 +40,8 @@ pub struct Sight<'a> {
     pub farm: &'a FarmRecord,
     /// Its published plan.
     pub plan: &'a Plan<'a>,
+    /// Which of the processes that share the farm elects.
+    pub process: usize,
     /// Its members.
     pub roster: &'a dyn Roster,
     /// The clock.
@@ -114,8 +116,7 @@ impl Sight<'_> {
 
     /// The next turn of the farm's rotation: one counter for all processes.
     fn take_ticket(&self) -> usize {
-        let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed);
-        self.plan.counted(ticket)
+        self.plan.take_ticket(self.farm, self.process)
     }
 }
 

@@ -89,6 +89,7 @@ impl Farm {
         let sight = Sight {
             farm: &self.record,
             plan: &self.plan(),
+            process: 0,
             roster: self,
             now,
             half_life: HALF_LIFE,
@@ -415,7 +416,7 @@ fn the_next_sample_is_known() {
     let farm = Farm::new(&[100; 100]);
     for _ in 0..200 {
         let (plan, mut busy) = (farm.plan(), [1; 100]);
-        let ticket = plan.next_ticket(&farm.record);
+        let ticket = plan.next_ticket(&farm.record, 0);
         let turn = plan.turn(ticket);
         let drawn: Vec<MemberId> = look::drawn(&plan, ticket).collect();
         assert_eq!(drawn.len(), look::SAMPLE);

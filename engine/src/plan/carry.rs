@@ -52,24 +52,29 @@ pub fn keep(record: &MemberRecord, listed: &PlanMember) {
     record.admin.owed.store(listed.owed, Ordering::Relaxed);
 }
 
-/// Who has had which turns of a plan, since its cycle last began.
+/// Who has had which turns of a plan, but for whole cycles.
 struct Had {
     /// Turns of a cycle, and those that are over, by member.
     turns: FxHashMap<u32, (usize, usize)>,
     /// Turns of the whole cycle.
     cycle: usize,
-    /// Those that are over.
+    /// Those that are over, but for whole cycles.
     over: usize,
 }
 
 impl Had {
     fn of(plan: &Plan<'_>, farm: &FarmRecord) -> Option<Self> {
-        let over = plan.next_ticket(farm).checked_rem(plan.turns.len())?;
         let mut turns: FxHashMap<u32, (usize, usize)> = FxHashMap::default();
-        for (place, turn) in plan.turns.iter().enumerate() {
-            let (all, had) = turns.entry(member_at(turn).0).or_default();
+        for turn in plan.turns {
+            let (all, _) = turns.entry(member_at(turn).0).or_default();
             *all += 1;
-            *had += usize::from(place < over);
+        }
+        let mut over = 0;
+        let places = plan.over(farm)?.into_iter();
+        for turn in places.filter_map(|place| plan.turns.get(place)) {
+            let (_, had) = turns.entry(member_at(turn).0).or_default();
+            *had += 1;
+            over += 1;
         }
         Some(Self {
             turns,

@@ -93,6 +93,7 @@ impl Farm {
                 base: self.base,
                 ..Plan::default()
             },
+            process: 0,
             roster: self,
             now,
             half_life: HALF_LIFE,

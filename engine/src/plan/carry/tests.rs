@@ -1,6 +1,7 @@
 #![expect(clippy::cast_precision_loss, reason = "counts of turns")]
 
 use super::*;
+use crate::plan::parts::Parts;
 use crate::plan::tests::member;
 use crate::plan::{Capacity, Compiled, compile};
 use crate::sync::AtomicU32;
@@ -9,8 +10,44 @@ use crate::sync::AtomicU32;
 struct Rotation {
     farm: FarmRecord,
     members: Vec<PlanMember>,
-    plan: Option<(Compiled, u64)>,
+    plan: Option<Published>,
     capacity: Capacity,
+}
+
+struct Published {
+    compiled: Compiled,
+    eligible: Vec<AtomicU32>,
+    turns: Vec<AtomicU32>,
+    base: u64,
+    parts: Parts,
+}
+
+impl Published {
+    fn new(compiled: Compiled, base: u64) -> Self {
+        let list = |of: &[u32]| of.iter().copied().map(AtomicU32::new).collect();
+        let parts = Parts::default();
+        parts.begin(compiled.owed);
+        Self {
+            eligible: list(&compiled.eligible),
+            turns: list(&compiled.turns),
+            compiled,
+            base,
+            parts,
+        }
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        let Compiled { weight, count, .. } = self.compiled;
+        Plan {
+            eligible: &self.eligible,
+            turns: &self.turns,
+            weight,
+            count,
+            base: self.base,
+            parts: Parts::suit(self.eligible.len(), self.turns.len()).then_some(&self.parts),
+            ..Plan::default()
+        }
+    }
 }
 
 impl Rotation {
@@ -30,32 +67,25 @@ impl Rotation {
     }
 
     fn publish(&mut self) {
-        let lists = self.plan.as_ref().map(|(plan, base)| {
-            let list = |of: &[u32]| of.iter().copied().map(AtomicU32::new).collect::<Vec<_>>();
-            (list(&plan.eligible), list(&plan.turns), *base, plan)
-        });
-        let before = lists.as_ref().map(|(eligible, turns, base, plan)| Plan {
-            eligible,
-            turns,
-            base: *base,
-            weight: plan.weight,
-            count: plan.count,
-            ..Plan::default()
-        });
+        let before = self.plan.as_ref().map(Published::plan);
         let mut members = self.members.clone();
         settle(&mut members, before.as_ref(), &self.farm);
         let plan = compile(&members, self.capacity);
         if before.is_none_or(|before| !before.says(&plan)) {
             self.members = members;
-            self.plan = Some((plan, self.farm.hot.ticket.load(Ordering::Relaxed)));
+            let base = self.farm.hot.ticket.load(Ordering::Relaxed);
+            self.plan = Some(Published::new(plan, base));
         }
     }
 
     fn turn(&self) -> usize {
-        let (plan, base) = self.plan.as_ref().unwrap();
-        let ticket = self.farm.hot.ticket.fetch_add(1, Ordering::Relaxed) - base;
-        let place = usize::try_from(ticket).unwrap() % plan.turns.len();
-        plan.turns[place] as usize
+        self.turn_of(0)
+    }
+
+    fn turn_of(&self, process: usize) -> usize {
+        let plan = self.plan.as_ref().unwrap().plan();
+        let ticket = plan.take_ticket(&self.farm, process);
+        plan.turn(ticket).unwrap().0 as usize
     }
 
     fn turns(&self, count: usize) -> Vec<usize> {
@@ -214,7 +244,7 @@ fn shares_are_exact_whatever_moves() {
             for at in rotation.turns(requests) {
                 counts[at] += 1;
             }
-            let turns = &rotation.plan.as_ref().unwrap().0.turns;
+            let turns = &rotation.plan.as_ref().unwrap().compiled.turns;
             let part = requests as f64 / turns.len() as f64;
             for at in turns {
                 fair[*at as usize] += part;
@@ -224,6 +254,30 @@ fn shares_are_exact_whatever_moves() {
             let apart = *count as f64 - fair;
             assert!(apart.abs() < 1.5, "{capacity} turns, {at}: {apart}");
         }
+    }
+}
+
+/// However busy each process is, and whether plans change before a cycle is over or long after.
+#[test]
+fn a_rotation_in_parts_owes_its_members_what_one_in_order_does() {
+    for (requests, busy) in [
+        (20, &[0, 1, 2, 3][..]),
+        (777, &[5]),
+        (1_000, &[0, 0, 1, 6]),
+        (3_333, &[0, 7]),
+    ] {
+        let mut random = fastrand::Rng::with_seed(requests);
+        let mut rotation = Rotation::new([100; 500]);
+        let mut counts = [0; 500];
+        for round in 0..60 {
+            for _ in 0..requests {
+                counts[rotation.turn_of(busy[random.usize(..busy.len())])] += 1;
+            }
+            rotation.set_usable(499, round % 2 == 1);
+            rotation.publish();
+        }
+        let (most, least) = most_and_least(&counts[..499]);
+        assert!(most - least <= 2, "each {requests}: {least} to {most}");
     }
 }
 

@@ -8,6 +8,7 @@ use athena_engine::board::limit::Limit;
 use athena_engine::board::record::{FarmRecord, MemberRecord};
 use athena_engine::dispatch::{Election, Known, Lineup};
 use athena_engine::method::{Affinity, Method, by_name};
+use athena_engine::plan::parts::Parts;
 use athena_engine::plan::{Capacity, Plan, PlanMember, compile, table};
 use athena_engine::{MemberId, Micros, ewma, hashkey};
 
@@ -25,6 +26,7 @@ pub struct Farm {
     eligible: Vec<AtomicU32>,
     turns: Vec<AtomicU32>,
     table: Vec<AtomicU32>,
+    parts: Parts,
     weight: u64,
 }
 
@@ -68,6 +70,7 @@ impl Farm {
             eligible: shared(plan.eligible),
             turns: shared(plan.turns),
             table: shared(plan.table),
+            parts: Parts::default(),
             weight: plan.weight,
         }
     }
@@ -187,10 +190,12 @@ impl Picker<'_> {
                 eligible: &farm.eligible,
                 turns: &farm.turns,
                 table: &farm.table,
+                parts: Parts::suit(farm.eligible.len(), farm.turns.len()).then_some(&farm.parts),
                 weight: farm.weight,
                 base: 0,
                 ..Plan::default()
             }),
+            process: 0,
             lineup: farm,
             method: self.method,
             tried: &[],
