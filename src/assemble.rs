@@ -281,11 +281,13 @@ unsafe fn fill_tables(
         let sections = unsafe { section::of(s, proxy) };
         let mut by_name = Farms::new(farms);
         // SAFETY: as above.
-        for host in unsafe { socket_hosts(s, proxy) } {
-            by_name.leave_to_others(&host);
+        let socket_hosts = unsafe { socket_hosts(s, proxy) };
+        for host in &socket_hosts {
+            by_name.leave_to_others(host);
         }
         conf.table = FarmTable {
             by_name,
+            some_sockets_match: socket_hosts.iter().any(|host| host.contains('$')),
             sections,
             marked: findings.marked,
         };

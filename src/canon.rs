@@ -5,6 +5,7 @@
 //! the member's own scheme, afresh at each attempt, so that nothing is ever encoded twice.
 
 use std::ffi::{CStr, c_char, c_int};
+use std::ptr;
 
 use crate::farm::Member;
 use crate::ffi::{self, DECLINED, OK};
@@ -13,7 +14,7 @@ use crate::log::{self, Level};
 use crate::record::{Kind, Record};
 use crate::rule::Asked;
 use crate::runtime::{self, FarmRef};
-use crate::{pool, proxy, warm};
+use crate::{naming, pool, proxy, warm};
 
 /// The note of a request with a subrequest that led to a farm.
 const LOOKED_AHEAD: &CStr = c"athena-looked-ahead";
@@ -112,9 +113,28 @@ pub unsafe fn find_farm(r: *mut ffi::request_rec, url: &CStr) -> Option<(FarmRef
     // SAFETY: the caller's promise.
     let farms = runtime::farms_of(unsafe { (*r).server })?;
     let (found, rest) = farms.by_name.find(bytes)?;
+    // SAFETY: the caller's promise.
+    if farms.some_sockets_match && unsafe { is_sockets(r, url) } {
+        return None;
+    }
     let offset = bytes.len() - rest.len();
     // SAFETY: the offset lies within the string, its NUL included.
     Some((*found, unsafe { url.as_ptr().add(offset) }))
+}
+
+/// Whether mod_proxy would send such a target to a unix socket, as it does by the longest line that matches.
+unsafe fn is_sockets(r: *mut ffi::request_rec, url: &CStr) -> bool {
+    let Some(proxy) = proxy::get() else {
+        return false;
+    };
+    // SAFETY: the caller's promise; mod_proxy's function is called as mod_proxy itself would, which reads the URL
+    // alone; workers live as long as the configuration.
+    unsafe {
+        let conf = proxy.conf((*r).server);
+        let worker = (proxy.get_worker)((*r).pool, ptr::null_mut(), conf, url.as_ptr());
+        let shared = worker.as_ref().and_then(|worker| worker.s.as_ref());
+        shared.is_some_and(|shared| !naming::read(&shared.uds_path).is_empty())
+    }
 }
 
 /// Builds the member's URL for this request, canonical for the member's scheme, and leaves it in

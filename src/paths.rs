@@ -228,7 +228,8 @@ pub unsafe fn acceptable_host(r: *mut ffi::request_rec) -> Result<(), String> {
             Ok(())
         } else {
             Err(format!(
-                "Host {given:?} is neither a name of this server nor an address"
+                "Host {given:?} is neither a name of this server nor an address (a ServerAlias with * or ? \
+                 counts before a domain alone, as *.example.com)"
             ))
         }
     }

@@ -71,6 +71,8 @@ pub struct FarmRef {
 #[derive(Default)]
 pub struct FarmTable {
     pub by_name: Farms<FarmRef>,
+    /// The host of some unix socket is filled in by requests: it may be any farm's name.
+    pub some_sockets_match: bool,
     /// Its `<Proxy>` and `<ProxyMatch>` sections that hold anything for requests.
     pub sections: Vec<Section>,
     /// Some `ProxyPassReverse` line names one as `balancer://`, in whatever server.

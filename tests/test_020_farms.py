@@ -97,6 +97,34 @@ def test_a_unix_sockets_host_is_no_farm(httpd, backends, balancer):
     assert (members.requests(), Engine(server).column("served", "app")) == ([1], [1])
 
 
+def test_a_unix_sockets_host_that_requests_fill_in_is_no_farm(httpd, backends, balancer):
+    """Whatever a client writes there, the socket has the request."""
+    members, sockets = backends(1), backends(1, unix=True)
+    socket = f"unix:{sockets.paths[0]}|http://"
+    server = httpd("event", balancer=balancer, modules=["setenvif"],
+                   conf="".join(farm(members.urls, name=name) for name in ("app", "app-x", "plain")) + f"""
+        ProxyPassInterpolateEnv On
+        SetEnvIf X-Name "(.*)" NAME=$1
+        ProxyPassMatch "^/match/([^/]+)/(.*)$" "{socket}$1/$2"
+        ProxyPassMatch "^/raw/([^/]+)/(.*)$" "{socket}$1/$2" nocanon
+        ProxyPassMatch "^/part/(.*)$" "{socket}app-$1"
+        ProxyPass "/filled/" "{socket}${{NAME}}/" interpolate
+        <LocationMatch "^/location/([^/]+)/(.*)$">
+          ProxyPassMatch "{socket}$1/$2"
+        </LocationMatch>
+        ProxyPass "/farm/" "balancer://app/"
+        ProxyPass "/other/" "http://plain/"
+        """)
+    server.expect(r"AH00111: Config variable \$\{NAME\} is not defined")
+    paths = ("match/app/x", "match/APP:80/x", "raw/app/x", "part/x/y", "filled/x", "location/app/x")
+    for asked, path in enumerate(paths):
+        assert fetch(server.port, f"/{path}", headers={"X-Name": "app"}).status == 200
+        assert sockets.requests() == [asked + 1], path
+    for path in ("farm", "other"):
+        assert fetch(server.port, f"/{path}/x").status == 200
+    assert members.requests() == [2]
+
+
 @pytest.mark.parametrize("first", ["socket", "farm"])
 def test_a_unix_sockets_host_and_a_farm_are_told_apart(make_httpd, first):
     """mod_proxy would send the requests of both to whatever its first line names."""

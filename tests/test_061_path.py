@@ -27,6 +27,18 @@ def hosts(**lines):
         """ for name, line in lines.items())
 
 
+def test_a_wildcard_alias_names_no_domain_but_its_own(httpd, backends):
+    """Who has a visitor's browser ask by a name of their own (DNS rebinding) is not let in."""
+    members = backends(1)
+    server = httpd("event", conf=farm(members.urls) + hosts(
+        ours="ServerAlias *.example.com", www="ServerAlias www.*", any="ServerAlias *"))
+    for name, status in [("any.test", 200), ("evil.test", 403), ("www.evil.test", 403),
+                         ("a.example.com", 200), ("localhost", 200)]:
+        answer = fetch(server.port, "/athena" + DOCUMENT, headers={"Host": name})
+        assert answer.status == status, name
+    server.expect(r"ATH0\d+: .*Host \"(www\.)?evil\.test\" is neither a name of this server")
+
+
 def test_each_server_has_its_own_path(httpd, backends, mpm):
     members = backends(1)
     server = httpd(mpm, conf=farm(members.urls) + hosts(

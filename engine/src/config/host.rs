@@ -2,13 +2,13 @@
 //!
 //! A page elsewhere whose name is made to resolve to this server (DNS rebinding) sends its own name
 //! in Host. So a name must be one of the server's; an address literal or `localhost` cannot be
-//! rebound.
+//! rebound. Of `ServerAlias *`, anybody can have a name: wildcards count below a domain alone.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Whether a Host value (`name[:port]`, any case) is an address literal, `localhost` or one of
 /// `names`: the `ServerName` and the aliases, in which `*` and `?` stand for any characters and for
-/// one, as in `ServerAlias`.
+/// one, as in `ServerAlias`, if a domain of at least two labels follows.
 pub fn accepts(host: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> bool {
     let Some(name) = without_port(host) else {
         return false;
@@ -22,9 +22,21 @@ pub fn accepts(host: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> 
     is_name(name)
         && (name.parse::<Ipv4Addr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
-            || names
-                .into_iter()
-                .any(|pattern| matches(pattern.as_ref().as_bytes(), name.as_bytes())))
+            || names.into_iter().any(|pattern| {
+                let pattern = pattern.as_ref();
+                is_narrow(pattern) && matches(pattern.as_bytes(), name.as_bytes())
+            }))
+}
+
+/// Names that it matches are all of one domain.
+fn is_narrow(pattern: &str) -> bool {
+    let Some(last) = pattern.rfind(['*', '?']) else {
+        return true;
+    };
+    let domain = pattern
+        .get(last + 1..)
+        .and_then(|rest| rest.strip_prefix('.'));
+    domain.is_some_and(|domain| domain.trim_matches('.').contains('.'))
 }
 
 /// Whether a URL (of an `Origin` or `Referer` header) is one of the host that a `Host` header names:
@@ -106,7 +118,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const NAMES: [&str; 4] = ["www.example.com", "*.example.org", "node?.lan", ""];
+    const NAMES: [&str; 9] = [
+        "www.example.com",
+        "*.example.org",
+        "node?.a.lan",
+        "",
+        // Of any domain.
+        "*",
+        "????.example",
+        "www.evil*",
+        "*.lan",
+        "*xample.org",
+    ];
 
     #[test]
     fn names_of_the_server_and_addresses_are_accepted() {
@@ -115,7 +138,7 @@ mod tests {
             "WWW.Example.COM:8443",
             "www.example.com.",
             "a.b.example.org",
-            "node1.lan:80",
+            "node1.a.lan:80",
             "localhost",
             "LOCALHOST:8080",
             "localhost.",
@@ -180,10 +203,13 @@ mod tests {
             ":80",
             ".",
             "evil.example",
+            "www.evil.net",
+            "evil.lan",
             "example.org",
             "xexample.org",
-            "node.lan",
-            "node12.lan",
+            "node.a.lan",
+            "node12.a.lan",
+            "node1.lan",
             "www.example.com.evil",
             "www.example.com:80:80",
             "www.example.com:x",
