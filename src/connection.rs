@@ -7,9 +7,8 @@ use std::ffi::{CStr, c_int, c_void};
 use crate::farm::Member;
 use crate::ffi;
 use crate::guard::guard;
-use crate::outcome;
 use crate::record::Record;
-use crate::warm;
+use crate::{outcome, pool, proxy, warm};
 
 /// The protocol spoken to a member, by its URL's scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +134,27 @@ impl Traces {
         }
     }
 
+    /// Without an answer: the protocol has no room for the request's headers, and nothing was sent. uwsgi has
+    /// packets (uwsgi_send_headers in mod_proxy_uwsgi.c); nghttp2 sends blocks of 64 KiB at most by its own
+    /// estimate (nghttp2_hd_deflate_bound), of which some is unknown here.
+    ///
+    /// # Safety
+    /// `r` is live.
+    pub unsafe fn does_not_fit(self, r: *mut ffi::request_rec, protocol: Protocol) -> bool {
+        const MOST: usize = 0xffff;
+        // The target, and the host once more.
+        const ADDED: usize = 0x5000;
+        // SAFETY: the caller's promise.
+        let length = |table, each| unsafe { length(table, each) };
+        // SAFETY: as above.
+        let (variables, headers) = unsafe { ((*r).subprocess_env, (*r).headers_in) };
+        match protocol {
+            Protocol::Uwsgi => self.made && !self.head && length(variables, 4) > MOST,
+            Protocol::Http2 => length(headers, 12) > MOST - ADDED,
+            _ => false,
+        }
+    }
+
     /// With a result of 500: the connection broke.
     pub fn broke_with_500(self, protocol: Protocol) -> bool {
         match protocol {
@@ -160,6 +180,19 @@ impl Traces {
         // SAFETY: the caller's promise.
         let untold = member.protocol == Protocol::Ajp && unsafe { outcome::has_chunked_body(r) };
         !self.made && !self.written && !untold && (pool_is_full(member) || !member.serves(false))
+    }
+}
+
+/// The bytes of a table's keys and values, and so many for each pair.
+///
+/// # Safety
+/// A live table: keys and values are NUL-terminated, or null.
+unsafe fn length(table: *const ffi::apr_table_t, each: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        proxy::elements::<ffi::apr_table_entry_t>(ffi::apr_table_elts(table))
+            .map(|entry| pool::bytes((*entry).key).len() + pool::bytes((*entry).val).len() + each)
+            .sum()
     }
 }
 

@@ -18,6 +18,9 @@ const OVERRIDDEN: &CStr = c"proxy-error-override";
 /// A note: no answer came in time.
 const TIMED_OUT: &CStr = c"proxy_timedout";
 
+/// Request Header Fields Too Large (RFC 6585): the protocol has no room for them.
+const TOO_LARGE: u16 = 431;
+
 /// The farm's rules for what follows.
 pub fn rules(farm: &Farm) -> Rules<'_> {
     Rules {
@@ -173,6 +176,8 @@ pub unsafe fn classify(
     let turned_away = || unsafe { connection.turned_away(r, member) };
     // SAFETY: as above.
     let refused = || unsafe { connection.refused(r, member) };
+    // SAFETY: as above.
+    let does_not_fit = || unsafe { connection.does_not_fit(r, member.protocol) };
     let failed = || {
         // SAFETY: the caller's promise.
         if unsafe { waited_out(r, record, member) } {
@@ -197,6 +202,9 @@ pub unsafe fn classify(
         }
         ffi::HTTP_GATEWAY_TIME_OUT => Outcome::TimedOut,
         ffi::HTTP_BAD_GATEWAY if timed_out => Outcome::TimedOut,
+        ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY if does_not_fit() => {
+            Outcome::NotTheMember(TOO_LARGE)
+        }
         ffi::HTTP_SERVICE_UNAVAILABLE | ffi::HTTP_BAD_GATEWAY => failed(),
         ffi::HTTP_INTERNAL_SERVER_ERROR if connection.broke_with_500(member.protocol) => failed(),
         other => Outcome::NotTheMember(u16::try_from(other).unwrap_or(500)),
@@ -305,6 +313,7 @@ pub fn for_client(record: &Record, outcome: Outcome, result: c_int) -> c_int {
         _ if record.answer.get() != Answer::Awaited => result,
         Outcome::Broken { .. } => ffi::HTTP_BAD_GATEWAY,
         Outcome::TimedOut => ffi::HTTP_GATEWAY_TIME_OUT,
+        Outcome::NotTheMember(TOO_LARGE) => TOO_LARGE.into(),
         _ => result,
     }
 }

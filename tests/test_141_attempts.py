@@ -49,6 +49,19 @@ def ask(server, method="GET", target="/farm/x"):
     return answer.status, answer.body.decode() if answer.status == 200 else None
 
 
+def test_headers_that_the_protocol_has_no_room_for(farm, protocol):
+    """Any client can send them: they are no member's fault, and not sent to the next."""
+    server, members = farm("answer", "answer", settings="ejectafter=1")
+    headers = {f"X-{nth}": "x" * 8_000 for nth in range(9)}
+    status = {"ajp": 400, "h2c": 431, "uwsgi": 431}.get(protocol, 200)
+    for _ in range(4):
+        assert fetch(server.port, "/farm/x", headers=headers).status == status
+    engine = Engine(server)
+    assert engine.column("elected") == [2, 2] and engine.column("failed") == [0, 0]
+    assert engine.column("usable") == [True, True]
+    assert sum(member.requests for member in members) == (4 if status == 200 else 0)
+
+
 def test_refused(farm):
     """Out at once, and the request goes on, whatever it is."""
     server, members = farm("answer", dead=1)
