@@ -52,6 +52,8 @@ def narrowed(members):
     by_name["additionalProperties"] = False
     newcomer = schemas["NewMember"]
     newcomer["maxProperties"] = 8  # What fits 512 bytes.
+    for other in ("loadfactor", "status"):  # What other keys say as well.
+        del newcomer["properties"][other]
     newcomer["properties"] |= {
         "url": {"enum": [f"http://127.0.0.1:{port}{path}" for port in range(11, 16)
                          for path in ("", "/a")]},

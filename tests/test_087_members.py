@@ -147,6 +147,9 @@ def test_refusals_change_nothing(httpd, backends):
     assert refused({"url": other, "lbset": 100}, 422).startswith("lbset=100: must be")
     assert "not for a member" in refused({"url": other, "hcexpr": "ok"}, 422)
     assert "belongs to the farm" in refused({"url": other, "lbmethod": "hash"}, 422)
+    for one, two in (({"weight": 1}, {"loadfactor": 2}), ({"on": True}, {"status": "+D"})):
+        said = refused({"url": other, **one, **two}, 422)
+        assert all(key in said for key in (*one, *two)) and "one of them" in said, said
     assert refused({"url": other, "weight": [1]}, 422) == "weight=[1]: must be a number, or a text"
     assert refused({"url": other, "name": 7}, 422) == "name=7: must be a text"
     for secret in ("7" * 64, "7" * 600, 77777, "77777\n"):

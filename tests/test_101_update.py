@@ -55,6 +55,7 @@ def test_the_method_follows_what_is_pushed(httpd, backends, mpm):
     ("h=127.0.0.1:9,load=1&h=127.0.0.1:10,s=off", 403),
     ("h=127.0.0.1:9,load=1&h=127.0.0.1:10", 400),
     ("load=1", 400),
+    ("h=127.0.0.1:9,s=off,g=N", 400),
     ("h=nosuch/127.0.0.1:9,load=1", 404),
 ])
 def test_all_or_nothing(httpd, query, status):

@@ -63,6 +63,13 @@ class Meddler:
         self.server.server_close()
 
 
+@pytest.mark.parametrize("arguments", [
+    ["set", "f/m", "weight=2", "weight=3"], ["set", "f/m", "on=on", "f/n", "ON=off"],
+    ["add", "f", "http://127.0.0.1:9", "route=a", "route=b"]])
+def test_a_key_stands_once(arguments):
+    assert "= stands twice" in athctl(9, *arguments, code=2)
+
+
 def test_set(httpd, backends):
     members = backends(2)
     server = httpd("prefork", conf=named(members.urls, settings="lbmethod=roundrobin"))

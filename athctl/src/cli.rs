@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
@@ -191,6 +192,29 @@ pub enum Of {
     Members,
     Farms,
     Engine,
+}
+
+impl Cli {
+    /// Reads the command line. Of a key that stands twice it is not known which value is meant.
+    pub fn read() -> Result<Self, clap::Error> {
+        let cli = Self::try_parse()?;
+        let keys: Vec<&str> = match &cli.command {
+            Command::Set(set) => set.words.iter().filter_map(Word::key).collect(),
+            Command::Add(add) => add.values.iter().map(|(key, _)| key.as_str()).collect(),
+            _ => return Ok(cli),
+        };
+        let twice = keys.iter().enumerate().find(|(index, key)| {
+            let mut earlier = keys.iter().take(*index);
+            earlier.any(|earlier| earlier.eq_ignore_ascii_case(key))
+        });
+        match twice {
+            None => Ok(cli),
+            Some((_, key)) => {
+                let text = format!("{key}= stands twice");
+                Err(Self::command().error(ErrorKind::ArgumentConflict, text))
+            }
+        }
+    }
 }
 
 impl Of {

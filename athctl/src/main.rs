@@ -22,13 +22,11 @@ mod top;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use api::Api;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => return cli::refused(&error),
     };

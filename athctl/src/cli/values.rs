@@ -81,6 +81,16 @@ pub enum Word {
     Value((String, String)),
 }
 
+impl Word {
+    /// The key of a value.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Also(_) => None,
+            Self::Value((key, _)) => Some(key),
+        }
+    }
+}
+
 /// Now, in seconds since 1970.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

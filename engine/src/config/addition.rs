@@ -102,6 +102,8 @@ const STATES: [(&str, char); 5] = [
 pub fn line<'a>(
     fields: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<String, ParamError> {
+    let fields: Vec<_> = fields.into_iter().collect();
+    no_two_say_the_same(&fields)?;
     let mut line = String::new();
     let mut status = String::new();
     for (key, value) in fields {
@@ -180,6 +182,36 @@ pub fn told(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
         Some((key.to_ascii_lowercase(), value.to_owned()))
     });
     pairs.filter(|(key, _)| key != "secret")
+}
+
+fn no_two_say_the_same(fields: &[(&str, &str)]) -> Result<(), ParamError> {
+    for (index, field) in fields.iter().enumerate() {
+        let mut earlier = fields.iter().take(index);
+        if let Some((other, _)) = earlier.find(|other| say_the_same(field, other)) {
+            let (key, _) = field;
+            return Err(ParamError::Both((*other).to_owned(), (*key).to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn say_the_same((key, value): &(&str, &str), (other, said): &(&str, &str)) -> bool {
+    let one = |key: &str| {
+        if key.eq_ignore_ascii_case("weight") {
+            "loadfactor".to_owned()
+        } else {
+            key.to_ascii_lowercase()
+        }
+    };
+    let has = |status: &str, key: &str| {
+        letter(key).is_some_and(|letter| status.to_ascii_uppercase().contains(letter))
+    };
+    match (one(key).as_str(), one(other).as_str()) {
+        (key, other) if key == other => true,
+        ("status", other) => has(value, other),
+        (key, "status") => has(said, key),
+        _ => false,
+    }
 }
 
 fn letter(key: &str) -> Option<char> {
@@ -268,6 +300,20 @@ mod tests {
             "http://a/ x",
         ] {
             assert!(check_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_said_once() {
+        for (one, other) in [
+            (("weight", "1"), ("loadfactor", "2")),
+            (("status", "+D"), ("on", "on")),
+            (("standby", "off"), ("Status", "h")),
+            (("route", "a"), ("Route", "b")),
+        ] {
+            let error = line([one, ("retry", "1"), other]).unwrap_err();
+            let (one, other) = (one.0.to_owned(), other.0.to_owned());
+            assert_eq!(error, ParamError::Both(one, other));
         }
     }
 

@@ -237,6 +237,9 @@ pub enum ParamError {
     /// Nobody would see it.
     #[error("{0}: not for a member that is added at run time")]
     NotAtRunTime(String),
+    /// Two keys about the same.
+    #[error("{0} and {1} say the same thing: one of them, not both")]
+    Both(String, String),
     /// Not a parameter of ours.
     #[error("{0}: unknown parameter")]
     Unknown(String),

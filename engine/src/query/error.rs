@@ -69,6 +69,9 @@ pub enum Reason {
     /// A key twice in one request.
     #[error("{0}= stands twice in one request")]
     Twice(String),
+    /// Two keys of one request about the same.
+    #[error("{0}= and {1}= say the same thing: one of them, not both, in one request")]
+    Both(&'static str, &'static str),
     /// A key without a value.
     #[error("{0:?} has no value")]
     NoValue(String),

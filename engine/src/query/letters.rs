@@ -110,7 +110,7 @@ pub const LETTERS: &[Letter] = &[
         .set("`up` or `down`"),
     letter('i', Field::Reporting, PHYS, "`in` or `out`"),
     letter('g', Field::Flags, PHYS, "mod_proxy's letters of its `status`, such as `DHN`")
-        .set("these of `DSIHRN` and no others, or `-`"),
+        .set("these of `DSIHRN` and no others, or `-`; not with `s=`"),
     letter('w', Field::Weight, PHYS, "its weight")
         .set("from 0.01 to 100"),
     letter('l', Field::Lbset, PHYS, "its set")

@@ -128,6 +128,8 @@ const ERRORS: &[(Kind, &str, &str)] = &[
     (PHYS, "h=a,,f=b", "position 5: nothing between two separators"),
     (PHYS, "h=", "position 1: \"h\" has no value"),
     (PHYS, "h=a,h=b", "position 5: h= stands twice in one request"),
+    (UPDATE, "h=a,s=off,g=N", "position 11: s= and g= say the same thing: one of them, not both, in one request"),
+    (UPDATE, "h=a,g=-,s=on", "position 9: s= and g= say the same thing: one of them, not both, in one request"),
     (PHYS, "h=a,zz=b", "position 5: \"zz\" is no key of this request"),
     (PHYS, "h=a\"b", "position 4: '\"' is not allowed here: a value with it stands in quotes"),
     (PHYS, "f=\"a\"b", "position 6: 'b' is not allowed here: a value with it stands in quotes"),

@@ -68,6 +68,12 @@ impl<'t> Update<'t> {
             key: None,
             what: What::new(of),
         };
+        // Its state as one word, or as letters.
+        let says = |word| raw.items.iter().find(|item| item.word == word);
+        if let (Of::Phys, Some(state), Some(letters)) = (of, says("s"), says("g")) {
+            let later = state.at.max(letters.at);
+            return Err(QueryError::new(later, Reason::Both("s", "g")));
+        }
         for item in &raw.items {
             if update.select.take(of, item)? {
                 continue;
