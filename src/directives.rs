@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use athena_engine::config::allow::Allowed;
+use athena_engine::config::own;
 use athena_engine::config::param::MemberParams;
 use athena_engine::config::qos::Qos;
 use athena_engine::config::trust::Trust;
@@ -276,38 +277,11 @@ impl Line {
             PathBuf::from(OsStr::from_bytes(CStr::from_ptr(whole).to_bytes()))
         }
     }
-
-    /// The directive's, as its table has it.
-    fn name(&self) -> String {
-        // SAFETY: httpd calls with a live line of a directive, whose name is a string.
-        text(unsafe { (*(*self.parms).cmd).name })
-    }
-
-    /// The line's only word.
-    fn word(&self, allowed: &str) -> Result<String, String> {
-        match self.words().as_slice() {
-            [word] => Ok(word.clone()),
-            _ => Err(format!(
-                "{} {}: takes one argument, {allowed}",
-                self.name(),
-                self.args
-            )),
-        }
-    }
-
-    fn on_off(&self) -> Result<bool, String> {
-        let word = self.word("On or Off")?;
-        match word.to_ascii_lowercase().as_str() {
-            "on" => Ok(true),
-            "off" => Ok(false),
-            _ => Err(format!("{} {word}: must be On or Off", self.name())),
-        }
-    }
 }
 
 fn engine(line: &Line) -> Reading {
     line.main_server_only()?;
-    let on = line.on_off()?;
+    let on = own::on_off("AthEngine", &line.args)?;
     if on && proxy::get().is_none() {
         return Err(
             "AthEngine On: mod_proxy is not loaded; add LoadModule proxy_module (in \
@@ -321,58 +295,29 @@ fn engine(line: &Line) -> Reading {
 
 fn board_file(line: &Line) -> Reading {
     line.main_server_only()?;
-    let word = line.word("a file's path or none")?;
-    let file = if word.eq_ignore_ascii_case("none") {
-        BoardFile::None
-    } else if word.is_empty() {
-        return Err("AthSHMFile: the path is empty; name a file, or none".to_owned());
-    } else {
-        BoardFile::Path(word)
-    };
+    let file = own::board_file(&line.args)?.map_or(BoardFile::None, BoardFile::Path);
     line.server()?.board_file = Some(file);
     Ok(())
 }
 
 fn path(line: &Line) -> Reading {
-    let word = line.word("a path or none")?;
-    let path = if word.eq_ignore_ascii_case("none") {
-        EnginePath::Off
-    } else {
-        let trimmed = word.strip_suffix('/').unwrap_or(&word);
-        // httpd resolves these before anybody sees a request's path.
-        let never = |segment: &str| matches!(segment, "" | "." | "..");
-        if !trimmed.starts_with('/')
-            || trimmed.contains(['?', '#', '%'])
-            || trimmed.split('/').skip(1).any(never)
-        {
-            return Err(format!(
-                "AthPath {word}: must be none, or a path as requests have it, that begins with / \
-                 and is not / alone, such as /athena"
-            ));
-        }
-        EnginePath::At(trimmed.to_owned())
-    };
+    let path = own::path(&line.args)?.map_or(EnginePath::Off, EnginePath::At);
     line.server()?.path = Some(path);
     Ok(())
 }
 
 fn update_key(line: &Line) -> Reading {
-    let source = line.word("file:PATH or none")?;
-    if source.eq_ignore_ascii_case("none") {
+    let Some(path) = own::update_key(&line.args)? else {
         line.server()?.update_key = Some(UpdateKey::None);
         return Ok(());
-    }
-    let path = source.strip_prefix("file:").filter(|path| !path.is_empty());
-    let path =
-        path.ok_or("AthUpdateKey: the key must stand in a file, named as file:PATH; or none")?;
-    let key = cookie::secret(&line.path(path))
-        .map_err(|error| format!("AthUpdateKey {source}: {error}"))?;
+    };
+    let wrong = |error: String| format!("AthUpdateKey file:{path}: {error}");
+    let key = cookie::secret(&line.path(&path)).map_err(|error| wrong(error.to_string()))?;
     let key = str::from_utf8(&key).unwrap_or_default().trim();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     if !(16..=128).contains(&key.len()) || !key.bytes().all(plain) {
-        return Err(format!(
-            "AthUpdateKey {source}: the key must be 16 to 128 letters, digits, '-', '.', '_' or '~'"
-        ));
+        let must = "the key must be 16 to 128 letters, digits, '-', '.', '_' or '~'";
+        return Err(wrong(must.to_owned()));
     }
     line.server()?.update_key = Some(UpdateKey::Key(key.to_owned()));
     Ok(())
@@ -405,44 +350,27 @@ fn qos(line: &Line) -> Reading {
 }
 
 fn cookie_name(line: &Line) -> Reading {
-    let word = line.word("the cookie's name")?;
-    line.server()?.cookie.set_name(&word)
+    let name = own::cookie_name(&line.args)?;
+    line.server()?.cookie.set_name(&name)
 }
 
 fn cookie_mode(line: &Line) -> Reading {
-    let word = line.word("pass or wrap")?;
-    line.server()?.cookie.set_mode(&word)
+    let mode = own::cookie_mode(&line.args)?;
+    line.server()?.cookie.set_mode(&mode)
 }
 
 fn cookie_key(line: &Line) -> Reading {
-    let words = line.words();
-    let [id, source] = words.as_slice() else {
-        return Err(format!(
-            "AthCookieKey: takes two arguments, ID file:PATH, not {}",
-            words.len()
-        ));
-    };
-    let path = source.strip_prefix("file:").filter(|path| !path.is_empty());
-    let path = path.ok_or_else(|| {
-        format!("AthCookieKey {id}: the key must stand in a file of its own, named as file:PATH")
-    })?;
-    line.server()?.cookie.add_key(id, &line.path(path))
+    let (id, path) = own::cookie_key(&line.args)?;
+    line.server()?.cookie.add_key(&id, &line.path(&path))
 }
 
 fn max_embed(line: &Line) -> Reading {
-    let allowed = "a whole number from 1 to 1000";
-    let word = line.word(allowed)?;
-    let number = word
-        .parse()
-        .ok()
-        .filter(|number| (1..=1000).contains(number));
-    let number = number.ok_or_else(|| format!("AthMaxEmbed {word}: must be {allowed}"))?;
-    line.server()?.max_embed = Some(number);
+    line.server()?.max_embed = Some(own::max_embed(&line.args)?);
     Ok(())
 }
 
 fn diverse(line: &Line) -> Reading {
-    line.server()?.diverse = Some(line.on_off()?);
+    line.server()?.diverse = Some(own::on_off("AthAllowDiverseMulti", &line.args)?);
     Ok(())
 }
 

@@ -214,6 +214,22 @@ def test_check_refuses_what_the_module_refuses(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("text, code, said", [
+    (f'<Proxy "balancer://x">\nBalancerMember {DEAD}\n', 1, "<Proxy> was not closed"),
+    ("ServerName x\n</Proxy>\n", 1, "</Proxy> without matching <Proxy> section"),
+    ("<Location /a>\n</Proxy>\n", 1, "Expected </Location> but saw </Proxy>"),
+    ("AthEngine Maybe\n", 1, "AthEngine Maybe: must be On or Off"),
+    ("AthCookieMode seal\n", 1, "AthCookieMode seal: must be pass or wrap"),
+    # What a part of a configuration lacks is no fault of the part.
+    ("NoModules directive\n", 0, None), ("Include nosuch.conf\n", 0, None)])
+def test_check_refuses_what_no_other_part_mends(tmp_path, text, code, said):
+    part = tmp_path / "part.conf"
+    part.write_text(text)
+    told = athctl(9, "check", part, code=code)
+    refused = [line for line in told.splitlines() if line.startswith("refused: ")]
+    assert [said in line for line in refused] == [True] * (code == 1), told
+
+
 def test_check_tells_what_httpd_refuses(httpd):
     server = httpd("event", conf=farm([DEAD]))
     file = server.directory / "httpd.conf"

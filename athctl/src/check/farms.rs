@@ -3,13 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use athena_engine::config::allow::Allowed;
 use athena_engine::config::line::{self, Line};
+use athena_engine::config::own;
 use athena_engine::config::param::{FarmParams, MemberParams};
-use athena_engine::config::qos::Qos;
 use athena_engine::config::rewrite::{self, Plain};
 use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
-use athena_engine::config::trust::Trust;
 use athena_engine::config::words;
 
 use super::lines::{Node, Place};
@@ -273,7 +271,7 @@ impl Walk {
             if node.is("AthParams") {
                 self.taken_before(node, around);
             }
-            if let Err(why) = directive(node) {
+            if let Err(why) = directive(node, around) {
                 self.refuse(node, why);
             }
             self.road(node, around);
@@ -457,21 +455,27 @@ fn last_says(nodes: &[Node], directive: &str, argument: &str) -> bool {
     last.is_some_and(|node| node.args.eq_ignore_ascii_case(argument))
 }
 
-/// Reads a directive of the module's own that needs nothing else.
-fn directive(node: &Node) -> Result<(), String> {
-    let said = |error: &dyn std::fmt::Display| error.to_string();
-    match node.name.to_ascii_lowercase().as_str() {
-        "athtrust" => Trust::parse(&node.args)
-            .map(drop)
-            .map_err(|error| said(&error)),
-        "athqos" => Qos::parse(&node.args)
-            .map(drop)
-            .map_err(|error| said(&error)),
-        "athmemberallow" => Allowed::parse(&node.args)
-            .map(drop)
-            .map_err(|error| said(&error)),
-        _ => Ok(()),
+/// Reads a directive of the module's own, or the line that opens a section.
+fn directive(node: &Node, around: &Around<'_>) -> Result<(), String> {
+    let name = node.name.to_ascii_lowercase();
+    if name.starts_with('<') && !node.args.trim_end().ends_with('>') && !name.ends_with('>') {
+        return Err(format!("{}> directive missing closing '>'", node.name));
     }
+    let of_farms = ["AthFarm", "LBServerCluster", "LBProxyPass"];
+    let read = own::check(&name, &node.args);
+    let is_ours = read.is_some() || of_farms.iter().any(|old| node.is(old));
+    if is_ours && around.nested {
+        let places = "it stands in the main server or a virtual host, outside of other sections";
+        return Err(format!("{} not allowed here: {places}", node.name));
+    }
+    let of_main = matches!(name.as_str(), "athengine" | "athshmfile");
+    if of_main && around.server != "main" {
+        return Err(format!(
+            "{} cannot occur within <VirtualHost> section",
+            node.name
+        ));
+    }
+    read.unwrap_or(Ok(()))
 }
 
 fn first_refusal<E>(params: &Pairs, mut set: impl FnMut(&str, &str) -> Result<(), E>) -> Option<E> {

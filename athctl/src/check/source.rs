@@ -37,7 +37,8 @@ pub fn read(file: &Path) -> Result<Source, Error> {
     };
     let text = std::fs::read(&file).map_err(unreadable)?;
     // Of a part of a configuration httpd lacks modules; that is no fault of the part.
-    let refused = why.contains(SYNTAX_ERROR) || why.contains(OUR_REFUSAL);
+    let is_broken = STRUCTURE.iter().any(|said| why.contains(said));
+    let refused = is_broken || why.contains(SYNTAX_ERROR) || why.contains(OUR_REFUSAL);
     let part = !refused || why.contains("Invalid command");
     Ok(Source {
         nodes: parse(&String::from_utf8_lossy(&text), &file, Kind::File),
@@ -51,8 +52,13 @@ pub fn read(file: &Path) -> Result<Source, Error> {
 
 /// httpd's number for a line that it refuses.
 const SYNTAX_ERROR: &str = "AH00526";
+/// What httpd says, without a number, of sections that do not fit together.
+const STRUCTURE: [&str; 3] = ["> was not closed", "> without matching <", "Expected </"];
 /// The module's, of what only shows in the whole.
 const OUR_REFUSAL: &str = "ATH0010: ";
+
+/// How lines begin that follow the fault, of apachectl and of httpd.
+const NO_FAULT: [&str; 2] = ["Action '", "The Apache error log may have more information"];
 
 /// Where distributions and httpd itself put modules: `mod_info` comes along where it is not loaded.
 const MODULES: [&str; 4] = [
@@ -80,7 +86,8 @@ fn dump(file: &Path) -> Result<String, String> {
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        let lines = || said.lines().filter(|line| !line.starts_with("Action '"));
+        let is_said = |line: &&str| !NO_FAULT.iter().any(|start| line.starts_with(start));
+        let lines = || said.lines().filter(is_said);
         // The fault comes last, in two lines if it is one of syntax or ours; warnings stand before it.
         let count = 1 + usize::from(said.contains(SYNTAX_ERROR) || said.contains(OUR_REFUSAL));
         let skipped = lines().count().saturating_sub(count);

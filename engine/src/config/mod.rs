@@ -13,6 +13,7 @@
 //!   says which `<Proxy>` sections hold for it.
 //! * [`named`] finds the farms that `NAME@SERVER` means.
 //! * [`addition`] is a member as people add it at run time.
+//! * [`own`] reads the directives that say one thing each.
 //! * [`qos`] is the classes of requests.
 //! * [`allow`] says what people may make this server send requests to.
 //! * [`trust`] and [`host`] guard the engine's own paths.
@@ -28,6 +29,7 @@ pub mod line;
 pub mod mark;
 pub mod named;
 pub mod native;
+pub mod own;
 pub mod param;
 pub mod qos;
 pub mod rewrite;

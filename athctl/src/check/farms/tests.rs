@@ -32,6 +32,32 @@ fn what_is_refused() {
     let table = [
         ("AthTrust 10.0.0.0/8 nets", 1, "AthTrust"),
         ("AthQos gold", 1, "AthQos gold"),
+        ("AthEngine Maybe", 1, "AthEngine Maybe: must be On or Off"),
+        ("AthAllowDiverseMulti 1", 1, "must be On or Off"),
+        ("AthCookieMode seal", 1, "must be pass or wrap"),
+        ("AthCookieKey k", 1, "takes two arguments"),
+        ("AthMaxEmbed 0", 1, "from 1 to 1000"),
+        ("AthPath x", 1, "must be none, or a path"),
+        (
+            "<VirtualHost *>\nAthEngine On\n</VirtualHost>",
+            2,
+            "cannot occur within <VirtualHost>",
+        ),
+        (
+            "<Location /a>\nAthTrust all\n</Location>",
+            2,
+            "AthTrust not allowed here",
+        ),
+        (
+            "<If \"1\">\nAthFarm a http://m\n</If>",
+            2,
+            "AthFarm not allowed here",
+        ),
+        (
+            "<Proxy balancer://a\n</Proxy>",
+            1,
+            "<Proxy> directive missing closing '>'",
+        ),
         ("AthMemberAllow what/", 1, "AthMemberAllow"),
         (
             "<Proxy balancer://a>\nBalancerMember m:1\n</Proxy>",
