@@ -127,7 +127,7 @@ pub const LETTERS: &[Letter] = &[
         .set("a farm's name, a URL, or `none`"),
     letter('F', Field::Fallback, FARM, "its `fallback`")
         .set("`[redirect:]URL`, or `none`"),
-    letter('U', Field::Usable, ALL, "how many members can be chosen now; of a member 1 or 0"),
+    letter('U', Field::Usable, ALL, "how many members can be chosen now, also of a farm that is off (`%s`); of a member 1 or 0"),
     letter('M', Field::Members, UPWARDS, "how many members there are"),
     letter('N', Field::Farms, ENGINE, "how many farms there are"),
     letter('c', Field::InFlight, ALL, "requests in flight"),
