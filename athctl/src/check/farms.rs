@@ -277,7 +277,8 @@ impl Walk {
             self.road(node, around);
             self.section(node, around);
             let mut inner = around.clone();
-            inner.nested = true;
+            // What a macro holds stands where it is used.
+            inner.nested |= !node.is("<Macro");
             let first = words::split(node.args.trim_end_matches('>')).next();
             let first = first.map(|word| word.into_owned());
             match node.name.to_ascii_lowercase().as_str() {

@@ -114,6 +114,12 @@ fn what_leads_nowhere() {
 }
 
 #[test]
+fn a_macro_stands_where_it_is_used() {
+    let found = findings("<Macro m>\nAthMaxEmbed 9\n</Macro>\n");
+    assert!(found.refused.is_empty(), "{:?}", found.refused);
+}
+
+#[test]
 fn what_a_loaded_module_has_taken_is_there() {
     let found = findings(
         "<Proxy balancer://a>\nBalancerMember http://m\nAthParams BalancerMember a http://m \
