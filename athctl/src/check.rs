@@ -2,12 +2,14 @@
 //!
 //! * [`source`] gets its lines, from httpd itself where it can tell;
 //! * [`lines`] reads them;
+//! * [`servers`] tells the main server's and each virtual host's apart;
 //! * [`farms`] finds what they mean, [`whole`] what only shows in all of them, [`changes`] what was
 //!   another thing before.
 
 mod changes;
 mod farms;
 mod lines;
+mod servers;
 mod source;
 mod whole;
 

@@ -11,7 +11,7 @@ use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
 use athena_engine::config::words;
 
 use super::lines::{Node, Place};
-use super::whole;
+use super::{servers, whole};
 
 /// What there is to tell.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ type Pairs = Vec<(String, String)>;
 #[derive(Debug)]
 pub struct Farm {
     pub name: String,
-    /// `main`, or the virtual host's name.
+    /// Its name ([`servers`]).
     pub server: String,
     /// By `AthFarm` or `LBServerCluster`: any scheme may stand before its name, with a dot in it, too.
     pub declared: bool,
@@ -116,14 +116,7 @@ pub fn read(nodes: Vec<Node>) -> Findings {
     let mut walk = Walk::default();
     let nodes = walk.modernise(nodes);
     walk.findings.engine = last_says(&nodes, "AthEngine", "on");
-    let (hosts, main): (Vec<_>, Vec<_>) =
-        nodes.into_iter().partition(|node| node.is("<VirtualHost"));
-    let mut servers = vec![("main".to_owned(), main)];
-    servers.extend(hosts.into_iter().map(|host| {
-        let named = host.children.iter().find(|node| node.is("ServerName"));
-        let name = named.map_or_else(|| host.place.to_string(), |node| node.args.clone());
-        (name, host.children)
-    }));
+    let servers = servers::of(nodes);
     for (server, nodes) in &servers {
         walk.define(server, nodes);
     }

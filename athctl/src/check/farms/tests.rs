@@ -120,6 +120,16 @@ fn a_macro_stands_where_it_is_used() {
 }
 
 #[test]
+fn virtual_hosts_of_one_name_are_two() {
+    let host =
+        "<VirtualHost *:80>\nServerName v\nBalancerMember balancer://a http://m\n</VirtualHost>\n";
+    let found = findings(&host.repeat(2));
+    let titles: Vec<_> = found.farms.iter().map(Farm::title).collect();
+    assert_eq!(titles, ["a@v:80", "a@v:80#2"]);
+    assert!(found.farms.iter().all(|farm| farm.members.len() == 1));
+}
+
+#[test]
 fn what_a_loaded_module_has_taken_is_there() {
     let found = findings(
         "<Proxy balancer://a>\nBalancerMember http://m\nAthParams BalancerMember a http://m \
