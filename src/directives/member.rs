@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use athena_engine::config::param::MemberParams;
 use athena_engine::config::target;
+use athena_engine::config::worker::behind_socket;
 
 use super::Line;
 use crate::naming::text;
@@ -29,13 +30,6 @@ pub fn worker(line: &Line, farm: &str, member: &str) -> Option<*mut ffi::proxy_w
         let url = behind_socket(member);
         find(url).or_else(|| find(&target::without_port(url)?))
     }
-}
-
-/// mod_proxy looks workers up by their URL, without the socket in front of it.
-fn behind_socket(member: &str) -> &str {
-    let socket = member.starts_with("unix:");
-    let behind = member.rsplit_once('|').filter(|_| socket);
-    behind.map_or(member, |(_, url)| url)
 }
 
 /// The worker's own URL, if the line before this one has not made it: mod_proxy has one worker for URLs

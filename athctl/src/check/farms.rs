@@ -8,7 +8,7 @@ use athena_engine::config::own;
 use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::config::rewrite::{self, Plain};
 use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
-use athena_engine::config::words;
+use athena_engine::config::{words, worker};
 
 use super::lines::{Node, Place};
 use super::{servers, whole};
@@ -78,6 +78,8 @@ pub struct Section {
 #[derive(Debug)]
 pub struct Member {
     pub url: String,
+    /// What `mod_proxy` calls it.
+    pub worker: String,
     pub params: Pairs,
 }
 
@@ -315,9 +317,29 @@ impl Walk {
         let Some(farm) = self.findings.farms.get_mut(farm) else {
             return;
         };
+        let known = farm.members.iter().map(|member| member.worker.as_str());
+        if let Some(url) = &taken.member
+            && let Some(other) = worker::taken_for(url, known)
+        {
+            let said = format!(
+                "BalancerMember {url}: mod_proxy takes it for {other}, which stands before it"
+            );
+            let place = node.place.clone();
+            if taken.params.is_empty() {
+                let why = format!("{said}: its parameters are passed over");
+                self.findings.ignored.push((place, why));
+            } else {
+                let why = format!(
+                    "{said}: write one line for both, or the one with the longer path first"
+                );
+                self.findings.refused.push((place, why));
+            }
+            return;
+        }
         let params = native.into_iter().chain(taken.params);
         match taken.member {
             Some(url) => farm.members.push(Member {
+                worker: worker::name(&url),
                 url,
                 params: params.collect(),
             }),
@@ -344,13 +366,14 @@ impl Walk {
         let Some(farm) = farm.and_then(|farm| self.findings.farms.get_mut(farm)) else {
             return;
         };
-        match farm.members.iter_mut().rev().find(|m| m.url == member) {
-            Some(member) => member.params.extend(params),
-            None => farm.lines.push(Params {
+        if member.is_empty() {
+            farm.lines.push(Params {
                 server: around.server.to_owned(),
                 place: node.place.clone(),
                 params: params.collect(),
-            }),
+            });
+        } else if let Some(member) = farm.members.iter_mut().rev().find(|m| m.url == member) {
+            member.params.extend(params);
         }
     }
 

@@ -11,6 +11,7 @@
 //! * [`forward`] says where requests go instead.
 //! * [`target`] reads a proxy URL and says which farm it names, [`farms`] finds that farm, [`section`]
 //!   says which `<Proxy>` sections hold for it.
+//! * [`worker`] says which member `mod_proxy` takes a URL for.
 //! * [`named`] finds the farms that `NAME@SERVER` means.
 //! * [`addition`] is a member as people add it at run time.
 //! * [`own`] reads the directives that say one thing each.
@@ -38,3 +39,4 @@ pub mod target;
 pub mod trust;
 pub mod value;
 pub mod words;
+pub mod worker;

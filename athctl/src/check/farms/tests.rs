@@ -60,6 +60,11 @@ fn what_is_refused() {
         ),
         ("AthMemberAllow what/", 1, "AthMemberAllow"),
         (
+            "<Proxy balancer://a>\nBalancerMember http://m:1\nBalancerMember http://m:1/b maxconn=1\n</Proxy>",
+            3,
+            "http://m:1/b: mod_proxy takes it for http://m:1,",
+        ),
+        (
             "<Proxy balancer://a>\nBalancerMember m:1\n</Proxy>",
             2,
             "a member is a URL",
@@ -127,6 +132,32 @@ fn virtual_hosts_of_one_name_are_two() {
     let titles: Vec<_> = found.farms.iter().map(Farm::title).collect();
     assert_eq!(titles, ["a@v:80", "a@v:80#2"]);
     assert!(found.farms.iter().all(|farm| farm.members.len() == 1));
+}
+
+#[test]
+fn a_member_that_mod_proxy_passes_over_is_none() {
+    let found = findings(
+        "<Proxy balancer://a>\nBalancerMember http://m:1\nBalancerMember http://m:1/b route=b\n\
+         AthParams BalancerMember a http://m:1/b\nBalancerMember http://m:12\n</Proxy>\n",
+    );
+    let [farm] = found.farms.as_slice() else {
+        panic!("{:?}", found.farms)
+    };
+    let urls: Vec<_> = farm
+        .members
+        .iter()
+        .map(|member| member.url.as_str())
+        .collect();
+    assert_eq!(urls, ["http://m:1", "http://m:12"]);
+    let [(place, why)] = found.ignored.as_slice() else {
+        panic!("{:?}", found.ignored)
+    };
+    assert_eq!(place.line, 3);
+    assert!(
+        why.contains("takes it for http://m:1, which stands before it"),
+        "{why}"
+    );
+    assert!(found.refused.is_empty() && farm.param("route").is_none());
 }
 
 #[test]
