@@ -7,11 +7,13 @@ use athena_engine::config::line::{self, Line};
 use athena_engine::config::own;
 use athena_engine::config::param::{FarmParams, MemberParams};
 use athena_engine::config::rewrite::{self, Plain};
-use athena_engine::config::target::{self, Target, balancer_name, rule_proxies};
+use athena_engine::config::target::{self, Target, balancer_name};
 use athena_engine::config::{words, worker};
 
 use super::lines::{Node, Place};
 use super::{servers, whole};
+
+mod roads;
 
 /// What there is to tell.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ pub struct Findings {
     /// `AthEngine On` stands there.
     pub engine: bool,
     pub farms: Vec<Farm>,
-    /// What stops httpd from starting.
+    /// What stops httpd from starting, or each request.
     pub refused: Vec<(Place, String)>,
     /// What does not do what it seems to.
     pub ignored: Vec<(Place, String)>,
@@ -397,53 +399,6 @@ impl Walk {
                 place: node.place.clone(),
                 url: url.into_owned(),
             });
-        }
-    }
-
-    /// A line that leads requests to a farm, or seems to.
-    fn road(&mut self, node: &Node, around: &Around<'_>) {
-        let names = ["ProxyPass", "ProxyPassMatch", "RewriteRule", "SetHandler"];
-        if !names.iter().any(|name| node.is(name))
-            || node.is("RewriteRule") && !rule_proxies(&node.args)
-        {
-            return;
-        }
-        for word in words::split(&node.args) {
-            let url = word.strip_prefix("proxy:").unwrap_or(&word);
-            let Some(found) = Target::parse(url.as_bytes()) else {
-                continue;
-            };
-            let host = found.host.to_ascii_lowercase();
-            let named = self.farm_of(url, around.server);
-            let is_pass = node.is("ProxyPass") || node.is("ProxyPassMatch");
-            let alone = self.alone.contains(around.server);
-            if let Some(farm) = named.and_then(|farm| self.known(around.server, &farm)) {
-                if let Some(farm) = self.findings.farms.get_mut(farm) {
-                    farm.roads.push(Road {
-                        server: around.server.to_owned(),
-                        place: node.place.clone(),
-                        line: format!("{} {}", node.name, node.args),
-                        url: url.to_owned(),
-                        early: is_pass || node.is("RewriteRule") && !around.nested,
-                        on_its_own: is_pass
-                            && found.is_balancer()
-                            && farm.server != around.server
-                            && !alone,
-                    });
-                }
-                continue;
-            }
-            let why = if self.known(around.server, &host).is_some() {
-                "a farm is named without user, with no port but the scheme's own, and with a dot \
-                 in its name as balancer:// only: this is a host of that name"
-            } else if found.port.is_none() && !found.userinfo && target::looks_like_farm(found.host)
-            {
-                "no farm here has this name: it is looked up as a host"
-            } else {
-                continue;
-            };
-            let ignored = format!("{} {url}: {why}", node.name);
-            self.findings.ignored.push((node.place.clone(), ignored));
         }
     }
 

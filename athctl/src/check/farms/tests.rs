@@ -60,6 +60,16 @@ fn what_is_refused() {
         ),
         ("AthMemberAllow what/", 1, "AthMemberAllow"),
         (
+            "<Proxy balancer://a>\nBalancerMember http://m\n</Proxy>\nProxyPass / Balancer://A:8080/",
+            4,
+            "a farm takes no port, and each request would be refused (403): write balancer://a/",
+        ),
+        (
+            "<Proxy balancer://a>\nBalancerMember http://m\n</Proxy>\nRewriteRule ^ balancer://u@a/ [P]",
+            4,
+            "a farm takes no user",
+        ),
+        (
             "<Proxy balancer://a>\nBalancerMember http://m:1\nBalancerMember http://m:1/b maxconn=1\n</Proxy>",
             3,
             "http://m:1/b: mod_proxy takes it for http://m:1,",
@@ -119,22 +129,6 @@ fn what_leads_nowhere() {
 }
 
 #[test]
-fn a_macro_stands_where_it_is_used() {
-    let found = findings("<Macro m>\nAthMaxEmbed 9\n</Macro>\n");
-    assert!(found.refused.is_empty(), "{:?}", found.refused);
-}
-
-#[test]
-fn virtual_hosts_of_one_name_are_two() {
-    let host =
-        "<VirtualHost *:80>\nServerName v\nBalancerMember balancer://a http://m\n</VirtualHost>\n";
-    let found = findings(&host.repeat(2));
-    let titles: Vec<_> = found.farms.iter().map(Farm::title).collect();
-    assert_eq!(titles, ["a@v:80", "a@v:80#2"]);
-    assert!(found.farms.iter().all(|farm| farm.members.len() == 1));
-}
-
-#[test]
 fn a_member_that_mod_proxy_passes_over_is_none() {
     let found = findings(
         "<Proxy balancer://a>\nBalancerMember http://m:1\nBalancerMember http://m:1/b route=b\n\
@@ -158,6 +152,22 @@ fn a_member_that_mod_proxy_passes_over_is_none() {
         "{why}"
     );
     assert!(found.refused.is_empty() && farm.param("route").is_none());
+}
+
+#[test]
+fn a_macro_stands_where_it_is_used() {
+    let found = findings("<Macro m>\nAthMaxEmbed 9\n</Macro>\n");
+    assert!(found.refused.is_empty(), "{:?}", found.refused);
+}
+
+#[test]
+fn virtual_hosts_of_one_name_are_two() {
+    let host =
+        "<VirtualHost *:80>\nServerName v\nBalancerMember balancer://a http://m\n</VirtualHost>\n";
+    let found = findings(&host.repeat(2));
+    let titles: Vec<_> = found.farms.iter().map(Farm::title).collect();
+    assert_eq!(titles, ["a@v:80", "a@v:80#2"]);
+    assert!(found.farms.iter().all(|farm| farm.members.len() == 1));
 }
 
 #[test]
