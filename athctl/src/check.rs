@@ -3,18 +3,22 @@
 //! * [`source`] gets its lines, from httpd itself where it can tell;
 //! * [`lines`] reads them;
 //! * [`servers`] tells the main server's and each virtual host's apart;
-//! * [`farms`] finds what they mean, [`whole`] what only shows in all of them, [`changes`] what was
-//!   another thing before.
+//! * [`farms`] finds what they mean, [`whole`] what only shows in all of them, [`modules`] what takes a
+//!   module that is not loaded, [`changes`] what was another thing before.
 
 mod changes;
 mod farms;
 mod lines;
+mod modules;
 mod servers;
 mod source;
 mod whole;
 
 use std::path::Path;
 use std::process::ExitCode;
+
+use athena_engine::config::param;
+use athena_engine::sticky::shared_routes;
 
 use crate::error::Error;
 use crate::output;
@@ -113,7 +117,10 @@ fn of_farm(farm: &Farm) -> Vec<String> {
 }
 
 fn shown(params: &[(String, String)]) -> String {
-    let pairs = params.iter().map(|(key, value)| format!(" {key}={value}"));
+    let pairs = params.iter().map(|(key, value)| {
+        let value = param::shown(key, value);
+        format!(" {key}={value}")
+    });
     pairs.collect()
 }
 
@@ -126,6 +133,19 @@ fn ignored(farm: &Farm) -> Vec<String> {
         .any(|member| find(&member.params, "route").is_some());
     if farm.param("stickysession").is_some() && !routes && !farm.says("stickyissue", "on") {
         ignored.push("stickysession: no member has a route=".to_owned());
+    }
+    if farm.param("stickysession").is_some() {
+        let routes = farm.members.iter().filter_map(|member| {
+            let route = find(&member.params, "route")?;
+            Some((route.as_bytes(), member.url.as_str()))
+        });
+        ignored.extend(shared_routes(routes).into_iter().map(|(route, members)| {
+            format!(
+                "route={} is the route of {}: its sessions go to the first of them that is usable",
+                String::from_utf8_lossy(route),
+                members.join(", ")
+            )
+        }));
     }
     for (key, needed, value) in READERS {
         let read = farm.param(needed).is_some_and(|now| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use athena_engine::config::target::Target;
+use athena_engine::config::target::{Target, farm_name};
 use athena_engine::method;
 
 use super::farms::{Farm, Road, find};
@@ -20,10 +20,7 @@ pub fn of(farm: &Farm, method: &str) -> Vec<String> {
             "the module that provides {method} is asked for each member; without it httpd does not start"
         ));
     }
-    changes.push(format!(
-        "http://{}/ names it too, in every proxied URL",
-        farm.name
-    ));
+    changes.extend(other_name(farm));
     changes.push(
         "a member in error is probed by one request after its retry=, not by all of them"
             .to_owned(),
@@ -36,6 +33,14 @@ pub fn of(farm: &Farm, method: &str) -> Vec<String> {
     changes.extend(failures(farm));
     changes.extend(timeout(farm));
     changes
+}
+
+/// The farm under another scheme; a name with a dot is a host's there, unless it was declared.
+fn other_name(farm: &Farm) -> Option<String> {
+    let url = format!("http://{}/", farm.name);
+    let target = Target::parse(url.as_bytes())?;
+    let name = farm_name(&target, |_| farm.declared)?;
+    (name == farm.name).then(|| format!("{url} names it too, in every proxied URL"))
 }
 
 /// Sections that name the farm in another case or by another scheme than its targets do: httpd

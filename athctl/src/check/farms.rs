@@ -11,7 +11,7 @@ use athena_engine::config::target::{self, Target, balancer_name};
 use athena_engine::config::{words, worker};
 
 use super::lines::{Node, Place};
-use super::{servers, whole};
+use super::{modules, servers, whole};
 
 mod roads;
 
@@ -128,6 +128,7 @@ pub fn read(nodes: Vec<Node>) -> Findings {
         walk.lines(nodes, &Around::of(server));
     }
     walk.refuse_hidden_members();
+    modules::check(&servers, &mut walk.findings);
     whole::check(&mut walk.findings);
     walk.findings
 }

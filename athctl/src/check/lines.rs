@@ -15,6 +15,9 @@ pub enum Kind {
     Dump,
 }
 
+/// Heads the list of modules in a dump.
+const MODULES: &str = "Loaded Modules:";
+
 /// Where a line stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -82,8 +85,10 @@ pub fn parse(text: &str, file: &Path, kind: Kind) -> Vec<Node> {
             }
             continue;
         }
-        let (name, args) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        if name.is_empty() || name.strip_prefix('<').is_some_and(is_condition) {
+        let (name, args) = loaded(line)
+            .filter(|_| kind == Kind::Dump)
+            .unwrap_or_else(|| line.split_once(char::is_whitespace).unwrap_or((line, "")));
+        if name.is_empty() || line == MODULES || name.strip_prefix('<').is_some_and(is_condition) {
             continue;
         }
         let node = Node {
@@ -102,6 +107,13 @@ pub fn parse(text: &str, file: &Path, kind: Kind) -> Vec<Node> {
         put(done, &mut open, &mut top);
     }
     top
+}
+
+/// `NAME_module (shared)`, as `-D DUMP_MODULES` lists it behind the dump, as its `LoadModule` line.
+fn loaded(line: &str) -> Option<(&str, &str)> {
+    let (name, how) = line.split_once(' ')?;
+    let is_module = name.ends_with("_module") && matches!(how, "(shared)" | "(static)");
+    is_module.then_some(("LoadModule", name))
 }
 
 /// Into the innermost section that is open, or beside all.
@@ -169,12 +181,15 @@ mod tests {
     #[test]
     fn a_dump() {
         let text = "# In file: /e/a.conf\n#   7:\nServerName x\n#  9:\n<VirtualHost *:80>\n\
-                    # In file: /e/b.conf\n  #   3:\n  ProxyPass / http://a/\n</VirtualHost>\n";
+                    # In file: /e/b.conf\n  #   3:\n  ProxyPass / http://a/\n</VirtualHost>\n\
+                    Loaded Modules:\n core_module (static)\n proxy_module (shared)\n";
         assert_eq!(
             shown(&parse(text, Path::new("f"), Kind::Dump)),
             [
                 "/e/a.conf:7 ServerName x {}",
                 "/e/a.conf:9 <VirtualHost *:80> {/e/b.conf:3 ProxyPass / http://a/ {}}",
+                "/e/b.conf:3 LoadModule core_module {}",
+                "/e/b.conf:3 LoadModule proxy_module {}",
             ]
         );
     }

@@ -68,13 +68,13 @@ const MODULES: [&str; 4] = [
     "/usr/local/apache2/modules",
 ];
 
-/// What `mod_info` prints of the parsed configuration, or why it does not.
+/// What `mod_info` prints of the parsed configuration, with the modules' list, or why it does not.
 fn dump(file: &Path) -> Result<String, String> {
     let mut command = Command::new("apachectl");
     command
         .arg("-f")
         .arg(file)
-        .args(["-t", "-D", "DUMP_CONFIG"]);
+        .args(["-t", "-D", "DUMP_CONFIG", "-D", "DUMP_MODULES"]);
     let info = MODULES.map(|place| format!("{place}/mod_info.so"));
     if let Some(info) = info.iter().find(|info| Path::new(info).exists()) {
         let load = format!("LoadModule info_module \"{info}\"");
