@@ -15,7 +15,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_(sub_req_method_uri|destroy_sub_req|regexec|pregcomp|construct_url|timeout_parameter_parse)",
     "ap_(register_provider|lookup_provider|list_provider_names|find_linked_module|retained_data_(create|get))",
     "ap_(rwrite|rflush|set_content_type|discard_request_body|get_status_line)",
-    "ap_(setup|should|get)_client_block|ap_(server_root|runtime_dir)_relative",
+    "ap_(setup|should|get)_client_block|ap_map_http_request_error|ap_(server_root|runtime_dir)_relative",
     "ap_(get_conn_socket|get_core_module_config|unescape_url_keep2f|escape_path_segment)",
     "apr_(palloc|pstrdup|pool_cleanup_(register|null)|pool_userdata_get)",
     "apr_pool_(parent_get|create_ex|destroy|pre_cleanup_register)",

@@ -8,7 +8,7 @@ use crate::farm::Member;
 use crate::ffi;
 use crate::guard::guard;
 use crate::record::Record;
-use crate::{outcome, pool, proxy, warm};
+use crate::{outcome, warm};
 
 /// The protocol spoken to a member, by its URL's scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,7 @@ impl Traces {
     /// # Safety
     /// `r` is live.
     pub unsafe fn refused(self, r: *mut ffi::request_rec, member: &Member) -> bool {
-        // What mod_proxy does when it cannot connect; the attempt began without.
-        let in_error = || member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
+        let in_error = || is_in_error(member);
         match member.protocol {
             // It keeps this code for that, and for a member that does not say 100 (Continue) within
             // its `ping`.
@@ -134,25 +133,15 @@ impl Traces {
         }
     }
 
-    /// Without an answer: the protocol has no room for the request's headers, and nothing was sent. uwsgi has
-    /// packets (uwsgi_send_headers in mod_proxy_uwsgi.c); nghttp2 sends blocks of 64 KiB at most by its own
-    /// estimate (nghttp2_hd_deflate_bound), of which some is unknown here.
-    ///
-    /// # Safety
-    /// `r` is live.
-    pub unsafe fn does_not_fit(self, r: *mut ffi::request_rec, protocol: Protocol) -> bool {
-        const MOST: usize = 0xffff;
-        // The target, and the host once more.
-        const ADDED: usize = 0x5000;
-        // SAFETY: the caller's promise.
-        let length = |table, each| unsafe { length(table, each) };
-        // SAFETY: as above.
-        let (variables, headers) = unsafe { ((*r).subprocess_env, (*r).headers_in) };
-        match protocol {
-            Protocol::Uwsgi => self.made && !self.head && length(variables, 4) > MOST,
-            Protocol::Http2 => length(headers, 12) > MOST - ADDED,
+    /// Without an answer: there was a connection, and nothing says that the whole request was sent.
+    pub fn may_be_unsent(self, member: &Member) -> bool {
+        let connected = match member.protocol {
+            Protocol::Uwsgi => self.made && !self.head,
+            Protocol::Http2 => self.made || self.kept,
+            Protocol::Ajp => !self.asked_for_body,
             _ => false,
-        }
+        };
+        connected && !is_in_error(member)
     }
 
     /// With a result of 500: the connection broke.
@@ -183,21 +172,13 @@ impl Traces {
     }
 }
 
-/// The bytes of a table's keys and values, and so many for each pair.
-///
-/// # Safety
-/// A live table: keys and values are NUL-terminated, or null.
-unsafe fn length(table: *const ffi::apr_table_t, each: usize) -> usize {
-    // SAFETY: the caller's promise.
-    unsafe {
-        proxy::elements::<ffi::apr_table_entry_t>(ffi::apr_table_elts(table))
-            .map(|entry| pool::bytes((*entry).key).len() + pool::bytes((*entry).val).len() + each)
-            .sum()
-    }
+/// What mod_proxy does to a member when it cannot connect; the attempt began without.
+fn is_in_error(member: &Member) -> bool {
+    member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0
 }
 
 /// Before a request is sent, the member has to answer a ping: there is no connection without.
-pub fn begins_with_ping(member: &Member) -> bool {
+fn begins_with_ping(member: &Member) -> bool {
     member.protocol == Protocol::Ajp && outcome::pings(member)
 }
 

@@ -91,6 +91,7 @@ mod stock_pages;
 mod stored;
 mod times;
 mod tree;
+mod unfit;
 mod unlisted;
 mod unusable;
 mod warm;

@@ -10,16 +10,13 @@ use crate::connection::Protocol;
 use crate::farm::{Farm, Member};
 use crate::ffi::{self, DONE, OK};
 use crate::record::{Answer, Record};
-use crate::{clock, proxy};
+use crate::{clock, proxy, unfit};
 
 /// A note: the answer gives way to httpd's own page (ProxyErrorOverride).
 const OVERRIDDEN: &CStr = c"proxy-error-override";
 
 /// A note: no answer came in time.
 const TIMED_OUT: &CStr = c"proxy_timedout";
-
-/// Request Header Fields Too Large (RFC 6585): the protocol has no room for them.
-const TOO_LARGE: u16 = 431;
 
 /// The farm's rules for what follows.
 pub fn rules(farm: &Farm) -> Rules<'_> {
@@ -155,10 +152,13 @@ pub unsafe fn classify(
     let broken = || Outcome::Broken {
         fresh: !connection.reused(member.protocol) || noted(c"proxy-status"),
     };
-    match record.answer.get() {
-        Answer::Awaited | Answer::CutOff if record.unread.get() => {
-            return Outcome::NotTheMember(400);
-        }
+    let answer = record.answer.get();
+    if !matches!(answer, Answer::Passed | Answer::Discarded)
+        && let Some(status) = record.unread.get()
+    {
+        return Outcome::NotTheMember(status);
+    }
+    match answer {
         Answer::Discarded => return Outcome::Answered(status),
         Answer::Passed if result != OK && status != 101 && broke => {
             return Outcome::BrokenInBody(status);
@@ -177,7 +177,7 @@ pub unsafe fn classify(
     // SAFETY: as above.
     let refused = || unsafe { connection.refused(r, member) };
     // SAFETY: as above.
-    let does_not_fit = || unsafe { connection.does_not_fit(r, member.protocol) };
+    let unfit = || unsafe { unfit::status(r, member, connection) };
     let failed = || {
         // SAFETY: the caller's promise.
         if unsafe { waited_out(r, record, member) } {
@@ -196,17 +196,23 @@ pub unsafe fn classify(
         // answer to a client that expects it.
         ffi::HTTP_SERVICE_UNAVAILABLE if timed_out && !pings(member) => Outcome::TimedOut,
         ffi::HTTP_SERVICE_UNAVAILABLE if turned_away() => Outcome::TurnedAway,
-        ffi::HTTP_SERVICE_UNAVAILABLE if refused() => Outcome::NotConnected,
         ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY if not_connected() => {
             Outcome::NotConnected
         }
         ffi::HTTP_GATEWAY_TIME_OUT => Outcome::TimedOut,
         ffi::HTTP_BAD_GATEWAY if timed_out => Outcome::TimedOut,
-        ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY if does_not_fit() => {
-            Outcome::NotTheMember(TOO_LARGE)
+        ffi::HTTP_INTERNAL_SERVER_ERROR | ffi::HTTP_BAD_GATEWAY | ffi::HTTP_SERVICE_UNAVAILABLE => {
+            let is_500 = result == ffi::HTTP_INTERNAL_SERVER_ERROR;
+            if let Some(status) = unfit() {
+                Outcome::NotTheMember(status)
+            } else if result == ffi::HTTP_SERVICE_UNAVAILABLE && refused() {
+                Outcome::NotConnected
+            } else if is_500 && !connection.broke_with_500(member.protocol) {
+                Outcome::NotTheMember(500)
+            } else {
+                failed()
+            }
         }
-        ffi::HTTP_SERVICE_UNAVAILABLE | ffi::HTTP_BAD_GATEWAY => failed(),
-        ffi::HTTP_INTERNAL_SERVER_ERROR if connection.broke_with_500(member.protocol) => failed(),
         other => Outcome::NotTheMember(u16::try_from(other).unwrap_or(500)),
     }
 }
@@ -313,7 +319,7 @@ pub fn for_client(record: &Record, outcome: Outcome, result: c_int) -> c_int {
         _ if record.answer.get() != Answer::Awaited => result,
         Outcome::Broken { .. } => ffi::HTTP_BAD_GATEWAY,
         Outcome::TimedOut => ffi::HTTP_GATEWAY_TIME_OUT,
-        Outcome::NotTheMember(TOO_LARGE) => TOO_LARGE.into(),
+        Outcome::NotTheMember(status) if result >= ffi::HTTP_BAD_REQUEST => status.into(),
         _ => result,
     }
 }

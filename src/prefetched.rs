@@ -8,9 +8,10 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::connection::Protocol;
 use crate::guard::guard;
 use crate::record::Record;
-use crate::{connection, ffi, outcome, pool};
+use crate::{ffi, outcome, pool};
 
 static FILTER: AtomicPtr<ffi::ap_filter_rec_t> = AtomicPtr::new(ptr::null_mut());
 
@@ -43,8 +44,10 @@ pub unsafe fn read_again(
     // SAFETY: the caller's promise; the brigade lives as long as the request.
     unsafe {
         // mod_proxy_http says what it could not read, and would spool for a filter what it can stream.
-        let wants =
-            || outcome::has_body(r) || record.member().is_some_and(connection::begins_with_ping);
+        let wants = || {
+            let protocol = record.member().map(|member| member.protocol);
+            outcome::has_body(r) || protocol == Some(Protocol::Ajp)
+        };
         if pool::behind(url, b"http").is_some() || !wants() {
             return attempt();
         }
@@ -81,7 +84,8 @@ unsafe extern "C" fn input(
                 let status = ffi::ap_get_brigade((*filter).next, brigade, mode, block, most);
                 // Nothing yet, for who does not wait, is no failure.
                 if status != ffi::APR_SUCCESS && status != libc::EAGAIN {
-                    record.unread.set(true);
+                    let code = ffi::ap_map_http_request_error(status, ffi::HTTP_BAD_REQUEST);
+                    record.unread.set(Some(u16::try_from(code).unwrap_or(400)));
                 }
                 return status;
             }

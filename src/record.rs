@@ -122,8 +122,8 @@ pub struct Record {
     /// What mod_proxy_http has read of the body, while an attempt in another protocol reads it again; else
     /// null.
     pub prefetched: Cell<*mut ffi::apr_bucket_brigade>,
-    /// An attempt in another protocol could not read the body to its end.
-    pub unread: Cell<bool>,
+    /// The status for a body that an attempt in another protocol could not read to its end.
+    pub unread: Cell<Option<u16>>,
     /// An attempt in another protocol has asked for the body, be there one or not.
     pub asked_for_body: Cell<bool>,
     /// It has been sent to another member though one may have seen it.
@@ -242,7 +242,7 @@ impl Record {
                 keepalives: Cell::new(None),
                 not_pooled: Cell::new(ptr::null()),
                 prefetched: Cell::new(ptr::null_mut()),
-                unread: Cell::new(false),
+                unread: Cell::new(None),
                 asked_for_body: Cell::new(false),
                 replayed: Cell::new(false),
                 served: Cell::new(None),

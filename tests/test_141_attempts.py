@@ -34,7 +34,7 @@ def farm(httpd, protocol):
             started[-1].behaviour = behaviour
         urls = [*first, *(f"{protocol}://127.0.0.1:{free_port()}" for _ in range(dead))]
         urls += [member.url for member in started]
-        server = httpd("event", modules=[PROTOCOLS[protocol]], conf=served(
+        server = httpd("event", modules=[PROTOCOLS[protocol], "reqtimeout"], conf=served(
             urls, settings=f"lbmethod=roundrobin {settings}", each=each) + more)
         server.expect(r"\[(proxy|core)\w*:error\]|ATH0110")
         return server, started
@@ -60,6 +60,89 @@ def test_headers_that_the_protocol_has_no_room_for(farm, protocol):
     assert engine.column("elected") == [2, 2] and engine.column("failed") == [0, 0]
     assert engine.column("usable") == [True, True]
     assert sum(member.requests for member in members) == (4 if status == 200 else 0)
+
+
+def head(line, *headers):
+    return "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+def status_of(server, request):
+    with Client(server.port) as client:
+        client.send(request)
+        return client.answer().status
+
+
+def nobody_failed(server):
+    engine = Engine(server)
+    engine.wait_idle()
+    return sum(engine.column("failed")) == 0 and all(engine.column("usable"))
+
+
+@pytest.mark.parametrize("each", ["", "ping=5"])
+@pytest.mark.parametrize("protocol", ["ajp"], indirect=True)
+def test_a_head_that_a_packet_has_no_room_for(farm, each):
+    """mod_proxy_ajp answers it as a broken connection where the path or the secret is what is too much."""
+    server, members = farm("answer", "answer", settings="ejectafter=1", each=f"secret=hush {each}")
+    statuses = [status_of(server, head(f"{method} /farm/{'p' * length}", "Content-Length: 0"))
+                for method in ("GET", "DELETE", "PATCH") for length in range(8_000, 8_164, 4)]
+    assert set(statuses) == {200, 400}
+    assert nobody_failed(server)
+    assert sum(member.requests for member in members) == statuses.count(200)
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "uwsgi"], indirect=True)
+def test_headers_at_the_limit(farm):
+    server, members = farm("answer", "answer", settings="ejectafter=1")
+    fill = [f"X-{nth}: {'x' * 7_700}" for nth in range(8)]
+    statuses = [status_of(server, head("GET /farm/x", *fill, f"Y: {'y' * length}"))
+                for length in range(1_000, 4_400, 50)]
+    assert set(statuses) == {200, 431}
+    assert nobody_failed(server)
+    assert sum(member.requests for member in members) == statuses.count(200)
+
+
+def test_a_large_request_that_fits_breaks_as_any(farm, protocol):
+    server, _ = farm("close")
+    count = 6 if protocol == "ajp" else 58
+    large = [f"X-{nth}: {'x' * 1_000}" for nth in range(count)]
+    assert status_of(server, head("POST /farm/x", *large, "Content-Length: 4") + b"once") == 502
+    assert Engine(server).column("failed") == [1]
+
+
+@pytest.mark.parametrize("protocol", ["ajp"], indirect=True)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_coding_that_the_protocol_does_not_know(farm, method):
+    server, _ = farm("answer", settings="ejectafter=1")
+    server.expect("AH10396")
+    request = head(f"{method} /farm/x", "Transfer-Encoding: gzip, chunked") + b"4\r\nonce\r\n0\r\n\r\n"
+    assert status_of(server, request) == 501
+    assert nobody_failed(server)
+
+
+@pytest.mark.parametrize("protocol", ["h2c"], indirect=True)
+def test_what_breaks_at_trailers_is_no_failure(farm):
+    """HTTP/2 does not allow all that HTTP/1.1 does, and members reset the stream."""
+    server, _ = farm("close")
+    request = head("POST /farm/x", "Transfer-Encoding: chunked") + b"4\r\nonce\r\n0\r\n%s\r\n"
+    assert status_of(server, request % b"TE: gzip\r\n") == 502
+    assert nobody_failed(server)
+    assert status_of(server, request % b"") == 502
+    assert Engine(server).column("failed") == [1]
+
+
+@pytest.mark.parametrize("protocol", ["fcgi", "h2c"], indirect=True)
+def test_a_body_in_pieces_that_are_wrong(farm):
+    server, _ = farm("answer", settings="ejectafter=1")
+    request = head("POST /farm/x", "Transfer-Encoding: chunked") + b"4\r\nonce\r\nzz\r\n"
+    assert status_of(server, request) == 400
+    assert nobody_failed(server)
+
+
+def test_a_body_that_does_not_come(farm):
+    server, _ = farm("answer", settings="ejectafter=1", more="RequestReadTimeout body=1")
+    server.expect("AH03382")
+    assert status_of(server, head("POST /farm/x", "Content-Length: 4")) == 408
+    assert nobody_failed(server)
 
 
 def test_refused(farm):

@@ -21,6 +21,13 @@ def read_packet(stream):
     return stream.read(struct.unpack(">xxH", head)[0]) if head else b""
 
 
+PONG = _packet(bytes([_PONG]))
+
+
+def is_ping(packet):
+    return packet[:1] == bytes([_PING])
+
+
 def answer(body, headers, status=200):
     """An answer's head, its body, and its end."""
     named = b"".join(_text(name) + _text(value) for name, value in headers.items())
@@ -40,8 +47,8 @@ class Ajp:
         class Connection(socketserver.StreamRequestHandler):
             def handle(self):
                 while packet := read_packet(self.rfile):
-                    if packet[0] == _PING:
-                        self.wfile.write(_packet(bytes([_PONG])))
+                    if is_ping(packet):
+                        self.wfile.write(PONG)
                         continue
                     for part in answer(container.name.encode(), container.headers):
                         self.wfile.write(part)

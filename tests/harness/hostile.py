@@ -25,8 +25,9 @@ def _head(before, status, headers):
 class _Ajp:
     goes_on = True
 
-    def read(self, stream, _write):
-        request = ajp.read_packet(stream)
+    def read(self, stream, write):
+        while ajp.is_ping(request := ajp.read_packet(stream)):
+            write(ajp.PONG)
         post = 4
         self.body = b""
         if request and request[1] == post:
