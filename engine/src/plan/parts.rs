@@ -36,12 +36,14 @@ pub struct Parts {
     counts: [AtomicU64; PARTS],
 }
 
-/// A part with the turns that are taken of it.
+/// A part, and its next turn.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct Part {
     at: usize,
-    count: &'a AtomicU64,
     taken: u64,
+    /// The cycle that the turn belongs to, and how many are before it there.
+    cycle: u64,
+    within: u64,
 }
 
 impl Parts {
@@ -78,65 +80,74 @@ impl Parts {
             let Some(part) = self.open(turns, process) else {
                 break;
             };
-            let after = part.taken.wrapping_add(1);
-            let taken = part
-                .count
-                .compare_exchange(part.taken, after, relaxed, relaxed);
-            if taken.is_ok() {
+            let (before, after) = (part.taken, part.taken.wrapping_add(1));
+            let count = self.counts.get(part.at);
+            if count.is_some_and(|count| {
+                count
+                    .compare_exchange(before, after, relaxed, relaxed)
+                    .is_ok()
+            }) {
                 return part.ticket(turns);
             }
         }
-        self.from(home(process)).next().map_or(0, |part| {
-            let taken = part.count.fetch_add(1, relaxed);
-            Part { taken, ..part }.ticket(turns)
-        })
+        let home = home(process);
+        let count = self.counts.get(home);
+        let taken = count.map_or(0, |count| count.fetch_add(1, relaxed));
+        Part::new(home, taken, turns).ticket(turns)
     }
 
     /// The places in the running cycle whose turns are taken.
     pub fn over(&self, turns: usize) -> impl Iterator<Item = usize> {
-        let running = self.from(0).map(|part| part.cycle(turns)).min();
-        self.from(0).flat_map(move |part| {
-            let stretch = stretch(part.at, turns);
-            let before = running.unwrap_or(0).saturating_mul(length(part.at, turns));
-            let taken = usize::try_from(part.taken.saturating_sub(before)).unwrap_or(usize::MAX);
-            stretch.start..stretch.start.saturating_add(taken).min(stretch.end)
+        let (parts, running) = self.now(turns);
+        parts.into_iter().flat_map(move |part| {
+            let Range { start, end } = stretch(part.at, turns);
+            let within = usize::try_from(part.within).unwrap_or(usize::MAX);
+            let running = part.cycle == running;
+            start..if running {
+                start.saturating_add(within)
+            } else {
+                end
+            }
         })
     }
 
-    /// The first part from the home of a process on that no other is a cycle behind.
-    fn open(&self, turns: usize, process: usize) -> Option<Part<'_>> {
-        self.from(home(process)).find(|part| {
-            let cycle = part.cycle(turns);
-            self.from(0)
-                .all(|other| other.taken >= cycle.saturating_mul(length(other.at, turns)))
-        })
+    /// The first part from the home of a process on that is in the running cycle. It stays the running one as
+    /// long as that part's count stays: counts only grow.
+    fn open(&self, turns: usize, process: usize) -> Option<Part> {
+        let (parts, running) = self.now(turns);
+        let (before, after) = parts.split_at_checked(home(process))?;
+        let mut from_home = after.iter().chain(before);
+        from_home.find(|part| part.cycle == running).copied()
     }
 
-    /// All parts from one on, as they are now.
-    fn from(&self, first: usize) -> impl Iterator<Item = Part<'_>> {
-        let parts = self.counts.iter().enumerate();
-        let (before, after) = (parts.clone().take(first), parts.skip(first));
-        after.chain(before).map(|(at, count)| Part {
-            at,
-            count,
-            taken: count.load(Ordering::Relaxed),
-        })
+    /// All parts as they are now, and the cycle that not all have ended.
+    fn now(&self, turns: usize) -> ([Part; PARTS], u64) {
+        let parts: [Part; PARTS] = core::array::from_fn(|at| {
+            let count = self.counts.get(at);
+            let taken = count.map_or(0, |count| count.load(Ordering::Relaxed));
+            Part::new(at, taken, turns)
+        });
+        let running = parts.iter().map(|part| part.cycle).min();
+        (parts, running.unwrap_or(0))
     }
 }
 
-impl Part<'_> {
-    /// The cycle that its next turn belongs to.
-    fn cycle(&self, turns: usize) -> u64 {
-        self.taken.checked_div(length(self.at, turns)).unwrap_or(0)
+impl Part {
+    fn new(at: usize, taken: u64, turns: usize) -> Self {
+        let length = (stretch(at, turns).len() as u64).max(1);
+        Self {
+            at,
+            taken,
+            cycle: taken / length,
+            within: taken % length,
+        }
     }
 
-    /// The ticket of its next turn.
     fn ticket(&self, turns: usize) -> u64 {
-        let within = self.taken.checked_rem(length(self.at, turns)).unwrap_or(0);
-        self.cycle(turns)
+        self.cycle
             .wrapping_mul(turns as u64)
             .wrapping_add(stretch(self.at, turns).start as u64)
-            .wrapping_add(within)
+            .wrapping_add(self.within)
     }
 }
 
@@ -158,10 +169,6 @@ fn home(process: usize) -> usize {
 fn stretch(at: usize, turns: usize) -> Range<usize> {
     let begin = |at: usize| turns.saturating_mul(at) / PARTS;
     begin(at)..begin(at + 1)
-}
-
-fn length(at: usize, turns: usize) -> u64 {
-    stretch(at, turns).len() as u64
 }
 
 #[cfg(not(loom))]
