@@ -76,7 +76,7 @@ impl Plan<'_> {
             .unwrap_or(ticket)
     }
 
-    /// Takes it: one count for all processes.
+    /// Takes it; no other process has the same.
     pub fn take_ticket(&self, farm: &FarmRecord, process: usize) -> usize {
         let in_parts = |ticket| self.in_parts(ticket, |parts, turns| parts.take(turns, process));
         let ticket = &farm.hot.ticket;

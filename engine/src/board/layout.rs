@@ -100,6 +100,8 @@ const _: () = {
     assert!(size_of::<Header>() as u64 == LINE);
     assert!(size_of::<ExtentHead>() as u64 == LINE);
     assert!(size_of::<PlanHead>() as u64 == LINE);
+    // The counts of its parts, all that follows the first of their words, are half of it.
+    assert!((core::mem::offset_of!(PlanHead, parts) + size_of::<AtomicU64>()) as u64 == LINE / 2);
     assert!((size_of::<FarmRecord>() as u64 * FARM_STEP as u64).is_multiple_of(PAGE));
     assert!(size_of::<AtomicU32>() as u64 * MEMBER_STEP as u64 == LINE);
 };

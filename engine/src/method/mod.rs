@@ -114,7 +114,7 @@ impl Sight<'_> {
             .filter(move |(_, member)| all || self.takes_part(member, random))
     }
 
-    /// The next turn of the farm's rotation: one counter for all processes.
+    /// The next turn of the farm's rotation, over all processes.
     fn take_ticket(&self) -> usize {
         self.plan.take_ticket(self.farm, self.process)
     }

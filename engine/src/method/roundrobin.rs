@@ -1,7 +1,8 @@
 //! `roundrobin`: weighted round robin over all children, exact.
 //!
 //! The schedule is compiled beforehand ([`crate::plan::turns`]); a request takes the farm's next
-//! ticket, one atomic addition for all processes, and looks up whose turn that is.
+//! ticket, one atomic step for all processes (among many members, of a part: [`crate::plan::parts`]),
+//! and looks up whose turn that is.
 
 use super::{Method, Sight};
 use crate::MemberId;

@@ -10,8 +10,7 @@
 //! each cycle each member has its turn once, however busy each process is. One process alone takes the
 //! parts one after the other, which is the one order again.
 //!
-//! **What members are owed** ([`super::carry`]) is more than others by less than two turns, however often plans
-//! change: before the parts begin, those that are owed a whole turn more than any other have it, in order
+//! **What members are owed** ([`super::carry`]) differs by less than two turns, however often plans change: before the parts begin, those that are owed a whole turn more than any other have it, in order
 //! ([`owed_first`]); the part of a cycle that a plan then breaks off adds less than one.
 
 use core::ops::Range;
