@@ -135,22 +135,26 @@ fn recovered(farm: &Farm, member: &Member, now: Micros) {
     refresh::request(farm);
 }
 
-/// A member configured with `status=+E` begins in error; one that was in error before a graceful
-/// restart still is, and mod_proxy's new shared part does not know yet.
+/// A member configured with `status=+E` begins in error; one that was in error before a restart still is, no
+/// longer than the settings say now, and mod_proxy's new shared part does not know yet.
 pub fn begin_in_error(farm: &Farm, member: &Member) {
-    let health = &member.record().health;
+    let (health, now) = (&member.record().health, clock::now());
+    // Of an observed farm errors are mod_proxy's own: one of a run with the engine on would never end.
+    let is_over = farm.observed
+        || farm.params.eject_after.is_none() && health::cause(health) == Cause::Ejected;
+    if is_over {
+        health::recover(health, now);
+    }
     if farm.observed {
-        // Errors are mod_proxy's own: one of a run with the engine on would never end.
-        health::recover(health, clock::now());
         return;
     }
-    let in_error = member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0;
-    if in_error {
-        let (now, retry) = (clock::now(), member.retry());
-        health::fail(health, Cause::Configured, now, retry);
-        probe::note(&farm.seat.record.hot, now.saturating_add(retry));
+    let longest = farm.retry(member.seat.id);
+    if member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0 {
+        health::fail(health, Cause::Configured, now, longest);
     }
     if !health::healthy(health) {
+        health::bound(health, now, longest);
+        probe::note(&farm.seat.record.hot, now.saturating_add(longest));
         member.mirror_error(true);
     }
 }

@@ -8,6 +8,9 @@ use athena_engine::config::param::MemberParams;
 use crate::farm::Farm;
 use crate::{conf, ffi};
 
+/// What the main server is called, and no virtual host.
+const MAIN: &str = "main";
+
 /// Writes a text into one of mod_proxy's arrays, cut off before a NUL in its last place.
 pub fn write(field: &mut [c_char], text: &str) {
     let Some((last, room)) = field.split_last_mut() else {
@@ -42,7 +45,7 @@ pub fn read_text(field: &[c_char]) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// All servers as httpd lists them, with their names: `main`, or the virtual host's name, in lower case, and
+/// All servers as httpd lists them, with their names: `main` for the first, or the virtual host's name, in lower case, and
 /// port, numbered where that is not unique.
 ///
 /// # Safety
@@ -53,10 +56,10 @@ pub unsafe fn servers(main: *mut ffi::server_rec) -> Vec<(*mut ffi::server_rec, 
         // SAFETY: as above.
         .map(|s| (s, unsafe { server_name(s, main) }))
         .collect();
-    let mut taken = HashMap::new();
-    // httpd lists the last virtual host first. Numbered from the first, none is called otherwise when
-    // another comes behind it.
-    for (_, name) in servers.iter_mut().rev() {
+    let mut taken = HashMap::from([(MAIN.to_owned(), 1)]);
+    // The main server comes first, and the last virtual host behind it. Numbered from the first, none is
+    // called otherwise when another comes behind it.
+    for (_, name) in servers.iter_mut().skip(1).rev() {
         let count = taken.entry(name.clone()).or_insert(0);
         *count += 1;
         if *count > 1 {
@@ -68,7 +71,7 @@ pub unsafe fn servers(main: *mut ffi::server_rec) -> Vec<(*mut ffi::server_rec, 
 
 unsafe fn server_name(s: *mut ffi::server_rec, main: *mut ffi::server_rec) -> String {
     if s == main {
-        return "main".to_owned();
+        return MAIN.to_owned();
     }
     // SAFETY: a live server; its name is NULL or NUL-terminated.
     let (host, port) = unsafe {

@@ -204,7 +204,7 @@ fn note(r: *mut ffi::request_rec, record: &Record, farm: &Farm, instead: &str) {
         Level::Error,
         r,
         &format!(
-            "ATH0112: farm {name}: no member is usable after {attempts} attempts; the client gets \
+            "ATH0112: farm {name}: no member is usable (attempts: {attempts}); the client gets \
              {instead}. See the members' states at the engine's path, and ATH0110 above for reasons",
         ),
     );

@@ -529,3 +529,15 @@ def test_the_first_of_a_name_stays_the_first(httpd, backends, directory):
     assert servers() == {"one": name, "two": f"{name}#2", "three": f"{name}#3"}
     assert {one["name"]: one["on"] for one in Engine(server).farms()} \
         == {"one": True, "two": False, "three": True}
+
+
+def test_a_virtual_host_called_main_is_not_the_main_server(httpd, backends):
+    url = backends(1).urls[0]
+    host = f"""
+        <VirtualHost *>
+          ServerName main
+          {served([url], name="hosts")}
+        </VirtualHost>"""
+    server = httpd("event", balancer=False, conf=served([url], name="own") + host)
+    servers = {one["name"]: one["server"] for one in Engine(server).farms()}
+    assert servers == {"own": "main", "hosts": "main#2"}

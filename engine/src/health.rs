@@ -9,6 +9,7 @@
 //! in error ── force_probe: before it is due, likewise ───► in error, being probed
 //! in error ── give_probe_back: moves it to now ──────────► in error, due
 //! in error ── fail: moves it on, never back ─────────────► in error
+//! in error ── bound: moves it back, at a start ──────────► in error
 //! in error ── recover: the one that moves it to 0 ───────► healthy
 //! ```
 //!
@@ -143,6 +144,16 @@ pub fn give_probe_back(health: &MemberHealth, now: Micros) {
     let _ = health
         .retry_at
         .fetch_update(Ordering::AcqRel, Ordering::Relaxed, due);
+}
+
+/// A member that was put in error for longer than the settings allow now is due by them.
+pub fn bound(health: &MemberHealth, now: Micros, longest: Micros) {
+    let bound = later(now, longest);
+    let _ = health
+        .retry_at
+        .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |at| {
+            (at > bound).then_some(bound)
+        });
 }
 
 /// Ends the error. True when this call brought the member back.
@@ -297,6 +308,21 @@ mod tests {
         assert!(!claim_probe(&health, NOW + RETRY, RETRY));
         give_probe_back(&health, NOW + RETRY);
         assert!(claim_probe(&health, NOW + RETRY, RETRY));
+    }
+
+    #[test]
+    fn a_shorter_time_holds_for_who_is_out_and_a_longer_one_for_who_comes() {
+        let health = MemberHealth::default();
+        bound(&health, NOW, SECOND);
+        assert!(healthy(&health));
+        fail(&health, Cause::Connect, NOW, RETRY);
+        bound(&health, NOW, 2 * RETRY);
+        assert!(!claim_probe(&health, NOW + RETRY - 1, RETRY));
+        bound(&health, NOW, SECOND);
+        assert!(!claim_probe(&health, NOW + SECOND - 1, RETRY));
+        assert!(claim_probe(&health, NOW + SECOND, RETRY));
+        bound(&health, 0, 0);
+        assert!(!healthy(&health));
     }
 
     #[test]

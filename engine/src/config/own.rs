@@ -2,6 +2,7 @@
 //! reads them here, and who looks at a configuration without one.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use super::allow::Allowed;
 use super::qos::Qos;
@@ -12,26 +13,25 @@ use crate::cookie::Settings;
 /// Reads the arguments of a directive, and says what is allowed; `None`: it is none of these.
 pub fn check(directive: &str, args: &str) -> Option<Result<(), String>> {
     Some(match directive.to_ascii_lowercase().as_str() {
-        "athengine" => on_off("AthEngine", args).map(drop),
-        "athshmfile" => board_file(args).map(drop),
-        "athpath" => path(args).map(drop),
-        "athtrust" => Trust::parse(args)
-            .map(drop)
-            .map_err(|error| error.to_string()),
-        "athupdatekey" => update_key(args).map(drop),
-        "athmemberallow" => Allowed::parse(args)
-            .map(drop)
-            .map_err(|error| error.to_string()),
-        "athqos" => Qos::parse(args)
-            .map(drop)
-            .map_err(|error| error.to_string()),
+        "athengine" => checked(on_off("AthEngine", args)),
+        "athshmfile" => checked(board_file(args)),
+        "athpath" => checked(path(args)),
+        "athtrust" => checked(Trust::parse(args)),
+        "athupdatekey" => checked(update_key(args)),
+        "athmemberallow" => checked(Allowed::parse(args)),
+        "athqos" => checked(Qos::parse(args)),
         "athcookiename" => cookie_name(args).and_then(|name| Settings::default().set_name(&name)),
-        "athcookiekey" => cookie_key(args).map(drop),
+        "athcookiekey" => checked(cookie_key(args)),
         "athcookiemode" => cookie_mode(args).and_then(|mode| Settings::default().set_mode(&mode)),
-        "athmaxembed" => max_embed(args).map(drop),
-        "athallowdiversemulti" => on_off("AthAllowDiverseMulti", args).map(drop),
+        "athmaxembed" => checked(max_embed(args)),
+        "athallowdiversemulti" => checked(on_off("AthAllowDiverseMulti", args)),
         _ => return None,
     })
+}
+
+/// What a reader says against the arguments.
+fn checked<T>(read: Result<T, impl Display>) -> Result<(), String> {
+    read.map(drop).map_err(|error| error.to_string())
 }
 
 /// `AthEngine On`, `AthAllowDiverseMulti Off`.
