@@ -10,7 +10,8 @@
 //! each cycle each member has its turn once, however busy each process is. One process alone takes the
 //! parts one after the other, which is the one order again.
 //!
-//! **What members are owed** ([`super::carry`]) differs by less than two turns, however often plans change: before the parts begin, those that are owed a whole turn more than any other have it, in order
+//! **What members are owed** ([`super::carry`]) differs by less than two turns, however often plans change:
+//! before the parts begin, those that are owed a whole turn more than any other have it, in order
 //! ([`owed_first`]); the part of a cycle that a plan then breaks off adds less than one.
 
 use core::ops::Range;
@@ -35,14 +36,14 @@ pub struct Parts {
     counts: [AtomicU64; PARTS],
 }
 
-/// A part, and its next turn.
+/// A part as it is now.
 #[derive(Clone, Copy)]
 struct Part {
     at: usize,
+    /// Its turns that are taken, since the first cycle.
     taken: u64,
-    /// The cycle that the turn belongs to, and how many are before it there.
-    cycle: u64,
-    within: u64,
+    /// Those that it has in each.
+    length: u64,
 }
 
 impl Parts {
@@ -97,56 +98,64 @@ impl Parts {
 
     /// The places in the running cycle whose turns are taken.
     pub fn over(&self, turns: usize) -> impl Iterator<Item = usize> {
-        let (parts, running) = self.now(turns);
+        let parts = self.now(turns);
+        let running = running(&parts);
         parts.into_iter().flat_map(move |part| {
-            let Range { start, end } = stretch(part.at, turns);
-            let within = usize::try_from(part.within).unwrap_or(usize::MAX);
-            let running = part.cycle == running;
-            start..if running {
-                start.saturating_add(within)
-            } else {
-                end
-            }
+            let start = stretch(part.at, turns).start;
+            let taken = part.taken_since(running).min(part.length);
+            start..start.saturating_add(usize::try_from(taken).unwrap_or(0))
         })
     }
 
     /// The first part from the home of a process on that is in the running cycle. It stays the running one as
     /// long as that part's count stays: counts only grow.
     fn open(&self, turns: usize, process: usize) -> Option<Part> {
-        let (parts, running) = self.now(turns);
+        let parts = self.now(turns);
+        let running = running(&parts);
         let (before, after) = parts.split_at_checked(home(process))?;
         let mut from_home = after.iter().chain(before);
-        from_home.find(|part| part.cycle == running).copied()
+        from_home
+            .find(|part| part.taken_since(running) < part.length)
+            .copied()
     }
 
-    /// All parts as they are now, and the cycle that not all have ended.
-    fn now(&self, turns: usize) -> ([Part; PARTS], u64) {
-        let parts: [Part; PARTS] = core::array::from_fn(|at| {
+    fn now(&self, turns: usize) -> [Part; PARTS] {
+        core::array::from_fn(|at| {
             let count = self.counts.get(at);
             let taken = count.map_or(0, |count| count.load(Ordering::Relaxed));
             Part::new(at, taken, turns)
-        });
-        let running = parts.iter().map(|part| part.cycle).min();
-        (parts, running.unwrap_or(0))
+        })
     }
+}
+
+/// The cycle that not all parts have ended.
+fn running(parts: &[Part; PARTS]) -> u64 {
+    parts.iter().fold(u64::MAX, |running, part| {
+        // The least of their cycles, with few divisions.
+        if part.taken < running.saturating_mul(part.length) {
+            part.taken / part.length
+        } else {
+            running
+        }
+    })
 }
 
 impl Part {
     fn new(at: usize, taken: u64, turns: usize) -> Self {
         let length = (stretch(at, turns).len() as u64).max(1);
-        Self {
-            at,
-            taken,
-            cycle: taken / length,
-            within: taken % length,
-        }
+        Self { at, taken, length }
+    }
+
+    /// The turns of a cycle that it has ended or is in, and of those behind it.
+    fn taken_since(&self, cycle: u64) -> u64 {
+        self.taken.wrapping_sub(cycle.wrapping_mul(self.length))
     }
 
     fn ticket(&self, turns: usize) -> u64 {
-        self.cycle
+        (self.taken / self.length)
             .wrapping_mul(turns as u64)
             .wrapping_add(stretch(self.at, turns).start as u64)
-            .wrapping_add(self.within)
+            .wrapping_add(self.taken % self.length)
     }
 }
 
