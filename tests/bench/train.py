@@ -23,8 +23,9 @@ FARMS = {
     "ejecting": "lbmethod=leasttime ejectafter=5 retryon=503",
     "sticky": "lbmethod=roundrobin stickysession=ROUTE",
 }
-# Members of the small farms, and of a large one.
-FEW, MANY = 3, 40
+# Members of the small farms; of one whose members are all compared; of one that they are drawn from, with
+# turns in parts.
+FEW, SOME, MANY = 3, 40, 300
 REQUESTS = 4000
 
 
@@ -44,9 +45,9 @@ def main(directory):
         farms = {f"/{name}/": served(urls[:FEW], name=name, path=f"/{name}/", settings=settings,
                                      each="route=one" if name == "sticky" else "")
                  for name, settings in FARMS.items()}
-        farms |= {f"/{name}/many/": served(urls, name=f"{name}_many", path=f"/{name}/many/",
-                                           settings=FARMS[name])
-                  for name in ("roundrobin", "leasttime")}
+        farms |= {f"/{name}/{count}/": served(urls[:count], name=f"{name}_{count}",
+                                              path=f"/{name}/{count}/", settings=FARMS[name])
+                  for name in ("roundrobin", "leasttime") for count in (SOME, MANY)}
         # The first line that fits a path holds.
         paths = sorted(farms, reverse=True)
         # Event leaves without writing its counts; what we do is the same with both.
