@@ -206,7 +206,7 @@ impl Farm {
     /// Its name for people, who may know several of one name: `NAME`, or `NAME@server`.
     pub fn label(&self) -> String {
         match self.server.as_str() {
-            "main" => self.name.clone(),
+            naming::MAIN => self.name.clone(),
             server => format!("{}@{server}", self.name),
         }
     }

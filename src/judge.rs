@@ -139,20 +139,20 @@ fn recovered(farm: &Farm, member: &Member, now: Micros) {
 /// longer than the settings say now, and mod_proxy's new shared part does not know yet.
 pub fn begin_in_error(farm: &Farm, member: &Member) {
     let (health, now) = (&member.record().health, clock::now());
-    // Of an observed farm errors are mod_proxy's own: one of a run with the engine on would never end.
-    let is_over = farm.observed
-        || farm.params.eject_after.is_none() && health::cause(health) == Cause::Ejected;
-    if is_over {
-        health::recover(health, now);
-    }
     if farm.observed {
+        // Errors are mod_proxy's own: one of a run with the engine on would never end.
+        health::recover(health, now);
         return;
     }
-    let longest = farm.retry(member.seat.id);
+    if farm.params.eject_after.is_none() && health::cause(health) == Cause::Ejected {
+        health::recover(health, now);
+    }
     if member.status() & ffi::PROXY_WORKER_IN_ERROR.unsigned_abs() != 0 {
-        health::fail(health, Cause::Configured, now, longest);
+        health::fail(health, Cause::Configured, now, member.retry());
     }
     if !health::healthy(health) {
+        // By what it is out for by now.
+        let longest = farm.retry(member.seat.id);
         health::bound(health, now, longest);
         probe::note(&farm.seat.record.hot, now.saturating_add(longest));
         member.mirror_error(true);

@@ -9,7 +9,7 @@ use crate::farm::Farm;
 use crate::{conf, ffi};
 
 /// What the main server is called, and no virtual host.
-const MAIN: &str = "main";
+pub const MAIN: &str = "main";
 
 /// Writes a text into one of mod_proxy's arrays, cut off before a NUL in its last place.
 pub fn write(field: &mut [c_char], text: &str) {
@@ -45,8 +45,8 @@ pub fn read_text(field: &[c_char]) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// All servers as httpd lists them, with their names: `main` for the first, or the virtual host's name, in lower case, and
-/// port, numbered where that is not unique.
+/// All servers as httpd lists them, with their names: `main` for the first, or the virtual host's name, in
+/// lower case, and port, numbered where that is not unique.
 ///
 /// # Safety
 /// `main` is the first of httpd's list.

@@ -64,22 +64,24 @@ def test_the_last_one_stays_and_ejected_ones_stand_in_for_it(httpd, backends, ba
 
 
 @pytest.mark.parametrize("before, after", [
-    ("ejectafter=2 ejecttime=600", "ejectafter=2 ejecttime=1"),
-    ("ejectafter=2 ejecttime=600", ""),
-    ("retry=600", "retry=1"),
+    (("retry=600", "ejectafter=2 ejecttime=600"), ("retry=600", "ejectafter=2 ejecttime=1")),
+    (("retry=600", "ejectafter=2 ejecttime=600"), ("retry=600", "")),
+    (("retry=1", "ejectafter=2 ejecttime=600"),
+     ("retry=1 status=+E", "ejectafter=2 ejecttime=600")),
+    (("retry=600", ""), ("retry=1", "")),
 ])
 def test_a_shorter_time_holds_at_a_graceful_restart(httpd, backends, directory, before, after):
     """For who is out already: an operator who takes a limit back need not wait for the old one."""
     members, conf = backends(2, apart=True), directory / "farm.conf"
-    ejects = "ejectafter" in before
 
-    def write(parameters):
-        each, farms = ("retry=600", parameters) if ejects else (parameters, "")
-        conf.write_text(served(members.urls, each=each, settings=f"lbmethod=roundrobin {farms}"))
+    def write(each, settings):
+        conf.write_text(served(members.urls, each=each, settings=f"lbmethod=roundrobin {settings}"))
 
-    write(before)
+    write(*before)
     server = httpd("event", conf=f'Include "{conf}"\n')
-    server.expect(EJECTED + "|AH0(0957|0959|1114)")
+    # With status=+E nobody is usable for a moment.
+    server.expect(EJECTED + "|AH0(0957|0959|1114)|ATH0112")
+    ejects = "ejectafter" in before[1]
     members.behave(0, status=500) if ejects else members.kill(0)
     for _ in range(6):
         fetch(server.port, "/farm/x")
@@ -87,6 +89,6 @@ def test_a_shorter_time_holds_at_a_graceful_restart(httpd, backends, directory, 
     members.behave(0) if ejects else members.restart(0)
     server.graceful()
     assert Engine(server).column("usable") == [False, True], "nothing has changed"
-    write(after)
+    write(*after)
     server.graceful()
     wait_until(lambda: fetch(server.port, "/farm/x").member == 0, what="the member back")
