@@ -12,6 +12,7 @@ from harness.engine import Engine
 from harness.farms import farm, served
 from harness.paths import ATHCTL
 from harness.waiting import free_port, wait_until
+from test_033_agents import Agent
 from test_110_athctl import DEAD, athctl
 
 
@@ -81,6 +82,22 @@ def test_set(httpd, backends):
     assert athctl(server, "set", "farm_one", "method=leasttime") == \
         "method: roundrobin -> leasttime\n"
     assert Engine(server).farm()["method"] == "leasttime"
+
+
+def test_set_tells_what_another_holds(httpd, backends):
+    members, agent = backends(2), Agent()
+    conf = named(members.urls).replace("name=m0", f"name=m0 agent=:{agent.port}")
+    server = httpd("event", conf=conf)
+    agent.line = b"down\n"
+    wait_until(lambda: Engine(server).column("up")[0] is False, what="down")
+    assert athctl(server, "set", "farm_one/m0", "up=on") == "up: still off (agent: down ready 100%)\n"
+    board = ["--board", server.directory / "athena.board"]
+    for where in ([], board):
+        assert "down (agent: down ready 100%)" in athctl(server, "status", *where)
+    agent.line = b"up 75%\n"
+    wait_until(lambda: Engine(server).column("up")[0], what="up")
+    assert "ok (agent: up ready 75%)" in athctl(server, "status")
+    agent.stop()
 
 
 def test_set_of_several(httpd, backends):

@@ -41,11 +41,23 @@ pub struct Member {
     pub usable: bool,
     #[serde(default)]
     pub error: Option<String>,
+    #[serde(default)]
+    pub agent: Option<String>,
     pub inflight: u64,
     pub elected: u64,
     pub served: u64,
     pub failed: u64,
     pub ttfb_ewma_ms: Option<f64>,
+}
+
+/// What holds a member besides what people set, to stand behind its state.
+pub fn behind(error: Option<&str>, agent: Option<&str>) -> String {
+    match (error, agent) {
+        (None, None) => String::new(),
+        (Some(error), None) => format!(" ({error})"),
+        (None, Some(said)) => format!(" (agent: {said})"),
+        (Some(error), Some(said)) => format!(" ({error}, agent: {said})"),
+    }
 }
 
 impl Farm {
@@ -65,6 +77,12 @@ impl Farm {
 }
 
 impl Member {
+    /// Its state, with what is behind it: `down (no connection)`, `ok (agent: 50%)`.
+    pub fn told(&self) -> String {
+        let behind = behind(self.error.as_deref(), self.agent.as_deref());
+        self.state().to_owned() + &behind
+    }
+
     /// One word for a table, the gravest first.
     pub fn state(&self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ use std::path::Path;
 use athena_engine::board::glance::{self, SeenFarm, SeenMember};
 use athena_engine::board::record::flags;
 use athena_engine::config;
+use athena_engine::health::Cause;
 
 use crate::api::Api;
 use crate::documents::{Farm, Member};
@@ -55,6 +56,7 @@ fn farm(seen: SeenFarm) -> Farm {
 fn member(seen: SeenMember) -> Member {
     let has = |flag| seen.state & flag != 0;
     let up = seen.cause.is_none() && !has(flags::CHECK_FAILED | flags::DOWN);
+    let checked = seen.check_failed.then_some("check");
     Member {
         name: seen.name,
         route: seen.route,
@@ -66,7 +68,8 @@ fn member(seen: SeenMember) -> Member {
         drain: has(flags::DRAIN),
         standby: has(flags::STANDBY),
         usable: up && !has(flags::NOT_ELIGIBLE),
-        error: seen.cause.map(|cause| cause.word().to_owned()),
+        error: seen.cause.map(Cause::word).or(checked).map(str::to_owned),
+        agent: seen.agent,
         inflight: seen.inflight,
         elected: seen.elected,
         served: seen.served,

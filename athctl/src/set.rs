@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{Api, farm_path};
 use crate::cli::{Set, Target, Word};
+use crate::documents::behind;
 use crate::error::Error;
 use crate::output;
 
@@ -73,14 +74,19 @@ impl Farm {
     }
 }
 
-/// What the fields were and are that have changed, a line each.
+/// What the fields were and are that have changed, and switches that something else holds, a line each.
 fn told(of: &str, fields: &Map<String, Value>, before: &Document, after: &Document) -> String {
-    let changed = fields
-        .keys()
-        .filter(|key| before.get(*key) != after.get(*key));
-    let each = changed.map(|key| {
-        let shown = |of: &Document| of.get(key).map_or_else(String::new, plain);
-        format!("{of}{key}: {} -> {}\n", shown(before), shown(after))
+    let each = fields.iter().filter_map(|(key, asked)| {
+        let (was, is) = (before.get(key)?, after.get(key)?);
+        if was != is {
+            Some(format!("{of}{key}: {} -> {}\n", plain(was), plain(is)))
+        } else if is.is_boolean() && is != asked {
+            let said = |key| after.get(key).and_then(Value::as_str);
+            let behind = behind(said("error"), said("agent"));
+            Some(format!("{of}{key}: still {}{behind}\n", plain(is)))
+        } else {
+            None
+        }
     });
     each.collect()
 }

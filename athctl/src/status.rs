@@ -78,13 +78,9 @@ fn table(farm: &Farm) -> Table {
 }
 
 fn row(member: &Member) -> [String; 10] {
-    let state = match &member.error {
-        Some(error) => format!("{} ({error})", member.state()),
-        None => member.state().to_owned(),
-    };
     [
         member.name.clone(),
-        state,
+        member.told(),
         member.route.clone(),
         member.weight.to_string(),
         member.lbset.to_string(),

@@ -14,8 +14,9 @@ use super::layout::Kind;
 use super::reading::{Bytes, Refusal, extents};
 use super::record::{
     FarmRecord, METHOD_SET_MAX, MemberAdmin, MemberHealth, MemberHot, MemberRecord, NAME_MAX,
-    ROUTE_SET_MAX,
+    ROUTE_SET_MAX, flags,
 };
+use crate::agent::Said;
 use crate::ewma;
 use crate::health::{self, Cause};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -54,6 +55,10 @@ pub struct SeenMember {
     pub state: u32,
     /// Why it is in error.
     pub cause: Option<Cause>,
+    /// Its health check failed.
+    pub check_failed: bool,
+    /// What its agent says.
+    pub agent: Option<String>,
     /// Requests under way.
     pub inflight: u64,
     /// Times chosen.
@@ -150,6 +155,8 @@ fn member(bytes: &Bytes) -> Option<SeenMember> {
         lbset: admin.lbset(),
         state: admin.state(),
         cause: (!health::healthy(&health)).then(|| health::cause(&health)),
+        check_failed: admin.flags() & flags::CHECK_FAILED != 0,
+        agent: Said::any(&admin).map(|said| said.to_string()),
         inflight: hot.inflight.count(),
         elected: bytes.u64(offset_of!(MemberRecord, hot.elected)),
         served: hot.served.load(Ordering::Relaxed),
