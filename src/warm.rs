@@ -47,8 +47,12 @@ impl Places {
 
     #[inline]
     fn fetch_one(&self, place: usize) {
-        if let (Some(address), Some(lines)) = (self.0.get(place), LINES.get(place)) {
-            prefetch(address.load(Ordering::Relaxed), *lines);
+        let (Some(address), Some(lines)) = (self.0.get(place), LINES.get(place)) else {
+            return;
+        };
+        let address = address.load(Ordering::Relaxed);
+        if address != 0 {
+            prefetch(address, *lines);
         }
     }
 }
@@ -169,12 +173,9 @@ fn prefetch_one<T>(of: &T) {
     prefetch(ptr::from_ref(of).addr(), 1);
 }
 
-/// Asks for so many lines, unless the address is 0. A hint: no access, at whatever address.
+/// Asks for so many lines. A hint: no access, at whatever address.
 #[inline]
 fn prefetch(address: usize, lines: usize) {
-    if address == 0 {
-        return;
-    }
     for line in 0..lines {
         let address = address.wrapping_add(line * LINE);
         #[cfg(target_arch = "x86_64")]

@@ -13,8 +13,8 @@ farm of {members:,} ÷ a farm of one. What a choice costs among them in instruct
 [above](#instructions).
 
 A part of the difference is no balancer's: at such rates a connection to one of {members:,} members rests
-for longer than the 40 ms that the kernel waits for a request to send a TCP acknowledgement along with.
-Each request then makes five packets instead of four, and a timer; and no cache holds the connections. What
+for longer than the kernel keeps back a TCP acknowledgement, to send it along with the next request. Each
+request then makes five packets instead of four; and no cache holds the connections. What
 mod_proxy, httpd and APR keep of one is fetched while its request is prepared (src/warm.rs); what the
 kernel keeps cannot be."""
 
