@@ -77,7 +77,7 @@ impl Farm {
 }
 
 impl Member {
-    /// Its state, with what is behind it: `down (no connection)`, `ok (agent: 50%)`.
+    /// Its state, with what is behind it: `down (no connection)`, `ok (agent: up ready 50%)`.
     pub fn told(&self) -> String {
         let behind = behind(self.error.as_deref(), self.agent.as_deref());
         self.state().to_owned() + &behind
