@@ -100,6 +100,18 @@ def test_set_tells_what_another_holds(httpd, backends):
     agent.stop()
 
 
+def test_set_tells_that_draintimeout_is_over(httpd, backends):
+    members = backends(2)
+    server = httpd("event", conf=named(members.urls, settings="lbmethod=roundrobin draintimeout=1"))
+    server.expect("ATH0231")
+    athctl(server, "drain", "farm_one/m0")
+    wait_until(lambda: Engine(server).column("on")[0] is False, what="the end of draining")
+    still = "on: still off (draintimeout is over; drain=off ends it)\n"
+    assert athctl(server, "set", "farm_one/m0", "on=on") == still
+    assert athctl(server, "set", "farm_one/m0", "drain=off", "on=on") == \
+        "drain: on -> off\non: off -> on\n"
+
+
 def test_set_of_several(httpd, backends):
     members = backends(2)
     server = httpd("event", conf=named(members.urls))

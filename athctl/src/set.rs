@@ -81,14 +81,25 @@ fn told(of: &str, fields: &Map<String, Value>, before: &Document, after: &Docume
         if was != is {
             Some(format!("{of}{key}: {} -> {}\n", plain(was), plain(is)))
         } else if is.is_boolean() && is != asked {
-            let said = |key| after.get(key).and_then(Value::as_str);
-            let behind = behind(said("error"), said("agent"));
-            Some(format!("{of}{key}: still {}{behind}\n", plain(is)))
+            let (still, holder) = (plain(is), holder(key, after));
+            Some(format!("{of}{key}: still {still}{holder}\n"))
         } else {
             None
         }
     });
     each.collect()
+}
+
+/// What holds a switch that did not follow: a check or an agent, or, of `on` unless an agent says
+/// `maint`, that `draintimeout` is over.
+fn holder(key: &str, after: &Document) -> String {
+    let said = |key| after.get(key).and_then(Value::as_str);
+    let (error, agent) = (said("error"), said("agent"));
+    let maintained = agent.is_some_and(|words| words.contains("maint"));
+    if key == "on" && !maintained {
+        return " (draintimeout is over; drain=off ends it)".to_owned();
+    }
+    behind(error, agent)
 }
 
 /// Changes what has been read just now; the documents before and after.
