@@ -53,7 +53,8 @@ families! {
 /// `r` is live.
 pub unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
     let mut page = Page::default();
-    page.gauge(BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    let version = Labels::of(&[("version", env!("CARGO_PKG_VERSION"))]);
+    page.gauge(BUILD, &version, 1.0);
     for farm in runtime::farms() {
         add_farm(&mut page, farm);
     }
@@ -63,36 +64,22 @@ pub unsafe fn answer(r: *mut ffi::request_rec) -> c_int {
 
 fn add_farm(page: &mut Page, farm: &Farm) {
     let view = FarmView::of(farm);
-    let labels: Labels<'_> = &[("farm", &view.name), ("server", &view.server)];
-    page.truth(FARM_ON, labels, view.on);
-    page.gauge(FARM_USABLE, labels, view.usable as f64);
-    page.counter(FARM_ELECTED, labels, view.elected);
-    page.counter(FARM_REFUSED, labels, view.refused);
-    page.gauge(FARM_QUEUED, labels, view.queued as f64);
-    page.histogram(FARM_QUEUE, labels, &farm.seat.record.queue_wait.read());
+    let labels = Labels::of(&[("farm", &view.name), ("server", &view.server)]);
+    page.truth(FARM_ON, &labels, view.on);
+    page.gauge(FARM_USABLE, &labels, view.usable as f64);
+    page.counter(FARM_ELECTED, &labels, view.elected);
+    page.counter(FARM_REFUSED, &labels, view.refused);
+    page.gauge(FARM_QUEUED, &labels, view.queued as f64);
+    page.histogram(FARM_QUEUE, &labels, &farm.seat.record.queue_wait.read());
     for (result, count) in view.cookies.by_result() {
-        let labels: Labels<'_> = &[
-            ("farm", &view.name),
-            ("server", &view.server),
-            ("result", result),
-        ];
-        page.counter(FARM_COOKIES, labels, count);
+        page.counter(FARM_COOKIES, &labels.and("result", result), count);
     }
     for view in &view.members {
-        add_member(page, farm, view);
+        add_member(page, &labels.and("member", &view.name), view);
     }
 }
 
-fn add_member(page: &mut Page, farm: &Farm, view: &MemberView<'_>) {
-    let labels = [
-        ("farm", farm.name.as_str()),
-        ("server", &farm.server),
-        ("member", &view.name),
-    ];
-    let with = |name, value| {
-        let [farm, server, member] = labels;
-        [farm, server, member, (name, value)]
-    };
+fn add_member(page: &mut Page, labels: &Labels, view: &MemberView<'_>) {
     for (family, truth) in [
         (ON, view.on),
         (UP, view.up),
@@ -101,7 +88,7 @@ fn add_member(page: &mut Page, farm: &Farm, view: &MemberView<'_>) {
         (DRAINING, view.drain),
         (STANDBY, view.standby),
     ] {
-        page.truth(family, &labels, truth);
+        page.truth(family, labels, truth);
     }
     let record = view.of.record();
     for (family, count) in [
@@ -110,24 +97,21 @@ fn add_member(page: &mut Page, farm: &Farm, view: &MemberView<'_>) {
         (SENT, view.bytes_in),
         (RECEIVED, view.bytes_out),
     ] {
-        page.counter(family, &labels, count);
+        page.counter(family, labels, count);
     }
     for (class, count) in CLASSES.into_iter().zip(&record.answers.classes) {
-        page.counter(
-            REQUESTS,
-            &with("code_class", class),
-            count.load(Ordering::Relaxed),
-        );
+        let count = count.load(Ordering::Relaxed);
+        page.counter(REQUESTS, &labels.and("code_class", class), count);
     }
     let ejections = record.health.ejections.load(Ordering::Relaxed);
-    page.gauge(EJECTIONS, &labels, f64::from(ejections));
-    page.gauge(WEIGHT, &labels, view.weight);
-    page.gauge(IN_FLIGHT, &labels, view.inflight as f64);
-    page.histogram(FIRST_BYTE, &labels, &record.answers.first_byte.read());
+    page.gauge(EJECTIONS, labels, f64::from(ejections));
+    page.gauge(WEIGHT, labels, view.weight);
+    page.gauge(IN_FLIGHT, labels, view.inflight as f64);
+    page.histogram(FIRST_BYTE, labels, &record.answers.first_byte.read());
     if let Some(millis) = view.ttfb_ewma_ms {
-        page.gauge(ESTIMATE, &labels, millis / 1000.0);
+        page.gauge(ESTIMATE, labels, millis / 1000.0);
     }
     for (name, value) in &view.stats {
-        page.gauge(STATISTIC, &with("name", name), *value);
+        page.gauge(STATISTIC, &labels.and("name", name), *value);
     }
 }

@@ -4,7 +4,8 @@
 //! The page is made anew from what there is at each scrape: a member that is gone leaves no series
 //! behind.
 
-use std::fmt::Display;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
 
 use crate::Micros;
 use crate::histogram::{BOUNDS, Reading};
@@ -12,11 +13,13 @@ use crate::histogram::{BOUNDS, Reading};
 /// The page's media type.
 pub const MEDIA_TYPE: &std::ffi::CStr = c"text/plain; version=0.0.4; charset=utf-8";
 
-/// A page in the making: families in the order in which they were first named, each with its lines.
-/// A scrape of 1,000 members has tens of thousands of them, so they are text from the beginning.
-#[derive(Debug, Default)]
+/// A page in the making: families by name, each with its lines. A scrape of 1,000 members has tens
+/// of thousands of them, so they are text from the beginning, and what they share is made once.
+#[derive(Debug)]
 pub struct Page {
-    families: Vec<(&'static str, String)>,
+    families: BTreeMap<&'static str, String>,
+    /// [`BOUNDS`], in seconds.
+    bounds: [String; BOUNDS.len()],
 }
 
 /// One family: its name, what it is about, in Prometheus' own conventions (base units, `_total` for
@@ -29,85 +32,30 @@ pub struct Family {
     pub help: &'static str,
 }
 
-/// Names and values that tell a series from the others of its family.
-pub type Labels<'a> = &'a [(&'static str, &'a str)];
+/// What tells a series from the others of its family, as its lines have it: `NAME="VALUE",…`.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Labels(String);
 
-impl Page {
-    /// What only grows.
-    pub fn counter(&mut self, family: Family, labels: Labels<'_>, value: u64) {
-        let line = series(family.name, &pairs(labels), value);
-        self.add(family, "counter", &line);
-    }
-
-    /// What goes up and down.
-    pub fn gauge(&mut self, family: Family, labels: Labels<'_>, value: f64) {
-        let line = series(family.name, &pairs(labels), value);
-        self.add(family, "gauge", &line);
-    }
-
-    /// 1 or 0.
-    pub fn truth(&mut self, family: Family, labels: Labels<'_>, value: bool) {
-        let line = series(family.name, &pairs(labels), u8::from(value));
-        self.add(family, "gauge", &line);
-    }
-
-    /// Waiting times, in seconds.
-    pub fn histogram(&mut self, family: Family, labels: Labels<'_>, reading: &Reading) {
-        let name = family.name;
-        let pairs = pairs(labels);
-        let comma = if pairs.is_empty() { "" } else { "," };
-        let bucket = |bound: &str, up_to: u64| {
-            format!("{name}_bucket{{{pairs}{comma}le=\"{bound}\"}} {up_to}\n")
-        };
-        let bounds = BOUNDS.iter().map(|bound| seconds(*bound).to_string());
-        let mut lines: String = bounds
-            .zip(&reading.up_to)
-            .map(|(bound, up_to)| bucket(&bound, *up_to))
-            .collect();
-        lines.push_str(&bucket("+Inf", reading.count));
-        lines.push_str(&series(
-            &format!("{name}_sum"),
-            &pairs,
-            seconds(reading.sum),
-        ));
-        lines.push_str(&series(&format!("{name}_count"), &pairs, reading.count));
-        self.add(family, "histogram", &lines);
-    }
-
-    fn add(&mut self, Family { name, help }: Family, kind: &str, lines: &str) {
-        let known = self.families.iter_mut().find(|(known, _)| *known == name);
-        if let Some((_, text)) = known {
-            text.push_str(lines);
-        } else {
-            let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}");
-            self.families.push((name, text));
+impl Labels {
+    /// Of names and values; these are of any bytes.
+    pub fn of(pairs: &[(&str, &str)]) -> Self {
+        let mut labels = Self::default();
+        for (name, value) in pairs {
+            labels.push(name, value);
         }
+        labels
     }
 
-    /// The page's text.
-    pub fn text(&self) -> String {
-        let texts: Vec<_> = self
-            .families
-            .iter()
-            .map(|(_, text)| text.as_str())
-            .collect();
-        texts.concat()
+    /// These and one more.
+    pub fn and(&self, name: &str, value: &str) -> Self {
+        let mut labels = Self(self.0.clone());
+        labels.push(name, value);
+        labels
     }
-}
 
-/// One line.
-fn series(name: &str, pairs: &str, value: impl Display) -> String {
-    if pairs.is_empty() {
-        format!("{name} {value}\n")
-    } else {
-        format!("{name}{{{pairs}}} {value}\n")
-    }
-}
-
-/// `NAME="VALUE",…`, whatever bytes a value has.
-fn pairs(labels: Labels<'_>) -> String {
-    let mut text = String::new();
-    for (name, value) in labels {
+    fn push(&mut self, name: &str, value: &str) {
+        let Self(text) = self;
         let comma = if text.is_empty() { "" } else { "," };
         text.extend([comma, name, "=\""]);
         if value.contains(['\\', '"', '\n']) {
@@ -118,7 +66,84 @@ fn pairs(labels: Labels<'_>) -> String {
         }
         text.push('"');
     }
-    text
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            families: BTreeMap::new(),
+            bounds: BOUNDS.map(|bound| seconds(bound).to_string()),
+        }
+    }
+}
+
+impl Page {
+    /// What only grows.
+    pub fn counter(&mut self, family: Family, labels: &Labels, value: u64) {
+        let text = lines(&mut self.families, family, "counter");
+        series(text, family.name, labels, value);
+    }
+
+    /// What goes up and down.
+    pub fn gauge(&mut self, family: Family, labels: &Labels, value: f64) {
+        let text = lines(&mut self.families, family, "gauge");
+        series(text, family.name, labels, value);
+    }
+
+    /// 1 or 0.
+    pub fn truth(&mut self, family: Family, labels: &Labels, value: bool) {
+        let text = lines(&mut self.families, family, "gauge");
+        series(text, family.name, labels, u8::from(value));
+    }
+
+    /// Waiting times, in seconds.
+    pub fn histogram(&mut self, family: Family, labels: &Labels, reading: &Reading) {
+        let (name, Labels(pairs)) = (family.name, labels);
+        let comma = if pairs.is_empty() { "" } else { "," };
+        let text = lines(&mut self.families, family, "histogram");
+        let mut bucket = |bound: &str, up_to: u64| {
+            text.extend([name, "_bucket{", pairs, comma, "le=\"", bound, "\"}"]);
+            end(text, up_to);
+        };
+        for (bound, up_to) in self.bounds.iter().zip(reading.up_to) {
+            bucket(bound, up_to);
+        }
+        bucket("+Inf", reading.count);
+        series(text, &format!("{name}_sum"), labels, seconds(reading.sum));
+        series(text, &format!("{name}_count"), labels, reading.count);
+    }
+
+    /// The page's text.
+    pub fn text(&self) -> String {
+        let texts: Vec<_> = self.families.values().map(String::as_str).collect();
+        texts.concat()
+    }
+}
+
+/// The lines of a family so far, with its head.
+fn lines<'a>(
+    families: &'a mut BTreeMap<&'static str, String>,
+    Family { name, help }: Family,
+    kind: &str,
+) -> &'a mut String {
+    families
+        .entry(name)
+        .or_insert_with(|| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"))
+}
+
+/// One line.
+fn series(text: &mut String, name: &str, Labels(pairs): &Labels, value: impl Display) {
+    text.push_str(name);
+    if !pairs.is_empty() {
+        text.extend(["{", pairs, "}"]);
+    }
+    end(text, value);
+}
+
+/// A line's value, the last thing on it.
+fn end(text: &mut String, value: impl Display) {
+    // A String takes whatever is written.
+    let _ = writeln!(text, " {value}");
 }
 
 /// Seconds, as Prometheus wants all times.
@@ -156,8 +181,9 @@ mod tests {
             help: "Up.",
         };
         for member in ["a", "b"] {
-            page.counter(ELECTED, &[("member", member)], 3);
-            page.truth(up, &[("member", member)], member == "a");
+            let labels = Labels::of(&[("member", member)]);
+            page.counter(ELECTED, &labels, 3);
+            page.truth(up, &labels, member == "a");
         }
         assert_eq!(
             page.text(),
@@ -178,7 +204,7 @@ mod tests {
         waits.observe(1_000);
         waits.observe(11_000_000);
         let mut page = Page::default();
-        page.histogram(WAIT, &[], &waits.read());
+        page.histogram(WAIT, &Labels::default(), &waits.read());
         let text = page.text();
         for line in [
             "athena_wait_seconds_bucket{le=\"0.001\"} 1\n",
@@ -194,7 +220,8 @@ mod tests {
     #[test]
     fn names_of_any_bytes_stay_within_their_quotes() {
         let mut page = Page::default();
-        page.counter(ELECTED, &[("member", "a\"} 1\nathena_x{y=\"\\")], 1);
+        let labels = Labels::of(&[("member", "a\"} 1\nathena_x{y=\"\\")]);
+        page.counter(ELECTED, &labels, 1);
         let lines = page.text().lines().count();
         assert_eq!(lines, 3, "{}", page.text());
     }
