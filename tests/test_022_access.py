@@ -39,18 +39,30 @@ ROADS = """
       RewriteEngine On
       RewriteRule "^perdir/(.*)" "http://closed/$1" [P]
       RewriteRule "^perdirbal/(.*)" "balancer://closed/$1" [P]
+      AllowOverride FileInfo
     </Directory>
+    <Location "/handlerexpr/">
+      SetHandler "proxy:%{unescape:http}://closed/"
+    </Location>
+    <Location "/handlerexprbal/">
+      SetHandler "proxy:balancer://%{tolower:CLOSED}/"
+    </Location>
     ProxyPass "/open/" "http://closedish/"
     ProxyPass "/openbal/" "balancer://closedish/"
 """
-PATHS = ["name", "case", "balancer", "balcase", "rewrite", "handler", "handlerbal", "perdir",
-         "perdirbal"]
+# The targets of rules in a directory's .htaccess.
+HTACCESS = {"hta": "http://closed", "htabal": "balancer://closed", "htacase": "HTTP://Closed"}
+PATHS = ["name", "case", "balancer", "balcase", "rewrite", "handler", "handlerbal", "handlerexpr",
+         "handlerexprbal", "perdir", "perdirbal", *HTACCESS]
 
 
 def serve(make_httpd, conf, **options):
     server = make_httpd("event", modules=["rewrite", "setenvif"], **options)
     docs = server.directory / "docs"
-    docs.mkdir()
+    for name, target in HTACCESS.items():
+        (docs / name).mkdir(parents=True)
+        rule = f'RewriteEngine On\nRewriteRule "^(.*)" "{target}/$1" [P]\n'
+        (docs / name / ".htaccess").write_text(rule)
     server.defines["DOCS"] = docs
     server.conf = 'DocumentRoot "${DOCS}"\n' + conf + ROADS
     server.expect(r"AH01630")
