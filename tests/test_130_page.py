@@ -207,6 +207,24 @@ def test_what_others_change_is_seen(httpd, backends, page):
     wait_until(lambda: page.text(f"{row(members.ports[1])} .pill") == "off", what="off seen")
 
 
+def test_a_button_stays_while_it_is_pressed_and_what_was_said_until_the_next(httpd, backends, page):
+    members = backends(2)
+    server = start(httpd, members)
+    page.open(address(server))
+    wait_until(lambda: page.text("#live") == "Live", what="live")
+    second = f"/farms/farm_one/members/127.0.0.1:{members.ports[1]}"
+    page.click(f"{row(members.ports[0])} details:first-of-type summary")
+    with page.pressed(f"{row(members.ports[0])} .panel button[name=w_on]"):
+        Api(server).patch(second, weight=2)
+        fetch(server.port, "/farm/x")
+        wait_until(lambda: page.text(".tiles [data-value=elected]") == "1", what="figures of after it")
+    said(page, "on=off")
+    assert Engine(server).column("on") == [False, True]
+    Api(server).patch(second, on=False)
+    wait_until(lambda: page.text(f"{row(members.ports[1])} .pill") == "off", what="off seen")
+    assert "on=off" in page.text("#said")
+
+
 def test_by_keyboard(httpd, backends, page):
     members = backends(1)
     server = start(httpd, members)

@@ -136,7 +136,7 @@
       remember(now);
       last = now;
       const state = settings(farms);
-      if (known !== null && known !== state && !edited() && await renew()) known = state;
+      if (known !== null && known !== state && !inUse() && await renew()) known = state;
       known ??= state;
       paint();
       tell("live", "Live");
@@ -154,18 +154,23 @@
     live.textContent = text;
   }
 
-  /** Somebody is writing into a form: it is not taken away. */
-  const edited = () => [...main.querySelectorAll("details[open] input, details[open] select")].some(field =>
+  /** Between a button's going down and up it stays, or the click is lost. */
+  let pressed = false;
+  document.addEventListener("pointerdown", () => { pressed = true; });
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { pressed = false; });
+
+  /** Somebody is pressing a button or writing into a form: it is not taken away. */
+  const inUse = () => pressed || [...main.querySelectorAll("details[open] input, details[open] select")].some(field =>
     field.tagName === "SELECT"
       ? [...field.options].some(option => option.selected !== option.defaultSelected)
       : field.value !== field.defaultValue);
 
   // ---- changing --------------------------------------------------------------------------------
 
-  /** Has the page's text made anew; false when somebody has begun to write meanwhile. */
+  /** Has the page's text made anew; false when somebody has begun to use it meanwhile. */
   async function renew() {
     const answer = await fetch(location.href), text = await answer.text();
-    if (edited()) return false;
+    if (inUse()) return false;
     take(answer, text);
     return true;
   }
@@ -179,6 +184,8 @@
     for (const open of close ? [] : main.querySelectorAll("details[open]")) {
       fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
     }
+    // What a change came to stays until the next one: it can be read, and nothing moves under the pointer.
+    if (!close) fresh.querySelector("#said").replaceWith(main.querySelector("#said"));
     const sum = document.querySelector(".sum"), counted = page.querySelector(".sum");
     if (sum && counted) sum.replaceWith(document.adoptNode(counted));
     main.replaceWith(document.adoptNode(fresh));

@@ -49,6 +49,13 @@ class Browser:
         """Clicks the first such element when it can be clicked."""
         self._use(selector, lambda element: element.click())
 
+    @contextmanager
+    def pressed(self, selector):
+        """The first such element with the mouse's button down on it, until the block's end."""
+        webdriver.ActionChains(self.driver).click_and_hold(self.all(selector)[0]).perform()
+        yield
+        webdriver.ActionChains(self.driver).release().perform()
+
     def fill(self, selector, text):
         """Writes into a field in place of what it says."""
         self._use(selector, lambda field: (field.clear(), field.send_keys(text)))
