@@ -235,6 +235,10 @@ def test_by_keyboard(httpd, backends, page):
     assert len(page.all("details[open]")) == 1
     keys.active_element.send_keys("\ue00c")  # Escape
     assert not page.all("details[open]") and keys.active_element.tag_name == "summary"
+    Api(server).patch(f"/farms/farm_one/members/127.0.0.1:{members.ports[0]}", weight=2, lbset=4)
+    weight = f"{row(members.ports[0])} [data-label=Weight]"
+    wait_until(lambda: "2" in page.text(weight), what="what another changed")
+    assert keys.active_element.tag_name == "summary", "the focus stays where it was"
     keys.active_element.send_keys(" ")
     keys.active_element.send_keys("\t")
     keys.active_element.send_keys(" ")

@@ -167,6 +167,26 @@
 
   // ---- changing --------------------------------------------------------------------------------
 
+  /** Where an element stands: its farm, its member if any, and its number there. */
+  function placed(element) {
+    const member = element.closest("[data-member]")?.dataset.member;
+    const farm = element.closest("[data-farm]")?.id;
+    return { farm, member, at: focusables(farm, member).indexOf(element) };
+  }
+
+  /** What can have the focus in a member's row, or in the farm where there is no such member. */
+  function focusables(farm, member) {
+    const section = document.getElementById(farm) ?? main;
+    const row = [...section.querySelectorAll("[data-member]")].find(row => row.dataset.member === member);
+    return [...(row ?? section).querySelectorAll("a, button, input, select, summary")];
+  }
+
+  /** Puts the focus where it was. */
+  function focus({ farm, member, at }) {
+    const element = focusables(farm, member)[at];
+    if (element && placed(element).member === member) element.focus({ preventScroll: true });
+  }
+
   /** Has the page's text made anew; false when somebody has begun to use it meanwhile. */
   async function renew() {
     const answer = await fetch(location.href), text = await answer.text();
@@ -186,10 +206,12 @@
     }
     // What a change came to stays until the next one: it can be read, and nothing moves under the pointer.
     if (!close) fresh.querySelector("#said").replaceWith(main.querySelector("#said"));
+    const focused = placed(document.activeElement ?? main);
     const sum = document.querySelector(".sum"), counted = page.querySelector(".sum");
     if (sum && counted) sum.replaceWith(document.adoptNode(counted));
     main.replaceWith(document.adoptNode(fresh));
     main = fresh;
+    focus(focused);
     if (last) paint();
   }
 
@@ -203,17 +225,13 @@
   document.addEventListener("submit", async event => {
     event.preventDefault();
     const form = event.target, fields = new URLSearchParams(new FormData(form, event.submitter));
-    const member = form.closest("[data-member]")?.dataset.member;
-    const farm = form.closest("[data-farm]")?.id;
+    const { farm, member } = placed(form);
     try {
       const answer = await fetch(form.action, { method: "POST", body: fields });
       take(answer, await answer.text(), true);
       // What follows from it by itself may already have happened.
       known = "";
-      const section = document.getElementById(farm);
-      const row = [...section.querySelectorAll("[data-member]")]
-        .find(row => row.dataset.member === member);
-      (row ?? section).querySelector("button, summary")?.focus();
+      focusables(farm, member).find(element => element.matches("button, summary"))?.focus();
     } catch (error) {
       tell("lost", `Not sent: ${error.message}`);
     }
