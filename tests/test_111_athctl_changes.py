@@ -97,6 +97,9 @@ def test_set_tells_what_another_holds(httpd, backends):
     agent.line = b"up 75%\n"
     wait_until(lambda: Engine(server).column("up")[0], what="up")
     assert "ok (agent: up ready 75%)" in athctl(server, "status")
+    agent.line = b"maint\n"
+    wait_until(lambda: Engine(server).column("on")[0] is False, what="in maintenance")
+    assert athctl(server, "set", "farm_one/m0", "on=on") == "on: still off (agent: up maint 75%)\n"
     agent.stop()
 
 

@@ -90,16 +90,15 @@ fn told(of: &str, fields: &Map<String, Value>, before: &Document, after: &Docume
     each.collect()
 }
 
-/// What holds a switch that did not follow: a check or an agent, or, of `on` unless an agent says
-/// `maint`, that `draintimeout` is over.
+/// What holds a switch that did not follow: a check or an agent, or, of `on` where nothing has
+/// stopped the member, that `draintimeout` is over.
 fn holder(key: &str, after: &Document) -> String {
-    let said = |key| after.get(key).and_then(Value::as_str);
-    let (error, agent) = (said("error"), said("agent"));
-    let maintained = agent.is_some_and(|words| words.contains("maint"));
-    if key == "on" && !maintained {
+    let stopped = after.get("stopped").and_then(Value::as_bool);
+    if key == "on" && stopped == Some(false) {
         return " (draintimeout is over; drain=off ends it)".to_owned();
     }
-    behind(error, agent)
+    let said = |key| after.get(key).and_then(Value::as_str);
+    behind(said("error"), said("agent"))
 }
 
 /// Changes what has been read just now; the documents before and after.

@@ -80,20 +80,17 @@ impl Default for Page {
 impl Page {
     /// What only grows.
     pub fn counter(&mut self, family: Family, labels: &Labels, value: u64) {
-        let text = lines(&mut self.families, family, "counter");
-        series(text, family.name, labels, value);
+        self.add(family, "counter", labels, value);
     }
 
     /// What goes up and down.
     pub fn gauge(&mut self, family: Family, labels: &Labels, value: f64) {
-        let text = lines(&mut self.families, family, "gauge");
-        series(text, family.name, labels, value);
+        self.add(family, "gauge", labels, value);
     }
 
     /// 1 or 0.
     pub fn truth(&mut self, family: Family, labels: &Labels, value: bool) {
-        let text = lines(&mut self.families, family, "gauge");
-        series(text, family.name, labels, u8::from(value));
+        self.add(family, "gauge", labels, u8::from(value));
     }
 
     /// Waiting times, in seconds.
@@ -111,6 +108,11 @@ impl Page {
         bucket("+Inf", reading.count);
         series(text, &format!("{name}_sum"), labels, seconds(reading.sum));
         series(text, &format!("{name}_count"), labels, reading.count);
+    }
+
+    fn add(&mut self, family: Family, kind: &str, labels: &Labels, value: impl Display) {
+        let text = lines(&mut self.families, family, kind);
+        series(text, family.name, labels, value);
     }
 
     /// The page's text.

@@ -201,17 +201,19 @@
     const fresh = page.getElementById("main");
     if (!fresh) throw new Error(`the page answers ${answer.status}`);
     if (!answer.ok) return say(fresh.querySelector("#said"));
-    for (const open of close ? [] : main.querySelectorAll("details[open]")) {
-      fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+    // A renewal moves nothing under a person's hands: panels, focus, and what a change came to stay.
+    const focused = close ? null : placed(document.activeElement ?? main);
+    if (!close) {
+      for (const open of main.querySelectorAll("details[open]")) {
+        fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+      }
+      fresh.querySelector("#said").replaceWith(main.querySelector("#said"));
     }
-    // What a change came to stays until the next one: it can be read, and nothing moves under the pointer.
-    if (!close) fresh.querySelector("#said").replaceWith(main.querySelector("#said"));
-    const focused = placed(document.activeElement ?? main);
     const sum = document.querySelector(".sum"), counted = page.querySelector(".sum");
     if (sum && counted) sum.replaceWith(document.adoptNode(counted));
     main.replaceWith(document.adoptNode(fresh));
     main = fresh;
-    focus(focused);
+    if (focused) focus(focused);
     if (last) paint();
   }
 
